@@ -1,0 +1,76 @@
+"""The root of every exception Ramie raises on purpose, and how messages name locations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["FlaxError", "MissingExtraError", "RamieError"]
+
+
+class RamieError(Exception):
+    """Root of the catalogue: ``except ramie.errors.RamieError`` catches all of it and nothing else.
+
+    Each subclass also derives from the builtin exception a caller would expect (``ValueError``,
+    ``TypeError``, ``LookupError``, ...), so code written against builtins keeps working.
+
+    Args:
+        message: What happened, where, what was expected, and what to do about it.
+
+    Example:
+        >>> from ramie import errors
+        >>> issubclass(errors.ScopeParamShapeError, ValueError)
+        True
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Constructors take the facts and compose the text, so the default reduction (class, text)
+        # cannot rebuild most of them, and an error raised in a worker process would be lost.
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+FlaxError = RamieError
+"""The documented name of the root; the same class as `RamieError`."""
+
+
+class MissingExtraError(RamieError, ImportError):
+    """An optional dependency is needed for what was asked, and it is not installed.
+
+    Args:
+        package: The import name that could not be found.
+        extra: The extra of ``ramie`` that installs it.
+        purpose: What it is needed for, to be read after the word "to".
+    """
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"The package {package!r} is needed to {purpose}, and it is not installed. "
+            f"Install it with: pip install 'ramie[{extra}]'"
+        )
+        self.package = package
+        self.extra = extra
+
+
+def _rebuild(cls: type[RamieError], args: tuple[Any, ...], state: dict[str, Any]) -> RamieError:
+    """Make the pickled error again without running its constructor."""
+    error = cls.__new__(cls, *args)
+    # ImportError fills a slot in its own __init__, which takes exactly the stored arguments.
+    builtin = next(base for base in cls.__mro__ if base.__module__ == "builtins")
+    builtin.__init__(error, *args)
+    error.__dict__.update(state)
+    return error
+
+
+def path_text(path: str | Iterable[Any]) -> str:
+    """Write a scope path as users see it: ``"/encoder/dense"``; the root is ``"/"``."""
+    if isinstance(path, str):
+        return path
+    return "/" + "/".join(str(part) for part in path)
+
+
+def in_module(module: str | None) -> str:
+    """Return `` in Module X``, or nothing when the module is not known."""
+    return f" in Module {module}" if module else ""
