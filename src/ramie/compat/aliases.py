@@ -1,0 +1,53 @@
+"""Which Ramie module answers to which Flax path.
+
+One rule covers nearly everything: `flax.a.b` is `ramie.a.b`. The table below holds the paths whose
+subject lives under another name here; an entry also carries every path beneath it.
+"""
+
+ROOTS = ("flax", "flax_extra")
+
+ALIASES: dict[str, str] = {
+    "flax.core.frozen_dict": "ramie.core.frozen",
+    "flax.core.tracers": "ramie.core.trace",
+    "flax.optim": "ramie.compat.optim",
+    "flax.version": "ramie.compat.version",
+    "flax_extra.checkpoint": "ramie.checkpoint",
+}
+
+
+def is_aliased(name: str) -> bool:
+    """Tell whether a dotted module name belongs to the packages that are aliased.
+
+    Example:
+        >>> is_aliased("flax.linen"), is_aliased("flaxlib"), is_aliased("ramie.linen")
+        (True, False, False)
+    """
+    return name.partition(".")[0] in ROOTS
+
+
+def target_of(name: str) -> str | None:
+    """Return the Ramie module behind a Flax path, or None for the package roots.
+
+    The roots have no counterpart: `flax.__version__` and `ramie.__version__` differ, so each root
+    is a small namespace (see `ramie.compat.namespace`) and everything below it is shared.
+
+    Args:
+        name: a dotted path that starts with one of `ROOTS`.
+
+    Returns:
+        The dotted path to import instead; it need not exist.
+
+    Example:
+        >>> target_of("flax.linen.linear"), target_of("flax.core.frozen_dict")
+        ('ramie.linen.linear', 'ramie.core.frozen')
+    """
+    if name in ROOTS:
+        return None
+    parts = name.split(".")
+    for length in range(len(parts), 1, -1):
+        known = ALIASES.get(".".join(parts[:length]))
+        if known is not None:
+            return ".".join([known, *parts[length:]])
+    if parts[0] == "flax":
+        return ".".join(["ramie", *parts[1:]])
+    return ".".join(["ramie", "compat", *parts])
