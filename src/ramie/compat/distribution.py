@@ -9,7 +9,6 @@ from typing import Any
 import ramie
 from ramie.compat.version import __version__ as peer_version
 
-
 _FILES = {
     "METADATA": (
         "Metadata-Version: 2.1\nName: flax\n"
