@@ -166,8 +166,8 @@ def install() -> None:
         where = getattr(sys.modules[foreign[0]], "__file__", None) or "an unknown place"
         raise ImportError(
             f"ramie.compat.install() came too late: {foreign[0]!r} is already imported, from "
-            f"{where}. Call install() before the first import of flax, or of a package that imports "
-            "it, or start the program with `python -m ramie.compat SCRIPT`"
+            f"{where}. Call install() before the first import of flax, also by other packages, "
+            "or start the program with `python -m ramie.compat SCRIPT`"
         )
     sys.meta_path.insert(0, _FINDER)
 
