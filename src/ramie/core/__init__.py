@@ -1,0 +1,1 @@
+"""State and transformations: what layers of either style are built on."""
