@@ -55,11 +55,9 @@ class MissingExtraError(RamieError, ImportError):
 
 
 def _rebuild(cls: type[RamieError], args: tuple[Any, ...], state: dict[str, Any]) -> RamieError:
-    """Make the pickled error again without running its constructor."""
+    """Make the pickled error again, from its text and not from the facts of its constructor."""
     error = cls.__new__(cls, *args)
-    # ImportError fills a slot in its own __init__, which takes exactly the stored arguments.
-    builtin = next(base for base in cls.__mro__ if base.__module__ == "builtins")
-    builtin.__init__(error, *args)
+    RamieError.__init__(error, *args)
     error.__dict__.update(state)
     return error
 
