@@ -54,7 +54,7 @@ $(PEERS): $(PEERS)/.stamp
 
 $(VENV)/.stamp: pyproject.toml
 	@$(PYTHON) -c '$(NEEDS_PYTHON)'
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -c '$(GROUPS_OF)' test lint > $(VENV)/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -e '.[demo]' -r $(VENV)/requirements.txt
@@ -62,7 +62,7 @@ $(VENV)/.stamp: pyproject.toml
 
 $(PEERS)/.stamp: pyproject.toml
 	@$(PYTHON) -c '$(NEEDS_PYTHON)'
-	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	test -x $(PEERS)/bin/pip || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -c '$(GROUPS_OF)' test peers > $(PEERS)/requirements.txt
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -e '.[demo]' -r $(PEERS)/requirements.txt
