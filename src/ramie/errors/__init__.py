@@ -6,6 +6,11 @@ Reading `help(ramie.errors.X)` explains the mistake at more length than the mess
 from ramie.errors.base import FlaxError as FlaxError
 from ramie.errors.base import MissingExtraError as MissingExtraError
 from ramie.errors.base import RamieError as RamieError
+from ramie.errors.checkpoint import CheckpointBusyError as CheckpointBusyError
+from ramie.errors.checkpoint import CheckpointNameError as CheckpointNameError
+from ramie.errors.checkpoint import CheckpointNotFoundError as CheckpointNotFoundError
+from ramie.errors.checkpoint import MalformedDataError as MalformedDataError
+from ramie.errors.checkpoint import UnsupportedCheckpointError as UnsupportedCheckpointError
 from ramie.errors.files import AlreadyExistsError as AlreadyExistsError
 from ramie.errors.files import InvalidCheckpointError as InvalidCheckpointError
 from ramie.errors.files import MPACheckpointingRequiredError as MPACheckpointingRequiredError
@@ -64,6 +69,9 @@ __all__ = [
     "CallSetupUnboundModuleError",
     "CallShareScopeOnUnboundModuleError",
     "CallUnbindOnUnboundModuleError",
+    "CheckpointBusyError",
+    "CheckpointNameError",
+    "CheckpointNotFoundError",
     "CursorFindError",
     "DescriptorAttributeError",
     "FlaxError",
@@ -80,6 +88,7 @@ __all__ = [
     "MPARestoreDataCorruptedError",
     "MPARestoreTargetRequiredError",
     "MPARestoreTypeNotMatchError",
+    "MalformedDataError",
     "MissingExtraError",
     "ModifyScopeVariableError",
     "MultipleMethodsCompactError",
@@ -97,4 +106,5 @@ __all__ = [
     "TransformTargetError",
     "TransformedMethodReturnValueError",
     "TraverseTreeError",
+    "UnsupportedCheckpointError",
 ]
