@@ -1,5 +1,10 @@
 """State dicts with a registry of container types, and their msgpack bytes."""
 
+from ramie.serialization.codec import from_bytes as from_bytes
+from ramie.serialization.codec import msgpack_restore as msgpack_restore
+from ramie.serialization.codec import msgpack_serialize as msgpack_serialize
+from ramie.serialization.codec import to_bytes as to_bytes
+from ramie.serialization.codec import to_pieces as to_pieces
 from ramie.serialization.state_dict import current_path as current_path
 from ramie.serialization.state_dict import from_state_dict as from_state_dict
 from ramie.serialization.state_dict import is_serializable as is_serializable
@@ -8,10 +13,19 @@ from ramie.serialization.state_dict import (
 )
 from ramie.serialization.state_dict import to_state_dict as to_state_dict
 
+MAX_CHUNK_SIZE = 2**30
+"""Arrays with more bytes than this are written in chunks; readers do not need to know it."""
+
 __all__ = [
+    "MAX_CHUNK_SIZE",
     "current_path",
+    "from_bytes",
     "from_state_dict",
     "is_serializable",
+    "msgpack_restore",
+    "msgpack_serialize",
     "register_serialization_state",
+    "to_bytes",
+    "to_pieces",
     "to_state_dict",
 ]
