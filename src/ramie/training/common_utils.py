@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from jax.typing import ArrayLike
 
 from ramie.typing import Array
@@ -83,21 +82,20 @@ def stack_forest(forest: Sequence[Any]) -> Any:
 
 
 def get_metrics(device_metrics: Sequence[Any]) -> Any:
-    """Collect metrics that every device computed alike, one tree per step, on the host.
+    """Collect metrics that every device computed alike, one tree per step, into one tree.
 
     Args:
         device_metrics: For each step a tree of arrays `[devices, ...]`, equal along that axis.
 
     Returns:
-        One tree of NumPy arrays `[steps, ...]`, ready for means and logs.
+        One tree of arrays `[steps, ...]` on one device, ready for means and logs.
 
     Raises:
         ValueError: There are no steps, or an array has no device axis.
     """
     if not device_metrics:
         raise ValueError("get_metrics needs at least one step, but the sequence is empty")
-    on_host = jax.device_get(jax.tree.map(_first_copy, list(device_metrics)))
-    return jax.tree.map(lambda *steps: np.stack(steps), *on_host)
+    return stack_forest(jax.device_get(jax.tree.map(_first_copy, list(device_metrics))))
 
 
 def onehot(
@@ -122,7 +120,7 @@ def onehot(
         >>> common_utils.onehot([0, 2], 3).tolist()
         [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    is_class = jnp.expand_dims(jnp.asarray(labels), -1) == jnp.arange(num_classes)
+    is_class = jax.nn.one_hot(jnp.asarray(labels), num_classes, dtype=jnp.bool_)
     return jnp.where(is_class, jnp.float32(on_value), jnp.float32(off_value))
 
 

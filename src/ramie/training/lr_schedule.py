@@ -1,9 +1,9 @@
 """Learning rate as a function of the step: constant, in stairs, or half a cosine.
 
 Each function here returns `f(step) -> learning rate`, usable inside and outside `jax.jit` and as
-the learning rate of an optax optimizer. Optax has schedules of its own, more of them and composable;
-new code is better served by those. These exist so that programs written with them keep their
-numbers.
+the learning rate of an optax optimizer. Optax has schedules of its own, more of them and made to be
+combined; new code is better served by those. These exist so that programs written with them keep
+their numbers.
 
 All three share the linear warm-up of Goyal et al., "Accurate, Large Minibatch SGD"
 (https://arxiv.org/abs/1706.02677), section 2.2: the rate grows from 0 to its full value over the
@@ -15,7 +15,6 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-
 from jax.typing import ArrayLike
 
 __all__ = [
@@ -93,7 +92,7 @@ def create_stepped_learning_rate_schedule(
 
     def learning_rate_fn(step: ArrayLike) -> Any:
         steps = jnp.expand_dims(jnp.asarray(step), -1)
-        last = np.expand_dims(last_steps, range(steps.ndim - 1))
+        last = np.expand_dims(last_steps, tuple(range(steps.ndim - 1)))
         stairs_passed = jnp.sum(steps > last, axis=-1)
         rate = jnp.take(jnp.asarray(rates, jnp.float32), stairs_passed)
         return _warm_up(rate, step, steps_per_epoch, warmup_length)

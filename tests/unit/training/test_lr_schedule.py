@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.tolerance import assert_close, assert_exact
 
 from ramie.training import lr_schedule
-from tests.tolerance import assert_close, assert_exact
 
 STEPS = np.arange(0, 45)
 
