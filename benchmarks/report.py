@@ -1,0 +1,85 @@
+"""Turning measurements into `RESULTS.md`."""
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Iterable
+
+from benchmarks.measure import Ratio, Series, excess, ratio
+
+PACKAGES = ("ramie", "flax", "jax", "jaxlib", "numpy")
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Lay rows out as a Markdown table."""
+    header = list(header)
+    lines = [header, ["---"] * len(header), *map(list, rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def machine() -> str:
+    """Describe what the numbers depend on, without telling which machine it was."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return (
+        f"Python {platform.python_version()}; {versions}. {platform.system()} on "
+        f"{platform.machine()}, {os.cpu_count()} CPU cores; load averages at the end: {load}."
+    )
+
+
+def _ratio(found: Ratio | None, failure: str) -> str:
+    if found is None:
+        return f"failed: {failure}"
+    return f"{found.of_minima:.2f}x / {found.of_medians:.2f}x ({found.low:.2f} to {found.high:.2f})"
+
+
+def _seconds(series: Series, digits: int = 3) -> str:
+    return "failed" if series.failure else f"{min(series.times):.{digits}f}"
+
+
+def comparison(
+    workloads: dict[str, dict[str, Series]], yardstick: str, bars: dict[str, str]
+) -> str:
+    """Tabulate ratios of each library to the yardstick, and the yardstick's own seconds."""
+    rows = []
+    for workload, series in workloads.items():
+        base = series[yardstick]
+        ratios = [
+            _ratio(ratio(series[name], base), series[name].failure or base.failure)
+            for name in ("ramie", "flax")
+        ]
+        rows.append([workload, *ratios, bars.get(workload, ""), _seconds(base)])
+    header = ["workload", "ramie", "flax", "bar for ramie", f"{yardstick}, s"]
+    return table(header, rows)
+
+
+def imports(series: dict[str, Series]) -> str:
+    """Tabulate the CPU seconds of imports beyond those of `import jax`."""
+    base = series["jax"]
+    rows = []
+    for name, times in series.items():
+        beyond = excess(times, base)
+        bar = "0.15" if name.startswith("ramie") else ""
+        rows.append(
+            [
+                f"`import {name}`",
+                _seconds(times),
+                f"{beyond:+.3f}" if beyond is not None else f"failed: {times.failure}",
+                bar,
+            ]
+        )
+    return table(["process", "CPU s", "beyond `import jax`", "bar"], rows)
+
+
+def cold_init(series: dict[str, Series]) -> str:
+    """Tabulate the CPU seconds of the first un-jitted init."""
+    found = ratio(series["ramie"], series["flax"])
+    rows = [[name, _seconds(times, 1), times.failure] for name, times in series.items()]
+    rows.append(["ramie / flax", _ratio(found, "see above"), ""])
+    return table(["library", "CPU s", "remark"], rows)
+
+
+def memory(peaks: dict[str, float], megabytes: int) -> str:
+    """Tabulate the memory an action added at its peak, in sizes of the state."""
+    rows = [[name, f"{peak / megabytes:.2f}x"] for name, peak in sorted(peaks.items())]
+    return table(["action", "extra memory at the peak / size of the state"], rows)
