@@ -1,0 +1,81 @@
+"""Traced or eager: how an operation that was called on real arrays reaches the device.
+
+Called eagerly, each `lax` operation is one dispatch of its own, and that costs more than the
+arithmetic of a small layer. `eager_compiled` runs the whole function as one compiled program
+instead. Inside a transformation nothing changes: the function itself is traced.
+
+A compiled program may round differently, because XLA fuses. Multiply followed by add, for
+instance, becomes one instruction with one rounding. So the decorator stands only where
+tests/parity/ops/test_compiled_bits.py has shown the bits to be those of the separate operations,
+and its predicate `proven` lets only the cases through for which that was shown.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = ["PROVEN_DTYPES", "eager_compiled", "plain_path_wanted"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PROVEN_DTYPES = frozenset(np.dtype(t) for t in ("float32", "float64", "float16", jnp.bfloat16))
+"""Real floating types for which compiled products and sums were shown to keep every bit (CPU)."""
+
+_config: Any = jax.config
+_Tracer = jax.core.Tracer
+
+
+@functools.cache
+def _on_proven_platform() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+def plain_path_wanted() -> bool:
+    """Tell whether a debugging switch asks to see the single operations of a function.
+
+    True under `jax.disable_jit`, and when JAX checks results for NaN or infinity.
+    """
+    return bool(_config.jax_disable_jit or _config.jax_debug_nans or _config.jax_debug_infs)
+
+
+def eager_compiled(
+    *, static_argnames: Sequence[str] = (), proven: Callable[..., bool] | None = None
+) -> Callable[[F], F]:
+    """Run an operation as one compiled program per shape when it is called on real arrays.
+
+    The operation runs as written when an argument is traced, when `jax.disable_jit` or a NaN check
+    is on, on platforms other than the CPU, and where `proven` says no.
+
+    Args:
+      static_argnames: keyword-only parameters of the operation that are configuration: hashable
+        values, not arrays.
+      proven: called with the arguments of the operation; whether compiling keeps every bit there.
+
+    Returns:
+      A decorator for functions ``f(*arrays, **configuration)``. An array may be None.
+    """
+
+    def decorate(fn: F) -> F:
+        # inline: called on constants while JAX traces something else, leave no nested program.
+        compiled = jax.jit(fn, static_argnames=tuple(static_argnames), inline=True)
+
+        @functools.wraps(fn)
+        def dispatch(*arrays: Any, **configuration: Any) -> Any:
+            for array in arrays:
+                if isinstance(array, _Tracer):
+                    return fn(*arrays, **configuration)
+            if (
+                (proven is not None and not proven(*arrays, **configuration))
+                or plain_path_wanted()
+                or not _on_proven_platform()
+            ):
+                return fn(*arrays, **configuration)
+            return compiled(*arrays, **configuration)
+
+        return dispatch  # type: ignore[return-value]
+
+    return decorate

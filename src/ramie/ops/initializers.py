@@ -1,0 +1,394 @@
+"""Initializers: functions ``(key, shape, dtype) -> array`` that fill parameters.
+
+Names, parameters and numbers are those of `jax.nn.initializers`, which does the sampling. What
+is different is that the result of ``lecun_normal()`` and its kin is not an opaque closure but a
+small immutable value which says what it draws: it compares and hashes by its settings, it can be
+pickled, and the shape of what it returns is known without running it.
+"""
+
+import weakref
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import numpy as np
+from jax.nn import initializers as _jax
+from jax.nn.initializers import ones as ones
+from jax.nn.initializers import zeros as zeros
+
+from ramie.typing import Array, Dtype, PRNGKey, Shape
+from ramie.typing import Initializer as Initializer
+
+__all__ = [
+    "DescribedInitializer",
+    "Initializer",
+    "ReshapedInitializer",
+    "constant",
+    "delta_orthogonal",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "kaiming_normal",
+    "kaiming_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "normal",
+    "ones",
+    "ones_init",
+    "orthogonal",
+    "truncated_normal",
+    "uniform",
+    "variance_scaling",
+    "xavier_normal",
+    "xavier_uniform",
+    "zeros",
+    "zeros_init",
+]
+
+Axes = int | Sequence[int]
+
+_interned: weakref.WeakValueDictionary[Hashable, "DescribedInitializer"] = (
+    weakref.WeakValueDictionary()
+)
+
+
+def _setting_key(value: Any) -> Hashable:
+    """Return what stands for a setting in comparisons: 1, 1.0, True and -0.0 against 0.0 differ."""
+    if isinstance(value, bool | int | float | complex | np.generic):
+        return (type(value), repr(value))
+    if isinstance(value, tuple):
+        return tuple(map(_setting_key, value))
+    try:
+        hash(value)
+    except TypeError:
+        return ("identity", id(value))
+    return value
+
+
+def _as_dtype(dtype: Any) -> Any:
+    """Return `dtype` as a NumPy dtype where there is one, so that its spellings compare equal."""
+    try:
+        return None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        return dtype
+
+
+class DescribedInitializer:
+    """An initializer that knows what it draws. The functions of this module return it.
+
+    Two with the same settings are one object while either is alive.
+
+    Args:
+      distribution: the name of the function of `jax.nn.initializers` that makes the sampler.
+      settings: the keyword arguments of that function.
+    """
+
+    __slots__ = ("__weakref__", "_hash", "_key", "_sample", "distribution", "settings")
+
+    distribution: str
+    settings: Mapping[str, Any]
+    _key: Hashable
+    _hash: int
+    _sample: Callable[..., Any]
+    __name__ = "init"  # how the repr of a module prints it, as for the closures of JAX
+
+    def __new__(cls, distribution: str, settings: Mapping[str, Any]) -> "DescribedInitializer":
+        """Return the initializer with these settings: the one there is, or a new one."""
+        own = {
+            name: tuple(value) if name.endswith("_axis") and isinstance(value, list) else value
+            for name, value in settings.items()
+        }
+        own["dtype"] = _as_dtype(own.get("dtype"))
+        key = (distribution, *((name, _setting_key(value)) for name, value in own.items()))
+        known = _interned.get(key)
+        if known is not None:
+            return known
+        self = super().__new__(cls)
+        for name, value in (
+            ("distribution", distribution),
+            ("settings", MappingProxyType(own)),
+            ("_key", key),
+            ("_hash", hash(key)),
+            ("_sample", getattr(_jax, distribution)(**own)),
+        ):
+            object.__setattr__(self, name, value)
+        return _interned.setdefault(key, self)
+
+    def __call__(
+        self, key: PRNGKey, shape: Shape, dtype: Dtype | None = None, out_sharding: Any = None
+    ) -> Array:
+        """Draw an array.
+
+        Args:
+          key: the random key.
+          shape: the shape of the result.
+          dtype: the dtype of the result; that of the initializer if None.
+          out_sharding: how the result is laid out over devices.
+        """
+        dtype = self.settings["dtype"] if dtype is None else dtype
+        if out_sharding is None:
+            return self._sample(key, shape, dtype)
+        return self._sample(key, shape, dtype, out_sharding)
+
+    def output_shape(
+        self, shape: Shape, dtype: Dtype | None = None, out_sharding: Any = None
+    ) -> tuple[int, ...]:
+        """Return the shape of the result of a call, without a trace."""
+        return tuple(map(int, shape))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{self!r} cannot be changed ({name}): make another initializer.")
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, DescribedInitializer) and self._key == other._key
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.settings.items())
+        return f"{self.distribution}({given})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DescribedInitializer, (self.distribution, dict(self.settings))
+
+
+class ReshapedInitializer:
+    """An initializer applied to a matrix (or vector), then reshaped to the parameter.
+
+    A kernel with several input and output axes is drawn as the matrix that it multiplies as, so
+    that fan-in and fan-out count whole groups of axes. Two with the same settings are equal, so
+    layers may make one at each call.
+
+    Args:
+      initializer: draws the array.
+      groups: how many leading axes of the parameter make up each axis of that array; axes that no
+        group counts make up a last one.
+
+    Example:
+      >>> kernel_init = ReshapedInitializer(lecun_normal(), (2,))  # two input axes, then outputs
+      >>> kernel_init.flat_shape((4, 8, 3))
+      (32, 3)
+    """
+
+    __slots__ = ("groups", "initializer")
+
+    __name__ = "init"
+
+    def __init__(self, initializer: Callable[..., Any], groups: tuple[int, ...]) -> None:
+        self.initializer = initializer
+        self.groups = groups
+
+    def flat_shape(self, shape: Shape) -> tuple[int, ...]:
+        """Return the shape in which the values of a parameter of `shape` are drawn."""
+        sizes, start = [], 0
+        for count in self.groups:
+            sizes.append(int(np.prod(shape[start : start + count], dtype=np.int64)))
+            start += count
+        sizes.append(int(np.prod(shape[start:], dtype=np.int64)))
+        return tuple(sizes)
+
+    def output_shape(self, shape: Shape, dtype: Any = None) -> tuple[int, ...]:
+        """Return the shape of the result of a call, without a trace."""
+        return tuple(map(int, shape))
+
+    def __call__(self, key: PRNGKey, shape: Shape, dtype: Any = None) -> Any:
+        """Draw an array of `shape`. Boxes with metadata keep their box."""
+        drawn = self.initializer(key, self.flat_shape(shape), dtype)
+        return jax.tree_util.tree_map(lambda x: jax.numpy.reshape(x, shape), drawn)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, ReshapedInitializer)
+            and self.groups == other.groups
+            and self.initializer == other.initializer
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.initializer, self.groups))
+
+    def __repr__(self) -> str:
+        return f"ReshapedInitializer({self.initializer!r}, {self.groups!r})"
+
+
+def variance_scaling(
+    scale: Any,
+    mode: str,
+    distribution: str,
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    dtype: Dtype | None = None,
+) -> DescribedInitializer:
+    """Draw with variance ``scale / n``, n being the fan of the parameter.
+
+    Args:
+      scale: the factor.
+      mode: which fan: "fan_in", "fan_out", "fan_avg" or "fan_geo_avg".
+      distribution: "truncated_normal", "normal" or "uniform".
+      in_axis: axis or axes of the inputs.
+      out_axis: axis or axes of the outputs.
+      batch_axis: axis or axes that count for neither; all others are receptive field.
+      dtype: the dtype where a call names none.
+    """
+    return DescribedInitializer(
+        "variance_scaling",
+        {
+            "scale": scale,
+            "mode": mode,
+            "distribution": distribution,
+            "in_axis": in_axis,
+            "out_axis": out_axis,
+            "batch_axis": batch_axis,
+            "dtype": dtype,
+        },
+    )
+
+
+def glorot_uniform(
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    dtype: Dtype | None = None,
+) -> DescribedInitializer:
+    """Draw uniformly, with variance 1 / mean of fan-in and fan-out (Glorot and Bengio 2010).
+
+    Parameters as in `variance_scaling`.
+    """
+    return variance_scaling(1.0, "fan_avg", "uniform", in_axis, out_axis, batch_axis, dtype)
+
+
+def glorot_normal(
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    dtype: Dtype | None = None,
+) -> DescribedInitializer:
+    """Draw from a truncated normal, with variance 1 / mean of fan-in and fan-out.
+
+    Parameters as in `variance_scaling`.
+    """
+    return variance_scaling(
+        1.0, "fan_avg", "truncated_normal", in_axis, out_axis, batch_axis, dtype
+    )
+
+
+def lecun_uniform(
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    dtype: Dtype | None = None,
+) -> DescribedInitializer:
+    """Draw uniformly, with variance 1 / fan-in (LeCun et al. 1998).
+
+    Parameters as in `variance_scaling`.
+    """
+    return variance_scaling(1.0, "fan_in", "uniform", in_axis, out_axis, batch_axis, dtype)
+
+
+def lecun_normal(
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    dtype: Dtype | None = None,
+) -> DescribedInitializer:
+    """Draw from a truncated normal, with variance 1 / fan-in.
+
+    Parameters as in `variance_scaling`.
+    """
+    return variance_scaling(1.0, "fan_in", "truncated_normal", in_axis, out_axis, batch_axis, dtype)
+
+
+def he_uniform(
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    dtype: Dtype | None = None,
+) -> DescribedInitializer:
+    """Draw uniformly, with variance 2 / fan-in, for ReLU (He et al. 2015).
+
+    Parameters as in `variance_scaling`.
+    """
+    return variance_scaling(2.0, "fan_in", "uniform", in_axis, out_axis, batch_axis, dtype)
+
+
+def he_normal(
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    dtype: Dtype | None = None,
+) -> DescribedInitializer:
+    """Draw from a truncated normal, with variance 2 / fan-in, for ReLU.
+
+    Parameters as in `variance_scaling`.
+    """
+    return variance_scaling(2.0, "fan_in", "truncated_normal", in_axis, out_axis, batch_axis, dtype)
+
+
+xavier_uniform = glorot_uniform
+xavier_normal = glorot_normal
+kaiming_uniform = he_uniform
+kaiming_normal = he_normal
+
+
+def normal(stddev: Any = 1e-2, dtype: Dtype | None = None) -> DescribedInitializer:
+    """Draw from a normal distribution around 0 with standard deviation `stddev`."""
+    return DescribedInitializer("normal", {"stddev": stddev, "dtype": dtype})
+
+
+def truncated_normal(
+    stddev: Any = 1e-2, dtype: Dtype | None = None, lower: Any = -2.0, upper: Any = 2.0
+) -> DescribedInitializer:
+    """Draw from a normal distribution cut off at `lower` and `upper`.
+
+    The bounds apply before the scaling by `stddev`; what is cut off makes the standard deviation
+    of the result smaller than `stddev`.
+    """
+    settings = {"stddev": stddev, "dtype": dtype, "lower": lower, "upper": upper}
+    return DescribedInitializer("truncated_normal", settings)
+
+
+def uniform(scale: Any = 1e-2, dtype: Dtype | None = None) -> DescribedInitializer:
+    """Draw uniformly from [0, scale)."""
+    return DescribedInitializer("uniform", {"scale": scale, "dtype": dtype})
+
+
+def orthogonal(
+    scale: Any = 1.0, column_axis: int = -1, dtype: Dtype | None = None
+) -> DescribedInitializer:
+    """Draw a matrix with orthonormal rows or columns, whichever are fewer, times `scale`.
+
+    All axes but `column_axis` are taken as one.
+    """
+    settings = {"scale": scale, "column_axis": column_axis, "dtype": dtype}
+    return DescribedInitializer("orthogonal", settings)
+
+
+def delta_orthogonal(
+    scale: Any = 1.0, column_axis: int = -1, dtype: Dtype | None = None
+) -> DescribedInitializer:
+    """Draw a convolution kernel that is zero except for an orthogonal matrix at its centre.
+
+    Reference: Xiao et al., Dynamical Isometry and a Mean Field Theory of CNNs, 2018.
+    """
+    settings = {"scale": scale, "column_axis": column_axis, "dtype": dtype}
+    return DescribedInitializer("delta_orthogonal", settings)
+
+
+def constant(value: Any, dtype: Dtype | None = None) -> DescribedInitializer:
+    """Fill with `value`, a scalar or something that broadcasts to the shape."""
+    return DescribedInitializer("constant", {"value": value, "dtype": dtype})
+
+
+def zeros_init() -> Initializer:
+    """Return the initializer `zeros`, for code that expects to call a maker."""
+    return zeros
+
+
+def ones_init() -> Initializer:
+    """Return the initializer `ones`, for code that expects to call a maker."""
+    return ones
