@@ -48,9 +48,7 @@ def evaluate_without(
 
     closed, out_shape = jax.make_jaxpr(on_arrays, return_shape=True)([leaves[i] for i in dynamic])
     jaxpr = closed.jaxpr
-    unknown = {
-        var for var, i in zip(jaxpr.invars, dynamic, strict=True) if _is_abstract(leaves[i])
-    }
+    unknown = {var for var, i in zip(jaxpr.invars, dynamic, strict=True) if _is_abstract(leaves[i])}
     needed = _needed_equations(jaxpr)
     for equation in needed:
         if any(v in unknown for v in equation.invars if not isinstance(v, jex.Literal)):

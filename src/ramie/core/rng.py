@@ -101,9 +101,7 @@ class LazyRng:
         return (self.rng,), self.suffix
 
     @classmethod
-    def tree_unflatten(
-        cls, suffix: tuple[PathPart, ...], children: tuple[PRNGKey]
-    ) -> "LazyRng":
+    def tree_unflatten(cls, suffix: tuple[PathPart, ...], children: tuple[PRNGKey]) -> "LazyRng":
         """Rebuild from the key and the static path."""
         return cls(children[0], suffix)
 

@@ -1,0 +1,581 @@
+"""The Module class: an immutable dataclass that defines a neural network, functionally.
+
+The class holds the user's interface; how a module gets its place is in `adopt`, what happens
+around a method call in `methods`, what is decided per class in `plan`.
+"""
+
+import dataclasses
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import typing_extensions
+
+from ramie import errors
+from ramie.core import meta
+from ramie.core.filters import Filter
+from ramie.core.frozen import FrozenDict
+from ramie.core.scope import Scope, Variable
+from ramie.linen import adopt, capture, display, entry
+from ramie.linen.adopt import share_scope as share_scope
+from ramie.linen.context import CaptureFilter
+from ramie.linen.entry import INIT_COLLECTIONS
+from ramie.linen.entry import apply as apply
+from ramie.linen.entry import init as init
+from ramie.linen.entry import init_with_output as init_with_output
+from ramie.linen.methods import InterceptorContext as InterceptorContext
+from ramie.linen.methods import compact as compact
+from ramie.linen.methods import compact_name_scope as compact_name_scope
+from ramie.linen.methods import disable_named_call as disable_named_call
+from ramie.linen.methods import enable_named_call as enable_named_call
+from ramie.linen.methods import intercept_methods as intercept_methods
+from ramie.linen.methods import nowrap as nowrap
+from ramie.linen.methods import override_named_call as override_named_call
+from ramie.linen.methods import run_setup, wrap_class
+from ramie.linen.methods import wrap_method_once as wrap_method_once
+from ramie.linen.plan import UNSPECIFIED, ClassPlan, make_plan
+from ramie.linen.state import NEW, ModuleState
+from ramie.linen.state import SetupState as SetupState
+from ramie.typing import PRNGKey, VariableDict
+
+__all__ = [
+    "InterceptorContext",
+    "Module",
+    "Scope",
+    "Variable",
+    "apply",
+    "compact",
+    "compact_name_scope",
+    "disable_named_call",
+    "enable_named_call",
+    "init",
+    "init_with_output",
+    "intercept_methods",
+    "merge_param",
+    "nowrap",
+    "override_named_call",
+    "share_scope",
+    "wrap_method_once",
+]
+
+M = TypeVar("M", bound="Module")
+T = TypeVar("T")
+
+
+def _no_items() -> tuple[Any, ...]:
+    return ()
+
+
+@typing_extensions.dataclass_transform(field_specifiers=(dataclasses.field,))
+class Module:
+    """The base of all neural network modules.
+
+    A subclass declares its hyperparameters as annotated fields, like a dataclass, and computes in
+    methods. Parameters and submodules are defined either in `setup` or, in a method marked with
+    `compact`, where they are used. An instance is only a description: `init` creates variables
+    from it and `apply` computes with variables.
+
+    Besides the declared fields every module takes `name` (by default derived from the place) and
+    `parent` (by default the module whose method is running; None for none).
+
+    Example:
+      >>> import jax, ramie.linen as nn
+      >>> class MLP(nn.Module):
+      ...     width: int
+      ...
+      ...     @nn.compact
+      ...     def __call__(self, x):
+      ...         x = nn.relu(nn.Dense(self.width)(x))
+      ...         return nn.Dense(1)(x)
+      >>> model = MLP(width=4)
+      >>> x = jax.numpy.ones((2, 3))
+      >>> variables = model.init(jax.random.key(0), x)
+      >>> model.apply(variables, x).shape
+      (2, 1)
+    """
+
+    _plan: ClassVar[ClassPlan]
+    _compact_name_scope_methods: ClassVar[tuple[str, ...]] = ()
+
+    if TYPE_CHECKING:
+        name: str | None = dataclasses.field(default=None, kw_only=True)
+        scope: ClassVar[Scope | None]
+        _state: ClassVar[ModuleState]
+
+    def __init_subclass__(cls, kw_only: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__eq__" in cls.__dict__ and cls.__dict__.get("__hash__") is None:
+            cls.__hash__ = Module.__hash__  # type: ignore[method-assign]
+        cls._plan = make_plan(cls, kw_only=kw_only, attach=adopt.attach, base=Module)
+        cls._compact_name_scope_methods = cls._plan.name_scopes
+        wrap_class(cls, frozenset((*cls._plan.fields, "parent", "name")))
+
+    def __post_init__(self) -> None:
+        """Take the place in the tree. An override must call ``super().__post_init__()``."""
+        adopt.attach(self)
+
+    def setup(self) -> None:
+        """Define submodules and variables; override it. It runs on the first use once bound."""
+
+    # Attributes ----------------------------------------------------------------------------
+
+    @property
+    def parent(self) -> Any:
+        """The module or scope this module lies in, None at the top."""
+        held = self.__dict__.get("_parent_ref")
+        return held() if type(held) is weakref.ref else held
+
+    @parent.setter
+    def parent(self, value: Any) -> None:
+        held = weakref.ref(value) if isinstance(value, Module) else value
+        self.__dict__["_parent_ref"] = held
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The names from the root to this module.
+
+        Raises:
+          ValueError: if the module is not bound.
+        """
+        return self._bound("module paths").path
+
+    @property
+    def variables(self) -> VariableDict:
+        """The variables of this module by collection.
+
+        Raises:
+          ValueError: if the module is not bound.
+        """
+        return self._bound("variables").variables()  # type: ignore[no-any-return]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = self.__dict__
+        state = own.get("_state")
+        if state is None or not state.is_initialized:
+            object.__setattr__(self, name, value)
+        elif state.in_setup:
+            if name in self._plan.init_fields:
+                raise errors.SetAttributeInModuleSetupError(module=type(self).__name__)
+            object.__setattr__(self, name, adopt.adopt_value(self, name, value))
+        elif own["scope"] is None or name == "__orig_class__":
+            object.__setattr__(self, name, value)
+        else:
+            raise errors.SetAttributeFrozenModuleError(type(self).__name__, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        own = self.__dict__
+        kind = type(self)
+        dunder = name.startswith("__") and name.endswith("__")
+        if not dunder and own.get("scope") is not None and own["_state"].setup_called is NEW:
+            run_setup(self)
+            if name in own:
+                return own[name]
+        for base in kind.__mro__:
+            if name in base.__dict__:  # a property or descriptor that raised AttributeError
+                self._explain(base.__dict__[name])
+        raise AttributeError(
+            f'"{kind.__name__}" object has no attribute "{name}". If it is assigned in setup(), '
+            "it exists only while the module is bound: inside init, apply, or after bind."
+        )
+
+    def _explain(self, descriptor: Any) -> None:
+        """Ask a descriptor again and show the error that Python has swallowed."""
+        try:
+            descriptor.__get__(self, type(self))
+        except AttributeError as error:
+            raise errors.DescriptorAttributeError(module=type(self).__name__) from error
+
+    def __dir__(self) -> list[str]:
+        own = self.__dict__
+        if own.get("scope") is not None and own["_state"].setup_called is NEW:
+            run_setup(self)
+        return list(object.__dir__(self))
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if type(self) is not type(other):
+            return NotImplemented
+        mine, theirs = self.__dict__, other.__dict__
+        if mine.get("scope") is not theirs.get("scope") or mine["name"] != theirs["name"]:
+            return False
+        return all(mine.get(n) == theirs.get(n) for n in self._plan.compared)
+
+    def __hash__(self) -> int:
+        own = self.__dict__
+        if own.get("scope") is not None:
+            raise TypeError("Can't call __hash__ on modules that hold variables.")
+        try:
+            return hash((type(self), own["name"], *[own.get(n) for n in self._plan.compared]))
+        except TypeError as error:
+            raise TypeError(
+                f"Module {type(self).__name__} cannot be hashed: {error}. Give its fields "
+                "hashable values, such as tuples instead of lists."
+            ) from error
+
+    def __repr__(self) -> str:
+        return display.module_repr(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = self.__dict__
+        kept = own
+        if own.get("scope") is not None:
+            kept = adopt.template_copy(self).__dict__ | {"name": own["name"]}
+        return {k: v for k, v in kept.items() if k not in ("_parent_ref", "_state", "scope")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _parent_ref=None, scope=None, _state=ModuleState())
+        self.__dict__["_state"].is_initialized = True
+
+    def _bound(self, what: str) -> Scope:
+        scope: Scope | None = self.__dict__["scope"]
+        if scope is None:
+            raise ValueError(
+                f"Can't access {what} on unbound modules: {type(self).__name__} has no place yet. "
+                "Use it inside init or apply, or bind it first."
+            )
+        return scope
+
+    # Variables -----------------------------------------------------------------------------
+
+    def _definable(self, what: str, kind: str, name: str, col: str) -> Scope:
+        """Return the scope if something may be defined here and now under a name."""
+        scope = self._bound(what)
+        state = self.__dict__["_state"]
+        if not state.in_compact_method and not state.in_setup:
+            raise ValueError(
+                f"{what.capitalize()} must be initialized in `setup()` or in a method wrapped in "
+                f"`@compact`: {type(self).__name__} defines {name!r} in another method."
+            )
+        if name in scope.reservations and scope.name_reserved(name, col):
+            raise errors.NameInUseError(kind, name, type(self).__name__)
+        state.children[name] = col
+        return scope
+
+    def param(
+        self,
+        name: str,
+        init_fn: Callable[..., Any],
+        *init_args: Any,
+        unbox: bool = True,
+        **init_kwargs: Any,
+    ) -> Any:
+        """Define a parameter and return its value.
+
+        Args:
+          name: its name.
+          init_fn: called in `init` as ``init_fn(key, *init_args, **init_kwargs)``.
+          *init_args: usually a shape and a dtype.
+          unbox: take the value out of its metadata box.
+          **init_kwargs: see above.
+
+        Raises:
+          ScopeParamNotFoundError: in `apply`, if the variables lack it.
+          ScopeParamShapeError: in `apply`, if its shape is not the initializer's.
+          NameInUseError: if the name is taken.
+          ValueError: outside `setup` and compact methods, or on an unbound module.
+        """
+        scope = self._definable("parameters", "param", name, "params")
+        return scope.param(name, init_fn, *init_args, unbox=unbox, **init_kwargs)
+
+    def variable(
+        self,
+        col: str,
+        name: str,
+        init_fn: Callable[..., Any] | None = None,
+        *init_args: Any,
+        unbox: bool = True,
+        **init_kwargs: Any,
+    ) -> Variable[Any]:
+        """Define a variable of any collection and return a handle whose `value` can be set.
+
+        Args:
+          col: the collection.
+          name: its name.
+          init_fn: called in `init` as ``init_fn(*init_args, **init_kwargs)``; no key is passed.
+          *init_args: see above.
+          unbox: take the value out of its metadata box.
+          **init_kwargs: see above.
+
+        Raises:
+          NameInUseError: if the name is taken in this collection or by a submodule.
+          ScopeVariableNotFoundError: if it is missing and may not be created.
+          ValueError: outside `setup` and compact methods, or on an unbound module.
+        """
+        scope = self._definable("variables", "variable", name, col)
+        return scope.variable(col, name, init_fn, *init_args, unbox=unbox, **init_kwargs)
+
+    def has_variable(self, col: str, name: str) -> bool:
+        """Tell whether a variable exists here."""
+        return self._bound("variables").has_variable(col, name)
+
+    def get_variable(self, col: str, name: str, default: T | None = None) -> Any:
+        """Return the value of a variable, or the default."""
+        return self._bound("variables").get_variable(col, name, default)
+
+    def put_variable(self, col: str, name: str, value: Any) -> None:
+        """Set a variable of a mutable collection, creating it if needed.
+
+        Raises:
+          ModifyScopeVariableError: if the collection is immutable.
+        """
+        self._bound("variables").put_variable(col, name, value)
+
+    def is_mutable_collection(self, col: str) -> bool:
+        """Tell whether a collection may be written."""
+        return self._bound("mutability").is_mutable_collection(col)
+
+    def is_initializing(self) -> bool:
+        """Tell whether this runs under `init`."""
+        return bool(self._bound("the state of init()").get_flag("initializing", False))
+
+    def sow(
+        self,
+        col: str,
+        name: str,
+        value: Any,
+        reduce_fn: Callable[[Any, Any], Any] = capture.append_to_tuple,
+        init_fn: Callable[[], Any] = _no_items,
+    ) -> bool:
+        """Store a value in a collection, if the caller made that collection mutable.
+
+        Args:
+          col: the collection, often ``intermediates``.
+          name: its name.
+          value: what to store.
+          reduce_fn: joins what is stored already and the new value; appends to a tuple.
+          init_fn: returns what is stored at first.
+
+        Returns:
+          Whether anything was stored.
+        """
+        return capture.sow(self._bound("variables"), col, name, value, reduce_fn, init_fn)
+
+    def perturb(self, name: str, value: T, collection: str = "perturbations") -> T:
+        """Add a zero that gradients can be taken with respect to.
+
+        The variable is created in `init`; the gradient with respect to it is the gradient with
+        respect to the value.
+
+        Raises:
+          ValueError: if the collection is passed to `apply` without this variable.
+        """
+        scope = self._bound("variables")
+        return capture.perturb(scope, name, value, collection)  # type: ignore[no-any-return]
+
+    # Randomness ----------------------------------------------------------------------------
+
+    def has_rng(self, name: str) -> bool:
+        """Tell whether there is a random stream of this name."""
+        return self._bound("RNGs").has_rng(name)
+
+    def make_rng(self, name: str = "params") -> PRNGKey:
+        """Return a new key from a random stream; ``params`` serves for a missing stream.
+
+        Raises:
+          InvalidRngError: if there is neither.
+        """
+        return self._bound("RNGs").make_rng(name)
+
+    # From outside --------------------------------------------------------------------------
+
+    def init_with_output(
+        self,
+        rngs: Any,
+        *args: Any,
+        method: Callable[..., Any] | str | None = None,
+        mutable: Filter = INIT_COLLECTIONS,
+        capture_intermediates: bool | CaptureFilter = False,
+        **kwargs: Any,
+    ) -> tuple[Any, Any]:
+        """Create variables by running a method, and return its output too; see `init`."""
+        entry.check_module(self, "init_with_output")
+        fn = entry.as_method(self, method)
+        run = entry.init_with_output(fn, self, mutable, capture_intermediates)
+        return run(rngs, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def init(
+        self,
+        rngs: Any,
+        *args: Any,
+        method: Callable[..., Any] | str | None = None,
+        mutable: Filter = INIT_COLLECTIONS,
+        capture_intermediates: bool | CaptureFilter = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Create the variables of this module by running a method.
+
+        Args:
+          rngs: a key, which seeds the stream ``params``, or a dictionary of keys by stream.
+          *args: passed to the method.
+          method: its name, or a function of a module; by default ``__call__``.
+          mutable: the collections to create; all but ``intermediates``.
+          capture_intermediates: see `apply`.
+          **kwargs: passed to the method.
+
+        Returns:
+          The variables: a dictionary of collections.
+
+        Raises:
+          InvalidRngError: if `rngs` is neither a key nor a dictionary of keys.
+        """
+        entry.check_module(self, "init")
+        fn = entry.as_method(self, method)
+        run = entry.init_with_output(fn, self, mutable, capture_intermediates)
+        return run(rngs, *args, **kwargs)[1]
+
+    def lazy_init(
+        self,
+        rngs: Any,
+        *args: Any,
+        method: Callable[..., Any] | None = None,
+        mutable: Filter = INIT_COLLECTIONS,
+        **kwargs: Any,
+    ) -> Any:
+        """Create the variables without computing outputs; inputs may be given by shape alone.
+
+        Args:
+          rngs: as for `init`.
+          *args: passed to the method; arrays may be `jax.ShapeDtypeStruct`.
+          method: as for `init`.
+          mutable: as for `init`.
+          **kwargs: passed to the method.
+
+        Raises:
+          LazyInitError: if a variable depends on the value of an input.
+        """
+        entry.check_module(self, "lazy_init")
+        entry.check_init_rngs(self, rngs)
+        run = entry.lazy_init(entry.as_method(self, method), self, mutable)
+        return run(rngs, *args, **kwargs)
+
+    def apply(
+        self,
+        variables: VariableDict,
+        *args: Any,
+        rngs: Any = None,
+        method: Callable[..., Any] | str | None = None,
+        mutable: Filter = False,
+        capture_intermediates: bool | CaptureFilter = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Run a method of this module with variables.
+
+        Args:
+          variables: a dictionary of collections, as `init` returns it.
+          *args: passed to the method.
+          rngs: a key or a dictionary of keys by stream.
+          method: its name, or a function of a module; by default ``__call__``.
+          mutable: the collections that may be written: True, a name, names, or a `DenyList`.
+          capture_intermediates: True to keep the output of every ``__call__`` in the collection
+            ``intermediates``, or a function ``(module, method_name) -> bool`` that chooses.
+          **kwargs: passed to the method.
+
+        Returns:
+          The output; or, if `mutable` is not False or intermediates are captured, the output and
+          a dictionary of the mutable collections as the method left them.
+
+        Raises:
+          ApplyScopeInvalidVariablesTypeError: if `variables` is not a dictionary of dictionaries.
+          InvalidRngError: if a random stream is missing or not a key.
+          ApplyModuleInvalidMethodError: if `method` takes no argument.
+        """
+        entry.check_module(self, "apply")
+        fn = entry.as_method(self, method)
+        if rngs is not None:
+            entry.check_init_rngs(self, rngs)
+        run = entry.apply(fn, self, mutable, capture_intermediates)
+        return run(variables, *args, rngs=rngs, **kwargs)
+
+    def bind(
+        self: M,
+        variables: VariableDict,
+        *args: Any,
+        rngs: Any = None,
+        mutable: Filter = False,
+    ) -> M:
+        """Return a copy that holds variables for as long as it lives: for interactive use.
+
+        Args:
+          variables: as for `apply`.
+          *args: ignored.
+          rngs: as for `apply`.
+          mutable: as for `apply`; the copy's `variables` show what was written.
+        """
+        entry.check_module(self, "bind")
+        from ramie.core.scope import bind
+
+        return adopt.rebind(self, bind(variables, rngs, mutable))  # type: ignore[return-value]
+
+    def unbind(self: M) -> tuple[M, VariableDict]:
+        """Return an unbound copy of a bound module, and its variables.
+
+        Raises:
+          CallUnbindOnUnboundModuleError: if it is not bound.
+        """
+        if self.__dict__["scope"] is None:
+            raise errors.CallUnbindOnUnboundModuleError(module=type(self).__name__)
+        variables = self.variables
+        return adopt.template_copy(self), variables  # type: ignore[return-value]
+
+    def clone(
+        self: M,
+        *,
+        parent: Any = None,
+        _deep_clone: Any = False,
+        _reset_names: bool = False,
+        **updates: Any,
+    ) -> M:
+        """Construct a copy from the fields of this module.
+
+        Args:
+          parent: the copy's parent; none by default.
+          **updates: new values of fields, and `name`.
+
+        Raises:
+          TypeError: if an update is not a field.
+        """
+        source = self
+        if _deep_clone is not False:
+            source = adopt.template_copy(self)  # type: ignore[assignment]
+        own = source.__dict__
+        values = {n: own[n] for n in self._plan.fields if n in self._plan.init_fields and n in own}
+        values["name"] = None if _reset_names else self.name
+        return type(self)(**{**values, **updates}, parent=parent)
+
+    def copy(self: M, *, parent: Any = UNSPECIFIED, name: str | None = None, **updates: Any) -> M:
+        """Construct a copy for use as a submodule where this is called.
+
+        Args:
+          parent: its parent; by default the module whose method is running.
+          name: its name; by default as for any new submodule.
+          **updates: new values of fields.
+        """
+        return self.clone(parent=parent, name=name, _deep_clone=True, **updates)
+
+
+Module._plan = make_plan(Module, kw_only=False, attach=adopt.attach, base=None)
+
+
+def merge_param(name: str, a: T | None, b: T | None) -> T:
+    """Return the one of two settings that is not None: a field, or an argument of the call.
+
+    Args:
+      name: what to call it in the error.
+      a: the field.
+      b: the argument.
+
+    Raises:
+      ValueError: if both or neither are given.
+    """
+    if a is not None and b is not None:
+        raise ValueError(
+            f"Parameter {name!r} was passed to the constructor ({a!r}) and at the call ({b!r}). "
+            "Should be passed only once: give it in one of the two places."
+        )
+    if a is None and b is None:
+        raise ValueError(
+            f"Parameter {name!r} must be passed to the constructor or at call time: it is None "
+            "in both."
+        )
+    return a if a is not None else b  # type: ignore[return-value]
