@@ -78,7 +78,7 @@ class Variable(Generic[T]):
     def value(self) -> T:
         """The present value. Assigning needs a mutable collection."""
         value = self.scope.get_variable(self.collection, self.name)
-        return unbox(value) if self.unbox else value  # type: ignore[no-any-return]
+        return unbox(value) if self.unbox else value
 
     @value.setter
     def value(self, value: T) -> None:

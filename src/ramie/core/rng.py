@@ -123,7 +123,7 @@ def is_valid_rng(rng: Any) -> bool:
         return True
     if not isinstance(rng, jax.Array | np.ndarray):
         return False
-    if jax.dtypes.issubdtype(rng.dtype, jax.dtypes.prng_key):
+    if jax.numpy.issubdtype(rng.dtype, jax.dtypes.prng_key):
         return rng.shape == ()
     return rng.dtype == np.uint32 and rng.shape in _RAW_KEY_SHAPES
 

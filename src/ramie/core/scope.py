@@ -147,7 +147,7 @@ def _init_streams(rngs: Any) -> Mapping[str, Any]:
         "First argument passed to an init function should be a ``jax.PRNGKey`` or a dictionary "
         "mapping strings to ``jax.PRNGKey``.",
     )
-    return rngs  # type: ignore[no-any-return]
+    return rngs
 
 
 def init(

@@ -20,12 +20,14 @@ from ramie.core.collections import (
     as_returned,
     copied,
     plain,
+)
+from ramie.core.collections import (
     unbox as unboxed,
 )
 from ramie.core.filters import Filter, in_filter
 from ramie.core.frozen import FrozenDict
 from ramie.core.rng import LazyRng
-from ramie.core.shapes import expected_shapes, leaf_shapes
+from ramie.core.shapes import check_shape
 from ramie.core.trace import check_trace_level, current_trace, is_leak
 from ramie.typing import PRNGKey
 
@@ -100,7 +102,7 @@ class Scope:
         self.parent = parent
         self.path = tuple(path)
         self.debug_path = tuple(debug_path) or self.path
-        self.flags = _EMPTY_FLAGS if not flags else flags
+        self.flags = flags or _EMPTY_FLAGS
         self.reservations = {}
         self._kids: dict[str, Scope] = {}
         self._counters: dict[Any, Any] | None = None
@@ -108,7 +110,7 @@ class Scope:
         self._rng_suffix: tuple[str, ...] = ()
         self._invalid = False
         self._mutability: dict[str, bool] = {}
-        self._root = parent._root if parent is not None else self
+        self._root: Scope = self if parent is None else parent._root
         self._trace_level = current_trace() if parent is None else None
         self._adopted: dict[int, Any] = {}
 
@@ -565,7 +567,7 @@ class Scope:
         value = self._collection("params").get(name)
         if value is not None:
             bare = unboxed(value)
-            self._check_shape(name, bare, init_fn, init_args, init_kwargs)
+            check_shape(self, name, bare, init_fn, init_args, init_kwargs)
             return bare if unbox else value
         if name not in self._collection("params"):
             if not self.is_mutable_collection("params"):
@@ -575,25 +577,6 @@ class Scope:
             value = init_fn(self.make_rng("params"), *init_args, **init_kwargs)
             self.put_variable("params", name, value)
         return unboxed(value) if unbox else value
-
-    def _check_shape(
-        self,
-        name: str,
-        value: Any,
-        init_fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-    ) -> None:
-        expected = expected_shapes(init_fn, args, kwargs)
-        shape = getattr(value, "shape", None)
-        found = (shape,) if type(shape) is tuple else leaf_shapes(value)
-        if found == expected:
-            return
-        if len(found) != len(expected):
-            raise errors.ScopeParamShapeError(name, self.path_text, found, expected)
-        for got, want in zip(found, expected, strict=True):
-            if got != want:
-                raise errors.ScopeParamShapeError(name, self.path_text, got, want)
 
 
 def _columns(held: Any) -> tuple[Any, ...]:

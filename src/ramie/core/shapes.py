@@ -9,12 +9,17 @@ and the constants it closes over; whatever closes over something that can change
 import functools
 import types
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-__all__ = ["expected_shapes", "leaf_shapes"]
+from ramie import errors
+
+if TYPE_CHECKING:
+    from ramie.core.scope_tree import Scope
+
+__all__ = ["check_shape", "expected_shapes", "leaf_shapes"]
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -40,7 +45,7 @@ def _key(value: Any, depth: int = 0) -> Hashable:
         return (kind, *[_key(v, depth + 1) for v in value])
     shape_rule = getattr(kind, "output_shape", None)
     if shape_rule is not None:  # a described initializer: immutable, hashed by value
-        return value  # type: ignore[no-any-return]
+        return value
     if isinstance(value, types.FunctionType):
         return _function_key(value, depth)
     if isinstance(value, functools.partial):
@@ -108,3 +113,28 @@ def expected_shapes(
         )
         _cache[key] = known
     return known
+
+
+def check_shape(
+    scope: "Scope",
+    name: str,
+    value: Any,
+    init_fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> None:
+    """Compare a parameter that exists with what its initializer would give.
+
+    Raises:
+      ScopeParamShapeError: if the shapes of the leaves, or their number, differ.
+    """
+    expected: Any = expected_shapes(init_fn, args, kwargs)
+    shape = getattr(value, "shape", None)
+    found: Any = (shape,) if type(shape) is tuple else leaf_shapes(value)
+    if found == expected:
+        return
+    if len(found) != len(expected):
+        raise errors.ScopeParamShapeError(name, scope.path_text, found, expected)
+    for got, want in zip(found, expected, strict=True):
+        if got != want:
+            raise errors.ScopeParamShapeError(name, scope.path_text, got, want)

@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 from jax._src.core import trace_ctx  # no public way tells which trace owns a tracer
-
 from jax.extend.core import get_opaque_trace_state
 
 from ramie import errors

@@ -121,7 +121,7 @@ def template_copy(module: "Module", memo: dict[int, Any] | None = None) -> "Modu
     """
     memo = {} if memo is None else memo
     if id(module) in memo:
-        return memo[id(module)][1]  # type: ignore[no-any-return]
+        return memo[id(module)][1]
 
     def visit(inner: "Module", _: str) -> "Module":
         held = inner.__dict__
@@ -134,7 +134,8 @@ def template_copy(module: "Module", memo: dict[int, Any] | None = None) -> "Modu
     fields = {n: map_modules(source[n], visit) for n in plan.fields if n in source}
     if plan.rebuilds and "__init__" not in type(module).__dict__:
         made = {n: v for n, v in fields.items() if n in plan.init_fields}
-        copy: Module = type(module)(**made, parent=None)
+        kind: Any = type(module)
+        copy: Module = kind(**made, parent=None)
     else:
         copy = _blank_copy(module, bare=source["scope"] is not None)
         copy.__dict__.update(fields)
@@ -144,7 +145,7 @@ def template_copy(module: "Module", memo: dict[int, Any] | None = None) -> "Modu
 
 
 def _blank_copy(module: "Module", bare: bool = False) -> "Module":
-    """Return an unbound copy that shares the field values; `bare` leaves out all other attributes."""
+    """Return an unbound copy that shares the field values; `bare` leaves other attributes out."""
     copy = object.__new__(type(module))
     own = copy.__dict__
     if bare:
@@ -169,7 +170,8 @@ def rebind(module: "Module", scope: Scope) -> "Module":
         copy.__dict__["name"] = name
     elif module._plan.rebuilds and "__init__" not in type(module).__dict__:
         fields = {n: own[n] for n in module._plan.fields if n in module._plan.init_fields}
-        copy = type(module)(**fields, parent=None, name=own["name"])
+        kind: Any = type(module)
+        copy = kind(**fields, parent=None, name=own["name"])
     else:
         copy = _blank_copy(module)
     copy.__dict__["_parent_ref"] = scope
@@ -270,7 +272,7 @@ def _adopt(owner: "Module", name: str, module: "Module") -> "Module":
         adopted = owner.__dict__["scope"].root._adopted
         held = adopted.get(id(module))
         if held is not None:
-            return held[1]  # type: ignore[no-any-return]
+            return held[1]
         template, keeps = module, _keeps_name(owner)
         module = _copy_of_template(template)
         own = module.__dict__
@@ -288,7 +290,8 @@ def _copy_of_template(module: "Module") -> "Module":
     if plan.rebuilds and "__init__" not in type(module).__dict__:
         own = module.__dict__
         fields = {n: own[n] for n in plan.fields if n in plan.init_fields and n in own}
-        return type(module)(**fields, parent=None)
+        kind: Any = type(module)
+        return kind(**fields, parent=None)
     return _blank_copy(module)
 
 

@@ -98,7 +98,7 @@ def _named_method(module: "Module", name: str) -> Callable[..., Any]:
         )
     if isinstance(inspect.getattr_static(kind, name), staticmethod | classmethod):
         return lambda _, *args, **kwargs: found(*args, **kwargs)
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def check_init_rngs(module: "Module", rngs: Any) -> None:

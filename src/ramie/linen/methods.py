@@ -39,9 +39,32 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Methods that Python itself calls on instances in any state.
 _UNWRAPPED = frozenset(
-    """__init__ __post_init__ __new__ __del__ __init_subclass__ __class_getitem__ __setattr__
-    __getattr__ __getattribute__ __delattr__ __dir__ __repr__ __str__ __eq__ __ne__ __hash__ __reduce__
-    __reduce_ex__ __getstate__ __setstate__ __copy__ __deepcopy__ __set_name__ setup""".split()
+    {
+        "__init__",
+        "__post_init__",
+        "__new__",
+        "__del__",
+        "__init_subclass__",
+        "__class_getitem__",
+        "__setattr__",
+        "__getattr__",
+        "__getattribute__",
+        "__delattr__",
+        "__dir__",
+        "__repr__",
+        "__str__",
+        "__eq__",
+        "__ne__",
+        "__hash__",
+        "__reduce__",
+        "__reduce_ex__",
+        "__getstate__",
+        "__setstate__",
+        "__copy__",
+        "__deepcopy__",
+        "__set_name__",
+        "setup",
+    }
 )
 
 _plain_scope = contextlib.nullcontext()

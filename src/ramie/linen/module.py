@@ -6,15 +6,13 @@ around a method call in `methods`, what is decided per class in `plan`.
 
 import dataclasses
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import typing_extensions
 
 from ramie import errors
-from ramie.core import meta
 from ramie.core.filters import Filter
-from ramie.core.frozen import FrozenDict
 from ramie.core.scope import Scope, Variable
 from ramie.linen import adopt, capture, display, entry
 from ramie.linen.adopt import share_scope as share_scope
@@ -146,7 +144,7 @@ class Module:
         Raises:
           ValueError: if the module is not bound.
         """
-        return self._bound("variables").variables()  # type: ignore[no-any-return]
+        return self._bound("variables").variables()
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__
@@ -361,7 +359,7 @@ class Module:
           ValueError: if the collection is passed to `apply` without this variable.
         """
         scope = self._bound("variables")
-        return capture.perturb(scope, name, value, collection)  # type: ignore[no-any-return]
+        return capture.perturb(scope, name, value, collection)
 
     # Randomness ----------------------------------------------------------------------------
 
@@ -392,7 +390,7 @@ class Module:
         entry.check_module(self, "init_with_output")
         fn = entry.as_method(self, method)
         run = entry.init_with_output(fn, self, mutable, capture_intermediates)
-        return run(rngs, *args, **kwargs)  # type: ignore[no-any-return]
+        return run(rngs, *args, **kwargs)
 
     def init(
         self,
@@ -541,7 +539,8 @@ class Module:
         own = source.__dict__
         values = {n: own[n] for n in self._plan.fields if n in self._plan.init_fields and n in own}
         values["name"] = None if _reset_names else self.name
-        return type(self)(**{**values, **updates}, parent=parent)
+        kind: Any = type(self)
+        return kind(**{**values, **updates}, parent=parent)
 
     def copy(self: M, *, parent: Any = UNSPECIFIED, name: str | None = None, **updates: Any) -> M:
         """Construct a copy for use as a submodule where this is called.

@@ -6,6 +6,7 @@ through `__setattr__`.
 """
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -73,7 +74,7 @@ class ClassPlan:
 
 def _declare_fields(cls: type, kw_only: bool) -> None:
     """Make `cls` a dataclass whose last fields are `parent` and `name`."""
-    annotations = dict(cls.__dict__.get("__annotations__", {}))
+    annotations = dict(inspect.get_annotations(cls))
     if "parent" in annotations:
         raise errors.ReservedModuleAttributeError(annotations)
     default_name = cls.__dict__.get("name") if "name" in annotations else None
@@ -93,6 +94,10 @@ def _declare_fields(cls: type, kw_only: bool) -> None:
 
 def _is_init_var(field: Any) -> bool:
     return field._field_type is dataclasses._FIELD_INITVAR  # type: ignore[attr-defined]
+
+
+def _is_class_var(field: Any) -> bool:
+    return field._field_type is dataclasses._FIELD_CLASSVAR  # type: ignore[attr-defined]
 
 
 def make_plan(
@@ -194,7 +199,7 @@ def _generate_init(
     }
     code = _Constructor(cls, names, through_setattr)
     for f in declared.values():
-        if f.name not in _OWN_FIELDS and f._field_type is not dataclasses._FIELD_CLASSVAR:
+        if f.name not in _OWN_FIELDS and not _is_class_var(f):
             code.add(f)
     parameters = ["self", *code.positional, "*", *code.keyword]
     parameters += ["parent=_ramie_unspecified", "name=_ramie_default_name"]
@@ -213,7 +218,7 @@ def _generate_init(
         "name": str | None,
         "return": None,
     }
-    return init  # type: ignore[no-any-return]
+    return init
 
 
 class _Factory:
