@@ -7,8 +7,8 @@ from ramie.errors.base import FlaxError as FlaxError
 from ramie.errors.base import MissingExtraError as MissingExtraError
 from ramie.errors.base import RamieError as RamieError
 from ramie.errors.checkpoint import CheckpointBusyError as CheckpointBusyError
-from ramie.errors.checkpoint import CheckpointNameError as CheckpointNameError
 from ramie.errors.checkpoint import CheckpointNotFoundError as CheckpointNotFoundError
+from ramie.errors.checkpoint import CheckpointOptionError as CheckpointOptionError
 from ramie.errors.checkpoint import MalformedDataError as MalformedDataError
 from ramie.errors.checkpoint import UnsupportedCheckpointError as UnsupportedCheckpointError
 from ramie.errors.files import AlreadyExistsError as AlreadyExistsError
@@ -70,8 +70,8 @@ __all__ = [
     "CallShareScopeOnUnboundModuleError",
     "CallUnbindOnUnboundModuleError",
     "CheckpointBusyError",
-    "CheckpointNameError",
     "CheckpointNotFoundError",
+    "CheckpointOptionError",
     "CursorFindError",
     "DescriptorAttributeError",
     "FlaxError",

@@ -9,8 +9,8 @@ from ramie.errors.base import RamieError
 
 __all__ = [
     "CheckpointBusyError",
-    "CheckpointNameError",
     "CheckpointNotFoundError",
+    "CheckpointOptionError",
     "MalformedDataError",
     "UnsupportedCheckpointError",
 ]
@@ -55,17 +55,17 @@ class CheckpointNotFoundError(RamieError, ValueError):
         )
 
 
-class CheckpointNameError(RamieError, ValueError):
-    """A prefix or a step does not give the name of a file inside the checkpoint directory.
+class CheckpointOptionError(RamieError, ValueError):
+    """A prefix, a step or a retention setting that no checkpoint can be saved or found with.
 
     Args:
-        what: ``prefix`` or ``step``.
+        option: The parameter, as in ``prefix``.
         value: What was given.
-        reason: Why it cannot be, to be read after "because".
+        reason: What is wrong with it, to be read after "because".
     """
 
-    def __init__(self, what: str, value: Any, reason: str) -> None:
-        super().__init__(f"The {what} {value!r} cannot name a checkpoint, because {reason}.")
+    def __init__(self, option: str, value: Any, reason: str) -> None:
+        super().__init__(f"The {option} {value!r} cannot be used, because {reason}.")
 
 
 class CheckpointBusyError(RamieError, TimeoutError):

@@ -1,0 +1,8 @@
+"""The checkpoint engine: saves that are wholly there or not there, and restores that check."""
+
+from ramie.checkpoint.reader import available_steps as available_steps
+from ramie.checkpoint.reader import latest as latest
+from ramie.checkpoint.reader import restore as restore
+from ramie.checkpoint.writer import save as save
+
+__all__ = ["available_steps", "latest", "restore", "save"]

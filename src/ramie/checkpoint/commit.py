@@ -1,0 +1,167 @@
+"""Committing: a file is wholly there or not there, for every reader, whenever the writer dies.
+
+The data goes to a temporary file in the same directory, is synced, and takes its final name by
+one rename, after which the directory is synced. Two locks keep writers apart, and the kernel
+gives both back when a process dies. One on the directory serialises commits. One on each
+temporary file shows that its writer lives: what can be locked is left over, and is removed.
+Where the file system has no locks, all of this works but the removal of leftovers.
+"""
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from ramie.checkpoint import storage
+from ramie.errors import CheckpointBusyError
+
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+__all__ = ["Staged", "clean_leftovers", "directory_lock", "staging"]
+
+LOCK_TIMEOUT = 120.0
+"""Seconds to wait for another writer to finish committing."""
+
+_POLL = 0.02
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+_HELD = frozenset({errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK})
+
+
+def _try_lock(descriptor: int) -> bool | None:
+    """Lock an open file; None where locks do not exist. The lock ends with the descriptor."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _HELD:
+            return False
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
+    return True
+
+
+@contextmanager
+def directory_lock(directory: str) -> Iterator[None]:
+    """Hold a directory against other committers, waiting for those that are at it.
+
+    Raises:
+      CheckpointBusyError: if one of them takes longer than `LOCK_TIMEOUT` seconds.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + LOCK_TIMEOUT
+        while _try_lock(descriptor) is False:
+            if time.monotonic() > deadline:
+                raise CheckpointBusyError(directory, LOCK_TIMEOUT)
+            time.sleep(_POLL)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def clean_leftovers(directory: str) -> None:
+    """Remove what dead writers left in a directory; the caller holds `directory_lock`."""
+    for name in storage.list_names(directory):
+        if not name.startswith(storage.TEMPORARY_PREFIX):
+            continue
+        path = os.path.join(directory, name)
+        try:
+            mode = os.lstat(path).st_mode
+        except FileNotFoundError:
+            continue
+        # Directories under such a name are being removed, which happens under the directory lock.
+        if stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and _is_abandoned(path)):
+            storage.remove(path)
+
+
+def _is_abandoned(path: str) -> bool:
+    if fcntl is None:
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        return _try_lock(descriptor) is True
+    finally:
+        os.close(descriptor)
+
+
+class Staged:
+    """A temporary file on its way to become a checkpoint; made by `staging`."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self.path = path
+        self._descriptor: int | None = descriptor
+
+    def write(self, pieces: Iterable[Any]) -> int:
+        """Write all pieces and sync them; return the number of bytes.
+
+        Raises:
+          OSError: if that failed, for instance because the disk is full; names the file.
+        """
+        if self._descriptor is None:
+            raise RuntimeError("this file is published or given up already")
+        total = 0
+        try:
+            for piece in pieces:
+                with memoryview(piece) as view:
+                    total += len(view)
+                    start = 0
+                    while start < len(view):
+                        start += os.write(self._descriptor, view[start:])
+            os.fsync(self._descriptor)
+        except OSError as error:
+            error.filename = error.filename or self.path
+            raise
+        return total
+
+    def publish(self, final: str) -> None:
+        """Give the file its final name, replacing what has it, and sync the directory.
+
+        The caller holds `directory_lock`: from here on no lock shows that the file is in use.
+        """
+        self._close()
+        os.replace(self.path, final)
+        storage.sync_directory(os.path.dirname(final))
+
+    def discard(self) -> None:
+        """Remove the file if it is not published."""
+        if self._descriptor is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(self.path)
+            self._close()
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+@contextmanager
+def staging(directory: str) -> Iterator[Staged]:
+    """Open a temporary file in a directory; it is removed unless it gets published."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+    with directory_lock(directory):
+        # Created and locked while nobody cleans up: no cleaner sees a live file unlocked.
+        clean_leftovers(directory)
+        path = storage.temporary_path(directory)
+        descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666)
+        _try_lock(descriptor)
+    staged = Staged(path, descriptor)
+    try:
+        yield staged
+    finally:
+        staged.discard()

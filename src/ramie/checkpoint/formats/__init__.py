@@ -1,0 +1,1 @@
+"""The formats in which a checkpoint is stored; each module knows one."""

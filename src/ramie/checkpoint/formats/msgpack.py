@@ -1,0 +1,54 @@
+"""One file that holds the msgpack bytes of a state dict, as Flax's classic checkpoints do."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+from ramie.errors import CheckpointOptionError, MPACheckpointingRequiredError
+from ramie.serialization import to_pieces
+from ramie.serialization.decode import decode
+
+__all__ = ["pieces", "read"]
+
+_BUFFER = 1 << 16
+
+
+def pieces(target: Any, path: str, step: Any) -> Iterator[Any]:
+    """Yield the content of a checkpoint file; large arrays as views of their own memory.
+
+    Args:
+      target: the tree to save.
+      path: the checkpoint that is made of it, for error messages.
+      step: its step, likewise.
+
+    Raises:
+      MPACheckpointingRequiredError: if an array lies partly in other processes.
+    """
+    for leaf in jax.tree_util.tree_leaves(target):
+        if _is_spread(leaf):
+            raise MPACheckpointingRequiredError(path, step)
+    yield from to_pieces(target)
+
+
+def _is_spread(leaf: Any) -> bool:
+    """Tell whether this process can reach only a part of an array."""
+    if not isinstance(leaf, jax.Array) or isinstance(leaf, jax.core.Tracer):
+        return False
+    return not (leaf.is_fully_addressable or leaf.is_fully_replicated)
+
+
+def read(path: str) -> Any:
+    """Return the state dict in a checkpoint file; each array is read into its own memory.
+
+    Raises:
+      MalformedDataError: if the file is damaged, or no checkpoint.
+      CheckpointOptionError: if the path is a device, a pipe or the like.
+    """
+    # Without O_NONBLOCK, opening a pipe that took a checkpoint's name would wait for ever.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with open(descriptor, "rb", buffering=_BUFFER) as file:
+        if not os.path.isfile(path):
+            raise CheckpointOptionError("path", path, "it is not a regular file")
+        return decode(file, os.fstat(descriptor).st_size, source=path)

@@ -1,0 +1,139 @@
+"""Steps: how checkpoints are named, which entries of a directory are some, and their order."""
+
+import math
+import os
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from ramie.checkpoint import storage
+from ramie.errors import CheckpointOptionError
+
+__all__ = [
+    "Found",
+    "checkpoint_name",
+    "find",
+    "natural_sort",
+    "parse_step",
+    "split_prefix",
+]
+
+Step = int | float
+
+_UNSIGNED = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+_NUMBER = re.compile(rf"[-+]?{_UNSIGNED}")
+_SIGNED_PARTS = re.compile(rf"([-+]?{_UNSIGNED})")
+_UNSIGNED_PARTS = re.compile(rf"({_UNSIGNED})")
+
+
+class Found(NamedTuple):
+    """A checkpoint that is there: its step, its name in the directory, and its path."""
+
+    step: Step
+    name: str
+    path: str
+
+
+def parse_step(text: str) -> Step | None:
+    """Return the number that a name ends in, exactly as it is written, or None if it is none."""
+    if not _NUMBER.fullmatch(text):
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        return number if math.isfinite(number) else None
+
+
+def checkpoint_name(prefix: str, step: Any) -> str:
+    """Return the name of the checkpoint of a step, as `str` writes the number.
+
+    Args:
+      prefix: what the name starts with.
+      step: a finite number: int, float, or a numpy or jax scalar.
+
+    Raises:
+      CheckpointOptionError: if it is none.
+    """
+    is_number = isinstance(step, (int, float)) or hasattr(step, "dtype")
+    if not is_number or isinstance(step, bool) or getattr(step, "shape", ()) != ():
+        raise CheckpointOptionError(
+            "step",
+            step if not hasattr(step, "shape") else f"array of shape {step.shape}",
+            "it is not a single number; a replicated one needs unreplicating first",
+        )
+    text = str(step)
+    if parse_step(text) is None:
+        raise CheckpointOptionError("step", text, "steps are finite numbers")
+    return prefix + text
+
+
+def split_prefix(directory: str, prefix: str) -> tuple[str, str]:
+    """Return the directory that a prefix leads into, and the start of the names there.
+
+    Args:
+      directory: where checkpoints are.
+      prefix: the start of a name; it may lead into a directory below, as in `run1/step_`.
+
+    Raises:
+      CheckpointOptionError: if the prefix leads out of the directory.
+    """
+    if not isinstance(prefix, str):
+        raise CheckpointOptionError("prefix", prefix, "it is not a string")
+    if "\0" in prefix or (os.altsep and os.altsep in prefix):
+        raise CheckpointOptionError("prefix", prefix, "it holds characters that file names lack")
+    below, _, start = prefix.rpartition(os.sep)
+    if not below and prefix == start:
+        return directory, start
+    if os.path.isabs(prefix) or ".." in below.split(os.sep):
+        raise CheckpointOptionError(
+            "prefix", prefix, "it leads out of the checkpoint directory; change the directory"
+        )
+    return os.path.join(directory, os.path.normpath(below)), start
+
+
+def find(directory: str, prefix: str) -> list[Found]:
+    """Return the checkpoints in a directory, sorted by step.
+
+    Only regular files and directories called exactly prefix plus number count; a directory that
+    does not exist has none.
+    """
+    found = []
+    for name in storage.list_names(directory):
+        if not name.startswith(prefix):
+            continue
+        step = parse_step(name[len(prefix) :])
+        path = os.path.join(directory, name)
+        if step is not None and storage.kind_of(path) in ("file", "directory"):
+            found.append(Found(step, name, path))
+    return sorted(found)
+
+
+def natural_sort(file_list: Iterable[str], signed: bool = True) -> list[str]:
+    """Sort names by text and, where they hold numbers, by the numbers' values.
+
+    Args:
+      file_list: the names.
+      signed: whether a `-` or `+` before digits belongs to the number.
+
+    Example:
+      >>> from ramie.training.checkpoints import natural_sort
+      >>> natural_sort(["ckpt_1e2", "ckpt_11", "ckpt_-3", "ckpt_2.5"])
+      ['ckpt_-3', 'ckpt_2.5', 'ckpt_11', 'ckpt_1e2']
+    """
+    parts = _SIGNED_PARTS if signed else _UNSIGNED_PARTS
+
+    def key(name: str) -> list[Any]:
+        # Splitting by a group alternates text and number, so like is compared with like.
+        pieces: list[Any] = parts.split(name)
+        pieces[1::2] = [_value(piece) for piece in pieces[1::2]]
+        return pieces
+
+    return sorted(file_list, key=key)
+
+
+def _value(text: str) -> Step:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)

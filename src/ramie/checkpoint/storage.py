@@ -1,0 +1,131 @@
+"""What the engine asks of a file system: listing, durable directories, safe removal."""
+
+import errno
+import os
+import re
+import shutil
+import stat
+import uuid
+from typing import Literal
+
+from ramie.errors import UnsupportedCheckpointError
+
+__all__ = [
+    "TEMPORARY_PREFIX",
+    "kind_of",
+    "list_names",
+    "local_path",
+    "make_directory",
+    "remove",
+    "safe_normpath",
+    "sync_directory",
+    "temporary_path",
+]
+
+TEMPORARY_PREFIX = ".ramie-tmp-"
+"""What the names of unfinished and of removed things start with; no reader looks at them."""
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*://)(.*)", re.IGNORECASE | re.DOTALL)
+
+Kind = Literal["file", "directory", "other", "absent"]
+
+
+def safe_normpath(path: str) -> str:
+    """Return a path without doubled separators, `.` and `..`; the scheme of a URL stays whole.
+
+    Example:
+      >>> from ramie.training.checkpoints import safe_normpath
+      >>> safe_normpath("gs://bucket//run/./last")
+      'gs://bucket/run/last'
+    """
+    url = _SCHEME.fullmatch(path)
+    if url:
+        return url[1] + os.path.normpath(url[2])
+    return os.path.normpath(path)
+
+
+def local_path(path: str | os.PathLike[str]) -> str:
+    """Return a normalised path of the local file system.
+
+    Raises:
+      UnsupportedCheckpointError: for a URL.
+    """
+    text = safe_normpath(os.fspath(path))
+    if _SCHEME.fullmatch(text):
+        raise UnsupportedCheckpointError(
+            f'Saving to and restoring from "{text}"',
+            "Use a local or mounted directory, and copy the finished checkpoints.",
+        )
+    return text
+
+
+def list_names(directory: str) -> list[str]:
+    """Return the names in a directory; none where there is no such directory."""
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def kind_of(path: str) -> Kind:
+    """Tell what is at a path, following links; devices, sockets and pipes are "other"."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "absent"
+    except OSError:  # for instance a chain of links without end
+        return "other"
+    if stat.S_ISREG(mode):
+        return "file"
+    return "directory" if stat.S_ISDIR(mode) else "other"
+
+
+def sync_directory(directory: str) -> None:
+    """Make what was created, renamed and removed in a directory survive a power failure."""
+    if os.name == "nt":  # Windows cannot open directories, and writes their entries by itself
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems refuse this for directories: they have nothing to wait for.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(directory: str) -> None:
+    """Create a directory and those above it, durably; one that exists is left alone."""
+    if os.path.isdir(directory):
+        return
+    above = os.path.dirname(os.path.abspath(directory))
+    if above != directory:
+        make_directory(above)
+    os.makedirs(directory, exist_ok=True)
+    sync_directory(above)
+
+
+def temporary_path(directory: str) -> str:
+    """Return a path in a directory that nobody else uses."""
+    return os.path.join(directory, TEMPORARY_PREFIX + uuid.uuid4().hex)
+
+
+def remove(path: str) -> None:
+    """Remove a file, a link, or a whole directory; what is gone already is no error.
+
+    A directory disappears at once, by a rename, before its content is removed: nobody sees half
+    of it.
+    """
+    if os.path.isdir(path) and not os.path.islink(path):
+        doomed = temporary_path(os.path.dirname(path))
+        try:
+            os.rename(path, doomed)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(doomed)
+        return
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
