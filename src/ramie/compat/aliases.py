@@ -8,7 +8,10 @@ ROOTS = ("flax", "flax_extra")
 
 ALIASES: dict[str, str] = {
     "flax.core.frozen_dict": "ramie.core.frozen",
+    "flax.core.partial_eval": "ramie.core.scope",
+    "flax.core.spmd": "ramie.core.sharding",
     "flax.core.tracers": "ramie.core.trace",
+    "flax.core.variables": "ramie.core.collections",
     "flax.optim": "ramie.compat.optim",
     "flax.version": "ramie.compat.version",
     "flax_extra.checkpoint": "ramie.checkpoint",
