@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import get_opaque_trace_state
 
 __all__ = ["PROVEN_DTYPES", "eager_compiled", "plain_path_wanted"]
 
@@ -28,10 +29,21 @@ PROVEN_DTYPES = frozenset(np.dtype(t) for t in ("float32", "float64", "float16",
 _config: Any = jax.config
 _Tracer = jax.core.Tracer
 
+# Every operation keeps a kernel of its own, inside one program: multiply and add cannot become one
+# instruction. What XLA still rewrites (it hands reductions with their neighbours to a library) is
+# why an unfused program, too, stands only where its bits were compared.
+_UNFUSED = {"xla_disable_hlo_passes": "fusion"}
+
 
 @functools.cache
 def _on_proven_platform() -> bool:
     return jax.default_backend() == "cpu"
+
+
+@functools.cache
+def _no_trace() -> Any:
+    with jax.ensure_compile_time_eval():
+        return get_opaque_trace_state()
 
 
 def plain_path_wanted() -> bool:
@@ -43,7 +55,10 @@ def plain_path_wanted() -> bool:
 
 
 def eager_compiled(
-    *, static_argnames: Sequence[str] = (), proven: Callable[..., bool] | None = None
+    *,
+    static_argnames: Sequence[str] = (),
+    proven: Callable[..., bool] | None = None,
+    fused: bool = True,
 ) -> Callable[[F], F]:
     """Run an operation as one compiled program per shape when it is called on real arrays.
 
@@ -54,6 +69,8 @@ def eager_compiled(
       static_argnames: keyword-only parameters of the operation that are configuration: hashable
         values, not arrays.
       proven: called with the arguments of the operation; whether compiling keeps every bit there.
+      fused: whether XLA may fuse. Without fusion a multiplication and the addition after it round
+        separately, as they do one by one.
 
     Returns:
       A decorator for functions ``f(*arrays, **configuration)``. An array may be None.
@@ -61,7 +78,12 @@ def eager_compiled(
 
     def decorate(fn: F) -> F:
         # inline: called on constants while JAX traces something else, leave no nested program.
-        compiled = jax.jit(fn, static_argnames=tuple(static_argnames), inline=True)
+        compiled = jax.jit(
+            fn,
+            static_argnames=tuple(static_argnames),
+            inline=True,
+            compiler_options=None if fused else _UNFUSED,
+        )
 
         @functools.wraps(fn)
         def dispatch(*arrays: Any, **configuration: Any) -> Any:
@@ -72,6 +94,8 @@ def eager_compiled(
                 (proven is not None and not proven(*arrays, **configuration))
                 or plain_path_wanted()
                 or not _on_proven_platform()
+                # JAX takes compiler options only where nothing else is being traced.
+                or not (fused or get_opaque_trace_state() == _no_trace())
             ):
                 return fn(*arrays, **configuration)
             return compiled(*arrays, **configuration)
