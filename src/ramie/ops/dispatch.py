@@ -12,6 +12,7 @@ and its predicate `proven` lets only the cases through for which that was shown.
 
 import functools
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import jax
@@ -42,8 +43,9 @@ def _on_proven_platform() -> bool:
 
 @functools.cache
 def _no_trace() -> Any:
-    with jax.ensure_compile_time_eval():
-        return get_opaque_trace_state()
+    # What JAX traces belongs to the thread, so a new one shows what nothing traced looks like.
+    with ThreadPoolExecutor(max_workers=1) as other_thread:
+        return other_thread.submit(get_opaque_trace_state).result()
 
 
 def plain_path_wanted() -> bool:
