@@ -48,7 +48,8 @@ class CheckpointNotFoundError(RamieError, ValueError):
     """
 
     def __init__(self, directory: str, name: str, available: Sequence[str] = ()) -> None:
-        there = f"There are {list(available)}" if available else "There is none at all"
+        last = ", ".join(available[-5:])
+        there = f"The latest there are {last}" if available else "There is none at all"
         super().__init__(
             f'No checkpoint {name!r} in "{directory}". {there}. Leave out `step` to restore the '
             "latest."

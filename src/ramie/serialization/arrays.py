@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -22,6 +23,7 @@ __all__ = [
 ]
 
 _MAX_NDIM = 64
+_BIG_ENDIAN = (">",) if sys.byteorder == "little" else (">", "=")
 _FLEXIBLE = re.compile(r"(bytes|str|void)([1-9][0-9]{0,9})")
 _FLEXIBLE_CODES = {"bytes": ("S", 8), "str": ("U", 32), "void": ("V", 8)}
 
@@ -84,8 +86,9 @@ def to_host(value: Any) -> np.ndarray[Any, Any]:
         )
     if dtype.itemsize == 0:
         raise ValueError(f"the items of an array of dtype {dtype} hold no bytes")
-    little = dtype.newbyteorder("<")
-    return np.asarray(host, dtype=little if dtype != little else None, order="C")
+    if dtype.byteorder in _BIG_ENDIAN:
+        host = host.astype(dtype.newbyteorder("<"))
+    return np.asarray(host, order="C")
 
 
 def _fetch(value: jax.Array) -> np.ndarray[Any, Any]:

@@ -8,6 +8,7 @@ writing a tree takes no second copy of it.
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -217,13 +218,19 @@ class _Encoder:
         host = self._host(value)
         data = arrays.raw_bytes(host)
         pack = self._packer.pack
-        inner = b"\x93" + pack(list(host.shape)) + pack(host.dtype.name) + _bytes_header(len(data))
+        shape, name = pack(list(host.shape)), _packed_name(host.dtype)
+        inner = b"\x93" + shape + name + _bytes_header(len(data))
         self._buffer += _extension_header(len(inner) + len(data), code) + inner
         if len(data) <= _INLINE:
             self._buffer += data
         else:
             yield self._flush()
             yield data
+
+
+@lru_cache(maxsize=256)
+def _packed_name(dtype: np.dtype[Any]) -> bytes:
+    return msgpack.packb(dtype.name)
 
 
 def _bytes_header(length: int) -> bytes:
