@@ -1,0 +1,7 @@
+"""Lets `python -m ramie.cli` do what `ramie` does, where the command is not on the path."""
+
+import sys
+
+from ramie.cli.main import main
+
+sys.exit(main())

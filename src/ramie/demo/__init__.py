@@ -1,0 +1,35 @@
+"""What `ramie demo` does: train a small CNN on real handwritten digits, safely and in the open.
+
+A complete training program, split so that each file answers one question of a newcomer. Copy what
+you need:
+
+| file | question |
+|---|---|
+| `settings.py` | what can be chosen, and what is nonsense |
+| `data.py` | where the images come from, and in which order they are shown |
+| `model.py` | what the network is |
+| `train.py` | what one training step and one evaluation do |
+| `resume.py` | what a checkpoint holds, and when it may be continued |
+| `loop.py` | how the parts make a training that can be killed and resumed |
+| `report.py` | what the terminal shows |
+| `pictures.py` | what the pictures show |
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ramie.demo.settings import Settings as Settings
+from ramie.demo.settings import SettingsError as SettingsError
+
+if TYPE_CHECKING:
+    from ramie.demo.loop import Results as Results
+    from ramie.demo.loop import run as run
+
+__all__ = ["Results", "Settings", "SettingsError", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    # The settings can be checked, and help be printed, without waiting for JAX to load.
+    if name in {"Results", "run"}:
+        return getattr(importlib.import_module("ramie.demo.loop"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
