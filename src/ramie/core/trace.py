@@ -1,14 +1,26 @@
 """What JAX is tracing right now: the one place that looks behind JAX's public interface."""
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import jax
+from jax._src import source_info_util as jax_source_info  # no public way hides frames of a library
+from jax._src import traceback_util as jax_tracebacks
 from jax._src.core import trace_ctx  # no public way tells which trace owns a tracer
 from jax.extend.core import get_opaque_trace_state
 
 from ramie import errors
 
-__all__ = ["check_trace_level", "current_trace", "is_leak"]
+__all__ = [
+    "api_boundary",
+    "check_trace_level",
+    "current_trace",
+    "hide_frames",
+    "is_leak",
+    "show_frames",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def current_trace() -> Any:
@@ -32,3 +44,30 @@ def is_leak(base_level: Any, value: Any) -> bool:
     if not isinstance(value, jax.core.Tracer) or base_level == current_trace():
         return False
     return getattr(value, "_trace", None) is trace_ctx.trace
+
+
+def api_boundary(fun: F) -> F:
+    """Let exceptions that leave `fun` show the caller's frames, without those that are hidden.
+
+    What is left out follows `hide_frames` and `jax_traceback_filtering`. Boundaries inside one
+    another act as one. It costs a call and a `try`, so it belongs on entry points, not on layers.
+    """
+    return jax_tracebacks.api_boundary(fun)
+
+
+def hide_frames(paths: Iterable[str]) -> None:
+    """Hide frames of files, or of all files in folders, from tracebacks and source positions."""
+    for path in paths:
+        for registry in (jax_tracebacks, jax_source_info):
+            if path not in registry._exclude_paths:
+                registry.register_exclusion(path)
+
+
+def show_frames(paths: Iterable[str]) -> None:
+    """Take `hide_frames` back."""
+    for path in paths:
+        for registry in (jax_tracebacks, jax_source_info):
+            if path in registry._exclude_paths:
+                registry._exclude_paths.remove(path)
+    jax_source_info._exclude_path_regex.cache_clear()
+    jax_source_info.is_user_filename.cache_clear()
