@@ -57,18 +57,11 @@ def evaluate_without(
     for var, shape in zip(jaxpr.outvars, outputs, strict=True):
         if not isinstance(var, jex.Literal) and var in unknown:
             raise errors.LazyInitError(shape)
-    # An abstract input reaches no output by now, so any value of its shape may stand in for it;
-    # `jit` drops unused inputs, and none of them is ever allocated.
-    known = [k for k, i in enumerate(dynamic) if not _is_abstract(leaves[i])]
-    reduced = jaxpr.replace(
-        invars=[*jaxpr.constvars, *(jaxpr.invars[k] for k in known)],
-        constvars=[],
-        eqns=needed,
-        debug_info=None,
-    )
-    run = jax.jit(jex.jaxpr_as_fun(jex.ClosedJaxpr(reduced, [])))
-    values = run(*closed.consts, *(leaves[dynamic[k]] for k in known))
-    return jax.tree_util.tree_unflatten(out_tree, values)
+    # An abstract input is None here: no equation that is left reads it. The equations run one by
+    # one, so that the bits are those of an ordinary init.
+    known = [None if _is_abstract(leaves[i]) else leaves[i] for i in dynamic]
+    reduced = jex.ClosedJaxpr(jaxpr.replace(eqns=needed), closed.consts)
+    return jax.tree_util.tree_unflatten(out_tree, jex.jaxpr_as_fun(reduced)(*known))
 
 
 def _needed_equations(jaxpr: Any) -> list[Any]:

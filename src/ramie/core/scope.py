@@ -47,12 +47,12 @@ __all__ = [
 
 _is_valid_rng = is_valid_rng  # the name that code written for Flax imports
 
-INIT_COLLECTIONS = DenyList("intermediates")
-
 
 def _check_variables(variables: Any) -> None:
     if not isinstance(variables, Mapping):
-        raise errors.ApplyScopeInvalidVariablesTypeError(found=type(variables).__name__)
+        raise errors.ApplyScopeInvalidVariablesTypeError(
+            found=f"a value of type {type(variables).__name__}"
+        )
     for name, collection in variables.items():
         if not isinstance(name, str):
             raise errors.ApplyScopeInvalidVariablesTypeError(

@@ -427,7 +427,7 @@ class Scope:
         if type(found) is not dict:
             if not isinstance(found, Mapping):
                 raise errors.ApplyScopeInvalidVariablesTypeError(
-                    found=f'{type(found).__name__} at "{col}{self.path_text}", where a module lies'
+                    found=f"{type(found).__name__} at {col}{self.path_text}, where a module lies"
                 )
             if self.is_mutable_collection(col):
                 return self._mutable_collection(col)

@@ -69,11 +69,11 @@ class ApplyScopeInvalidVariablesTypeError(RamieError, TypeError):
     """``apply`` was given something else than a dictionary of variable collections.
 
     Args:
-        found: The value that was given, or None when it is not known.
+        found: What was given and where, in words; empty when it is not known.
     """
 
-    def __init__(self, *, found: Any = None) -> None:
-        got = "" if found is None else f", but got a value of type {type(found).__name__}"
+    def __init__(self, *, found: str = "") -> None:
+        got = f", but got {found}" if found else ""
         super().__init__(
             "The first argument of apply must be a dictionary from collection names to "
             f"dictionaries of variables, such as {{'params': {{...}}}}{got}. Names of "
