@@ -20,6 +20,7 @@ __all__ = [
     "in_filter",
     "intersect_filters",
     "is_filter_empty",
+    "normal_form",
     "subtract_filters",
     "union_filters",
 ]
@@ -69,7 +70,7 @@ def is_filter_empty(filter_like: Filter) -> bool:
         return not filter_like
     if isinstance(filter_like, str):
         return False
-    complement, names = _reading(filter_like)
+    complement, names = normal_form(filter_like)
     return not complement and not names
 
 
@@ -80,7 +81,7 @@ def filter_to_set(x: Filter) -> set[str]:
       ValueError: if the filter matches infinitely many names (`True`, most deny lists).
       InvalidFilterError: if `x` is not a filter.
     """
-    complement, names = _reading(x)
+    complement, names = normal_form(x)
     if complement:
         raise ValueError(
             f"The filter {x!r} matches every name but finitely many, so its names cannot be "
@@ -93,7 +94,7 @@ def union_filters(a: Filter, b: Filter) -> Filter:
     """Return a filter for the names that `a` or `b` matches."""
     if a is True or b is True:
         return True
-    (a_rest, a_names), (b_rest, b_names) = _reading(a), _reading(b)
+    (a_rest, a_names), (b_rest, b_names) = normal_form(a), normal_form(b)
     if not a_rest and not b_rest:
         return set(a_names | b_names)
     if a_rest and b_rest:
@@ -107,7 +108,7 @@ def intersect_filters(a: Filter, b: Filter) -> Filter:
         return b
     if b is True:
         return a
-    (a_rest, a_names), (b_rest, b_names) = _reading(a), _reading(b)
+    (a_rest, a_names), (b_rest, b_names) = normal_form(a), normal_form(b)
     if a_rest and b_rest:
         return DenyList(set(a_names | b_names))
     if a_rest:
@@ -121,7 +122,7 @@ def subtract_filters(a: Filter, b: Filter) -> Filter:
         return False
     if a is True:
         return DenyList(b)
-    (a_rest, a_names), (b_rest, b_names) = _reading(a), _reading(b)
+    (a_rest, a_names), (b_rest, b_names) = normal_form(a), normal_form(b)
     if a_rest:
         return set(b_names - a_names) if b_rest else DenyList(set(a_names | b_names))
     return set(a_names & b_names if b_rest else a_names - b_names)
@@ -154,14 +155,21 @@ def group_collections(
     return groups
 
 
-def _reading(filter_like: Any) -> tuple[bool, frozenset[str]]:
-    """Read a filter as (is it a complement, of or exactly which names)."""
+def normal_form(filter_like: Any) -> tuple[bool, frozenset[str]]:
+    """Reduce a filter to the set of names it stands for: equal for filters that match alike.
+
+    Returns:
+      Whether the filter matches all names but those that follow, and these names.
+
+    Raises:
+      InvalidFilterError: if it is not a filter, or a container that cannot list its names.
+    """
     if filter_like is True or filter_like is False:
         return filter_like, frozenset()
     if isinstance(filter_like, str):
         return False, frozenset((filter_like,))
     if isinstance(filter_like, DenyList):
-        complement, names = _reading(filter_like.deny)
+        complement, names = normal_form(filter_like.deny)
         return not complement, names
     if isinstance(filter_like, Iterable):
         return False, frozenset(filter_like)

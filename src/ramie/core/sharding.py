@@ -1,0 +1,59 @@
+"""The logical axis rules in force: which mesh axes each logical axis name stands for."""
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+__all__ = [
+    "LogicalRules",
+    "get_logical_axis_rules",
+    "logical_axis_rules",
+    "set_logical_axis_rules",
+]
+
+LogicalRules: TypeAlias = Sequence[tuple[str, str | tuple[str, ...] | None]]
+
+
+class _Rules(threading.local):
+    """The rules of one thread; a new thread starts without any."""
+
+    current: LogicalRules = ()
+
+
+_rules = _Rules()
+
+
+def set_logical_axis_rules(rules: LogicalRules) -> None:
+    """Replace the logical axis rules of this thread.
+
+    Args:
+      rules: pairs of a logical axis name and the mesh axis, mesh axes or None it may be laid on,
+        the preferred ones first.
+    """
+    _rules.current = rules
+
+
+def get_logical_axis_rules() -> LogicalRules:
+    """Return the logical axis rules of this thread."""
+    return _rules.current
+
+
+@contextlib.contextmanager
+def logical_axis_rules(rules: LogicalRules) -> Iterator[None]:
+    """Use other logical axis rules within a `with` block.
+
+    Args:
+      rules: as for `set_logical_axis_rules`; they replace the outer ones, they do not extend them.
+
+    Example:
+        >>> with logical_axis_rules([("batch", "data")]):
+        ...     get_logical_axis_rules()
+        [('batch', 'data')]
+    """
+    outer = _rules.current
+    _rules.current = rules
+    try:
+        yield
+    finally:
+        _rules.current = outer
