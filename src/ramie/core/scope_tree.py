@@ -47,6 +47,19 @@ _SUBMODULE = None  # what a name is reserved for when a child scope takes it
 _EMPTY_FLAGS: FrozenDict[str, Any] = FrozenDict({})
 
 
+class _Tree:
+    """What all scopes under one root share. It knows no scope, so that no cycle forms."""
+
+    __slots__ = ("adopted", "invalid", "mutability", "trace_level", "variables")
+
+    def __init__(self, variables: MutableCollection) -> None:
+        self.variables = variables
+        self.invalid = False
+        self.mutability: dict[str, bool] = {}
+        self.trace_level = current_trace()
+        self.adopted: dict[int, Any] = {}
+
+
 class Scope:
     """A place in the module tree, with the variables and random streams that belong to it.
 
@@ -64,15 +77,12 @@ class Scope:
 
     __slots__ = (
         "__weakref__",
-        "_adopted",
         "_counters",
         "_invalid",
         "_kids",
-        "_mutability",
         "_rng_base",
         "_rng_suffix",
-        "_root",
-        "_trace_level",
+        "_tree",
         "_variables",
         "debug_path",
         "flags",
@@ -109,10 +119,7 @@ class Scope:
         self._rng_base = {k: LazyRng.create(v) for k, v in rngs.items()} if rngs else {}
         self._rng_suffix: tuple[str, ...] = ()
         self._invalid = False
-        self._mutability: dict[str, bool] = {}
-        self._root: Scope = self if parent is None else parent._root
-        self._trace_level = current_trace() if parent is None else None
-        self._adopted: dict[int, Any] = {}
+        self._tree: _Tree = _Tree(variables) if parent is None else parent._tree
 
     @staticmethod
     def _child(parent: "Scope", name: str) -> "Scope":
@@ -130,16 +137,21 @@ class Scope:
         self._rng_base = parent._rng_base
         self._rng_suffix = (*parent._rng_suffix, name)
         self._invalid = False
-        self._mutability = parent._mutability
-        self._root = parent._root
-        self._trace_level = None
-        self._adopted = parent._adopted
+        self._tree = parent._tree
         return self
 
     @property
     def root(self) -> "Scope":
         """The root of the tree that this scope belongs to."""
-        return self._root
+        scope = self
+        while scope.parent is not None:
+            scope = scope.parent
+        return scope
+
+    @property
+    def adopted(self) -> dict[int, Any]:
+        """Copies of module templates that have a place under this root, by the template's id."""
+        return self._tree.adopted
 
     @property
     def path_text(self) -> str:
@@ -153,28 +165,31 @@ class Scope:
             return NotImplemented
         return (
             self._variables is other._variables
-            and self.root._variables is other.root._variables
+            and self._tree.variables is other._tree.variables
             and self.name == other.name
             and self.path == other.path
             and self.rng_counters is other.rng_counters
         )
 
     def __hash__(self) -> int:
-        return hash((id(self.root._variables), self.path))
+        return hash((id(self._tree.variables), self.path))
 
     def __repr__(self) -> str:
-        return f"Scope({self.path_text!r}, collections={sorted(self.root._variables)})"
+        return f"Scope({self.path_text!r}, collections={sorted(self._tree.variables)})"
 
     # Life and validity -------------------------------------------------------------------
 
     @property
     def invalid(self) -> bool:
         """Whether the call that this scope was made for has ended."""
-        return self._invalid or self._root._invalid
+        return self._invalid or self._tree.invalid
 
     def invalidate(self) -> None:
         """End the life of this scope and of those below; writing through them is an error."""
         self._invalid = True
+        if self.parent is None:
+            self._tree.invalid = True
+            self._tree.adopted.clear()
         self._release()
 
     def _release(self) -> None:
@@ -184,7 +199,6 @@ class Scope:
         self._kids = {}
         for kid in kids.values():
             kid._release()
-        self._adopted.clear()
 
     @contextlib.contextmanager
     def temporary(self) -> "Iterator[Scope]":
@@ -195,11 +209,11 @@ class Scope:
             self.invalidate()
 
     def _check_valid(self) -> None:
-        if self._invalid or self._root._invalid:
+        if self._invalid or self._tree.invalid:
             raise errors.InvalidScopeError(self.path_text)
 
     def _validate_trace_level(self) -> None:
-        check_trace_level(self._root._trace_level)
+        check_trace_level(self._tree.trace_level)
 
     # Names -------------------------------------------------------------------------------
 
@@ -322,8 +336,7 @@ class Scope:
         )
         scope._rng_base = self._rng_base
         scope._rng_suffix = self._rng_suffix
-        scope._mutability = self._mutability
-        scope._trace_level = self._trace_level
+        scope._tree.trace_level = self._tree.trace_level
         if not rewind_rngs:
             scope._counters = self.rng_counters
         return scope
@@ -407,9 +420,9 @@ class Scope:
 
     def is_mutable_collection(self, col: str) -> bool:
         """Tell whether the collection may be written."""
-        known = self._mutability.get(col)
+        known = self._tree.mutability.get(col)
         if known is None:
-            known = self._mutability[col] = in_filter(self.mutable, col)
+            known = self._tree.mutability[col] = in_filter(self.mutable, col)
         return known
 
     def _collection(self, col: str) -> Collection:
@@ -448,12 +461,16 @@ class Scope:
         self._variables[col] = made
         return made
 
+    def has_collection(self, col: str) -> bool:
+        """Tell whether the collection was given or made, if only as an empty one."""
+        return col in self._tree.variables
+
     def is_collection_empty(self, col: str) -> bool:
         """Tell whether the collection holds nothing at all, anywhere in the tree."""
-        return not self._root._variables.get(col)
+        return not self._tree.variables.get(col)
 
     def _own(self) -> dict[str, Any]:
-        parts = {col: self._collection(col) for col in self._root._variables}
+        parts = {col: self._collection(col) for col in self._tree.variables}
         return parts if self.parent is None else {c: part for c, part in parts.items() if part}
 
     def variables(self) -> Any:
@@ -498,7 +515,7 @@ class Scope:
         self._check_valid()
         if not self.is_mutable_collection(col):
             raise errors.ModifyScopeVariableError(col, name, self.path_text)
-        if is_leak(self._root._trace_level, value):
+        if is_leak(self._tree.trace_level, value):
             raise errors.JaxTransformError(module=self.path_text)
         kid = self._kids.get(name)
         if kid is not None and isinstance(value, Mapping):

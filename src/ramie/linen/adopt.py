@@ -269,7 +269,7 @@ def _adopt(owner: "Module", name: str, module: "Module") -> "Module":
     if own["scope"] is not None:
         return module
     if own["_parent_ref"] is None:
-        adopted = owner.__dict__["scope"].root._adopted
+        adopted = owner.__dict__["scope"].adopted
         held = adopted.get(id(module))
         if held is not None:
             return held[1]

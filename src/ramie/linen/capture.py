@@ -59,7 +59,7 @@ def perturb(scope: "Scope", name: str, value: Any, collection: str) -> Any:
     if scope.is_mutable_collection(collection) and not scope.has_variable(collection, name):
         scope.reserve(name, collection)
         scope.put_variable(collection, name, jnp.zeros_like(value))
-    if collection not in scope.root._variables:
+    if not scope.has_collection(collection):
         return value
     if not scope.has_variable(collection, name):
         raise ValueError(

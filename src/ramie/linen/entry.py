@@ -77,7 +77,8 @@ def as_method(module: "Module", method: Callable[..., Any] | str | None) -> Call
 
 def _named_method(module: "Module", name: str) -> Callable[..., Any]:
     kind = type(module)
-    found = getattr(kind, name, None)
+    # Not getattr alone: it would find the `__call__` that every class has from its metaclass.
+    found = getattr(kind, name) if any(name in base.__dict__ for base in kind.__mro__) else None
     if name in module.__dict__:
         found = module.__dict__[name]
         if not callable(found):

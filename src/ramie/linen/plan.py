@@ -81,6 +81,7 @@ def _declare_fields(cls: type, kw_only: bool) -> None:
     cls.__annotations__ = {**annotations, "parent": Any, "name": str | None}
     # Marked keyword-only, so that a subclass may add fields without a default.
     as_fields: Any = cls
+    own_parent = cls.__dict__.get("parent")
     as_fields.parent = dataclasses.field(
         default=UNSPECIFIED, kw_only=True, repr=False, compare=False
     )
@@ -89,7 +90,10 @@ def _declare_fields(cls: type, kw_only: bool) -> None:
     declared: dict[str, Any] = cls.__dataclass_fields__  # type: ignore[attr-defined]
     for own in _OWN_FIELDS:
         declared[own] = declared.pop(own)
-    del as_fields.parent  # the property of the base class answers
+    if own_parent is None:
+        del as_fields.parent  # the property of the base class answers
+    else:
+        as_fields.parent = own_parent
 
 
 def _is_init_var(field: Any) -> bool:
