@@ -113,7 +113,7 @@ class Staged:
           OSError: if that failed, for instance because the disk is full; names the file.
         """
         if self._descriptor is None:
-            raise RuntimeError("this file is published or given up already")
+            raise RuntimeError(f"{self.path} is published or given up already")
         total = 0
         try:
             for piece in pieces:

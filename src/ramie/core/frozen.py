@@ -68,8 +68,11 @@ class FrozenDict(Mapping[K, V]):
     _hash: int | None
 
     def __init__(self, *args: Any, __unsafe_skip_copy__: bool = False, **kwargs: Any) -> None:
-        items = dict(*args, **kwargs)
-        self._dict = items if __unsafe_skip_copy__ else _plain_copy(items)
+        if __unsafe_skip_copy__ and len(args) == 1 and type(args[0]) is dict and not kwargs:
+            self._dict = args[0]
+        else:
+            items = dict(*args, **kwargs)
+            self._dict = items if __unsafe_skip_copy__ else _plain_copy(items)
         self._hash = None
 
     def __getitem__(self, key: K) -> V:
