@@ -1,0 +1,353 @@
+"""Linear maps: products over one or several axes, einsum, and table lookup.
+
+The functions take arrays that already share a dtype (see `ramie.ops.dtypes.promote_dtype`). A
+bias of another dtype, as `preferred_element_type` can bring about, is promoted when it is added.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+
+from ramie.ops.dispatch import PROVEN_DTYPES, eager_compiled
+from ramie.typing import Array, DotGeneralT, Dtype, PrecisionLike, Shape
+
+__all__ = [
+    "EinsumPlan",
+    "add_bias",
+    "check_contraction",
+    "dense",
+    "dense_general",
+    "einsum",
+    "einsum_plan",
+    "embed_attend",
+    "embed_lookup",
+    "normalize_axes",
+]
+
+
+def normalize_axes(axes: Sequence[int], ndim: int) -> tuple[int, ...]:
+    """Count axes from the front and sort them.
+
+    Raises:
+      ValueError: if one of them is not an axis of an array with `ndim` axes.
+    """
+    for axis in axes:
+        if not -ndim <= axis < ndim:
+            raise ValueError(
+                f"axis {axis} does not exist: the array has {ndim} axes, so axes go from {-ndim} "
+                f"to {ndim - 1}."
+            )
+    return tuple(sorted(axis % ndim for axis in axes))
+
+
+def add_bias(y: Array, bias: Array, shape: tuple[int, ...]) -> Array:
+    """Add `bias`, reshaped to `shape`, which has as many axes as `y` and broadcasts to it."""
+    if bias.shape != shape:
+        bias = lax.reshape(bias, shape)
+    # lax.add takes one dtype and treats axes of size 1 as numpy does.
+    return lax.add(y, bias) if y.dtype == bias.dtype else jnp.add(y, bias)
+
+
+def check_contraction(
+    x_shape: Shape, axes: Sequence[int], kernel_shape: Shape, kernel_axes: Sequence[int], where: str
+) -> None:
+    """Refuse an input whose axes do not fit those of the kernel they are multiplied with.
+
+    Args:
+      x_shape: shape of the input.
+      axes: axes of the input.
+      kernel_shape: shape of the kernel.
+      kernel_axes: the axis of the kernel for each of `axes`.
+      where: the place, for the message.
+
+    Raises:
+      ValueError: naming both shapes.
+    """
+    got = tuple(x_shape[a] for a in axes)
+    expected = tuple(kernel_shape[a] for a in kernel_axes)
+    if got != expected:
+        raise ValueError(
+            f"{where}: the input of shape {tuple(x_shape)} has size {got} in its axes "
+            f"{tuple(axes)}, but the kernel of shape {tuple(kernel_shape)} was made for {expected}."
+        )
+
+
+def _product_keeps_bits(kernel: Array, bias: Array | None, contracted: int) -> bool:
+    # A product over a single element is a plain multiplication, which XLA fuses with the addition
+    # of the bias into one instruction that rounds once.
+    return kernel.dtype in PROVEN_DTYPES and (bias is None or contracted > 1)
+
+
+def _dense_keeps_bits(x: Array, kernel: Array, bias: Array | None, **_: Any) -> bool:
+    return _product_keeps_bits(kernel, bias, kernel.shape[0])
+
+
+@eager_compiled(static_argnames=("precision",), proven=_dense_keeps_bits)
+def _dense(x: Array, kernel: Array, bias: Array | None, *, precision: PrecisionLike) -> Array:
+    last = x.ndim - 1
+    y = lax.dot_general(x, kernel, (((last,), (0,)), ((), ())), precision=precision)
+    if bias is None:
+        return y
+    return add_bias(y, bias, (1,) * last + bias.shape)
+
+
+def dense(
+    x: Array,
+    kernel: Array,
+    bias: Array | None = None,
+    *,
+    precision: PrecisionLike = None,
+    dot_general: DotGeneralT | None = None,
+) -> Array:
+    """Multiply the last axis with a matrix and add a bias: ``x @ kernel + bias``.
+
+    Args:
+      x: ``[..., in]``.
+      kernel: ``[in, out]``.
+      bias: ``[out]`` or None.
+      precision: of the product; see `jax.lax.Precision`.
+      dot_general: a function to use in place of `jax.lax.dot_general`, called with
+        ``(x, kernel, dimension_numbers, precision=precision)``.
+
+    Returns:
+      ``[..., out]``.
+    """
+    if dot_general is None:
+        return _dense(x, kernel, bias, precision=precision)
+    last = x.ndim - 1
+    y = dot_general(x, kernel, (((last,), (0,)), ((), ())), precision=precision)
+    return y if bias is None else add_bias(y, bias, (1,) * (y.ndim - bias.ndim) + bias.shape)
+
+
+def _general_dimensions(axis: tuple[int, ...], batch_dims: tuple[int, ...]) -> Any:
+    batched = len(batch_dims)
+    contracted = tuple(range(batched, batched + len(axis)))
+    return (axis, contracted), (batch_dims, tuple(range(batched)))
+
+
+def _general_bias_shape(
+    x_shape: Shape, bias_shape: Shape, axis: tuple[int, ...], batch_dims: tuple[int, ...]
+) -> tuple[int, ...]:
+    kept = len(x_shape) - len(axis) - len(batch_dims)
+    batched = len(batch_dims)
+    return (*bias_shape[:batched], *(1,) * kept, *bias_shape[batched:])
+
+
+def _general_keeps_bits(
+    x: Array,
+    kernel: Array,
+    bias: Array | None,
+    *,
+    axis: tuple[int, ...],
+    batch_dims: tuple[int, ...],
+    **_: Any,
+) -> bool:
+    contracted = 1
+    for a in axis:
+        contracted *= x.shape[a]
+    return _product_keeps_bits(kernel, bias, contracted)
+
+
+@eager_compiled(static_argnames=("axis", "batch_dims", "precision"), proven=_general_keeps_bits)
+def _dense_general(
+    x: Array,
+    kernel: Array,
+    bias: Array | None,
+    *,
+    axis: tuple[int, ...],
+    batch_dims: tuple[int, ...],
+    precision: PrecisionLike,
+) -> Array:
+    y = lax.dot_general(x, kernel, _general_dimensions(axis, batch_dims), precision=precision)
+    if bias is None:
+        return y
+    return add_bias(y, bias, _general_bias_shape(x.shape, bias.shape, axis, batch_dims))
+
+
+def dense_general(
+    x: Array,
+    kernel: Array,
+    bias: Array | None = None,
+    *,
+    axis: tuple[int, ...],
+    batch_dims: tuple[int, ...] = (),
+    precision: PrecisionLike = None,
+    dot_general: DotGeneralT | None = None,
+) -> Array:
+    """Contract several axes of `x` with the input axes of a kernel, and add a bias.
+
+    Args:
+      x: ``[batch..., ...]``.
+      kernel: ``[batch..., in..., out...]``, ``in`` being the axes `axis` of `x` in order.
+      bias: ``[batch..., out...]`` or None.
+      axis: the axes of `x` to contract: sorted, not negative.
+      batch_dims: the axes of `x` that have a kernel of their own for each index: the first ones.
+      precision: of the product; see `jax.lax.Precision`.
+      dot_general: a function to use in place of `jax.lax.dot_general`.
+
+    Returns:
+      ``[batch..., kept..., out...]``, where ``kept`` are the axes of `x` named nowhere.
+    """
+    if dot_general is None:
+        return _dense_general(
+            x, kernel, bias, axis=axis, batch_dims=batch_dims, precision=precision
+        )
+    y = dot_general(x, kernel, _general_dimensions(axis, batch_dims), precision=precision)
+    if bias is None:
+        return y
+    return add_bias(y, bias, _general_bias_shape(x.shape, bias.shape, axis, batch_dims))
+
+
+def _labels(term: str, ndim: int) -> tuple[Any, ...]:
+    """Return a label per axis. Axes of an ellipsis are numbered from the last, as they align."""
+    if "..." not in term:
+        named: tuple[Any, ...] = tuple(term)
+        if len(named) != ndim:
+            raise ValueError(
+                f"the term {term!r} of an einsum names {len(named)} axes, but its operand has "
+                f"{ndim}."
+            )
+        return named
+    before, _, after = term.partition("...")
+    hidden = ndim - len(before) - len(after)
+    if hidden < 0 or "." in after:
+        raise ValueError(f"the term {term!r} of an einsum does not fit an operand of {ndim} axes.")
+    return (*before, *range(hidden - 1, -1, -1), *after)
+
+
+class EinsumPlan(NamedTuple):
+    """What follows from an einsum of an input with a kernel before any number is known."""
+
+    bias_shape: tuple[int, ...]
+    """The shape of the bias: the axes of the output that come from the kernel."""
+    bias_broadcast: tuple[int, ...]
+    """The same with ones in it, so that it broadcasts to the output."""
+    keeps_bits: bool
+    """Whether compiling the einsum and the bias as one program is known to keep every bit."""
+
+
+@functools.lru_cache(maxsize=1024)
+def einsum_plan(
+    equation: str, x_shape: tuple[int, ...], kernel_shape: tuple[int, ...]
+) -> EinsumPlan:
+    """Read an equation for operands of the given shapes.
+
+    Args:
+      equation: an explicit equation of two terms, without spaces.
+      x_shape: shape of the first operand.
+      kernel_shape: shape of the second one.
+
+    Raises:
+      ValueError: if a term does not fit its operand.
+
+    Example:
+      >>> plan = einsum_plan("abcd,eafc->bfed", (3, 4, 5, 6), (7, 3, 8, 5))
+      >>> plan.bias_shape, plan.bias_broadcast
+      ((8, 7), (1, 8, 7, 1))
+    """
+    terms, _, output = equation.partition("->")
+    x_term, kernel_term = terms.split(",")
+    x_sizes = dict(zip(_labels(x_term, len(x_shape)), x_shape, strict=True))
+    sizes = dict(zip(_labels(kernel_term, len(kernel_shape)), kernel_shape, strict=True))
+    hidden = sum(isinstance(a, int) for a in {*x_sizes, *sizes})
+    named = len(output.replace("...", ""))
+    labels = _labels(output, named + hidden if "..." in output else named)
+    summed = {*x_sizes, *sizes}.difference(labels)
+    only_products = all(x_sizes.get(a) == sizes.get(a) for a in summed)
+    return EinsumPlan(
+        tuple(sizes[a] for a in labels if a in sizes),
+        tuple(sizes.get(a, 1) for a in labels),
+        only_products and math.prod(sizes.get(a, 1) for a in summed) > 1,
+    )
+
+
+def _einsum_keeps_bits(
+    x: Array, kernel: Array, bias: Array | None, *, equation: str, **options: Any
+) -> bool:
+    return (
+        kernel.dtype in PROVEN_DTYPES
+        and options["preferred_element_type"] is None
+        and einsum_plan(equation, x.shape, kernel.shape).keeps_bits
+    )
+
+
+@eager_compiled(
+    static_argnames=("equation", "precision", "preferred_element_type"), proven=_einsum_keeps_bits
+)
+def _einsum(
+    x: Array,
+    kernel: Array,
+    bias: Array | None,
+    *,
+    equation: str,
+    precision: PrecisionLike,
+    preferred_element_type: Dtype | None,
+) -> Array:
+    y = jnp.einsum(
+        equation, x, kernel, precision=precision, preferred_element_type=preferred_element_type
+    )
+    if bias is None:
+        return y
+    return add_bias(y, bias, einsum_plan(equation, x.shape, kernel.shape).bias_broadcast)
+
+
+def einsum(
+    x: Array,
+    kernel: Array,
+    bias: Array | None = None,
+    *,
+    equation: str,
+    precision: PrecisionLike = None,
+    preferred_element_type: Dtype | None = None,
+) -> Array:
+    """Combine an input and a kernel as an einsum says, and add a bias.
+
+    Args:
+      x: the first operand.
+      kernel: the second operand.
+      bias: of the shape that `einsum_plan` finds, or None.
+      equation: explicit, with two terms, such as "...a,ab->...b".
+      precision: of the product; see `jax.lax.Precision`.
+      preferred_element_type: the dtype to accumulate in and to return.
+    """
+    return _einsum(
+        x,
+        kernel,
+        bias,
+        equation=equation,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+    )
+
+
+def embed_lookup(embedding: Array, indices: Array) -> Array:
+    """Read rows of a table.
+
+    Args:
+      embedding: ``[entries, features]``.
+      indices: integers ``[...]``. Negative ones count from the end; beyond the table the result
+        is NaN. A table of one entry gives that entry for every index.
+
+    Returns:
+      ``[..., features]``.
+    """
+    if embedding.shape[0] == 1:  # nothing to look up: a table split over devices stays as it is
+        return jnp.broadcast_to(embedding, (*indices.shape, embedding.shape[1]))
+    return jnp.take(embedding, indices, axis=0)
+
+
+def embed_attend(query: Array, embedding: Array) -> Array:
+    """Multiply with the transposed table: the logit of each entry.
+
+    Args:
+      query: ``[..., features]``.
+      embedding: ``[entries, features]``.
+
+    Returns:
+      ``[..., entries]``.
+    """
+    return jnp.dot(query, embedding.T)
