@@ -1,0 +1,32 @@
+"""One program, unchanged, on Flax and on Ramie."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+flax = pytest.importorskip("flax")
+
+PROGRAM = Path(__file__).resolve().parents[3] / "examples" / "flax_program.py"
+
+
+def _output(*arguments):
+    result = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+def test_a_program_prints_the_same_on_both():
+    on_flax = _output(str(PROGRAM))
+    on_ramie = _output("-m", "ramie.compat", str(PROGRAM))
+    assert on_flax[0].endswith("by flax") and on_ramie[0].endswith("by ramie")
+    assert on_flax[1:] == on_ramie[1:]
+
+
+def test_version_is_the_one_that_was_compared(monkeypatch):
+    from ramie.compat.version import __version__
+
+    assert flax.__version__ == __version__
