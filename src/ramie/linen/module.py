@@ -567,14 +567,12 @@ def merge_param(name: str, a: T | None, b: T | None) -> T:
     Raises:
       ValueError: if both or neither are given.
     """
+    # Tests of other projects match these two messages word for word.
+    if a is None and b is None:
+        raise ValueError(f'Parameter "{name}" must be passed to the constructor or at call time.')
     if a is not None and b is not None:
         raise ValueError(
-            f"Parameter {name!r} was passed to the constructor ({a!r}) and at the call ({b!r}). "
-            "Should be passed only once: give it in one of the two places."
-        )
-    if a is None and b is None:
-        raise ValueError(
-            f"Parameter {name!r} must be passed to the constructor or at call time: it is None "
-            "in both."
+            f'Parameter "{name}" was passed to the constructor and at call time. Should be passed '
+            "just once."
         )
     return a if a is not None else b  # type: ignore[return-value]

@@ -71,16 +71,19 @@ def canonicalize_padding(padding: PaddingLike, rank: int) -> LaxPadding:
     """
     if isinstance(padding, str):
         return padding
-    if isinstance(padding, int):
-        return [(padding, padding)] * rank
-    if isinstance(padding, Sequence) and len(padding) == rank:
-        pairs = [(p, p) if isinstance(p, int) else p for p in padding]
-        if all(isinstance(p, Sequence) and len(p) == 2 for p in pairs):
-            return [(low, high) for low, high in pairs]
-    raise ValueError(
-        f"padding={padding!r} does not fit {rank} spatial axes: give the name of a mode, an "
-        f"integer, or a sequence with {rank} entries, each an integer or a (low, high) pair."
-    )
+    entries = (padding,) * rank if isinstance(padding, int) else padding
+    try:
+        pairs = [
+            (low, high) for low, high in ((p, p) if isinstance(p, int) else p for p in entries)
+        ]
+    except (TypeError, ValueError):  # something that is no sequence, or not of two
+        pairs = []
+    if len(pairs) != rank:
+        raise ValueError(
+            f"padding={padding!r} does not fit {rank} spatial axes: give the name of a mode, an "
+            f"integer, or a sequence with {rank} entries, each an integer or a (low, high) pair."
+        )
+    return pairs
 
 
 def conv_dimension_numbers(shape: Shape) -> lax.ConvDimensionNumbers:

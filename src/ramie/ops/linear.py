@@ -6,7 +6,7 @@ bias of another dtype, as `preferred_element_type` can bring about, is promoted 
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from ramie.typing import Array, DotGeneralT, Dtype, PrecisionLike, Shape
 __all__ = [
     "EinsumPlan",
     "add_bias",
-    "check_contraction",
+    "as_tuple",
     "dense",
     "dense_general",
     "einsum",
@@ -27,6 +27,11 @@ __all__ = [
     "embed_lookup",
     "normalize_axes",
 ]
+
+
+def as_tuple(x: int | Iterable[int]) -> tuple[int, ...]:
+    """Return the integers as a tuple; a single one makes a tuple of one."""
+    return tuple(x) if isinstance(x, Iterable) else (x,)
 
 
 def normalize_axes(axes: Sequence[int], ndim: int) -> tuple[int, ...]:
@@ -50,30 +55,6 @@ def add_bias(y: Array, bias: Array, shape: tuple[int, ...]) -> Array:
         bias = lax.reshape(bias, shape)
     # lax.add takes one dtype and treats axes of size 1 as numpy does.
     return lax.add(y, bias) if y.dtype == bias.dtype else jnp.add(y, bias)
-
-
-def check_contraction(
-    x_shape: Shape, axes: Sequence[int], kernel_shape: Shape, kernel_axes: Sequence[int], where: str
-) -> None:
-    """Refuse an input whose axes do not fit those of the kernel they are multiplied with.
-
-    Args:
-      x_shape: shape of the input.
-      axes: axes of the input.
-      kernel_shape: shape of the kernel.
-      kernel_axes: the axis of the kernel for each of `axes`.
-      where: the place, for the message.
-
-    Raises:
-      ValueError: naming both shapes.
-    """
-    got = tuple(x_shape[a] for a in axes)
-    expected = tuple(kernel_shape[a] for a in kernel_axes)
-    if got != expected:
-        raise ValueError(
-            f"{where}: the input of shape {tuple(x_shape)} has size {got} in its axes "
-            f"{tuple(axes)}, but the kernel of shape {tuple(kernel_shape)} was made for {expected}."
-        )
 
 
 def _product_keeps_bits(kernel: Array, bias: Array | None, contracted: int) -> bool:
