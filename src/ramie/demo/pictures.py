@@ -96,7 +96,10 @@ def draw_predictions(test: Split, predictions: npt.NDArray[np.int32]) -> Any:
         f"The digit the network sees in {len(shown)} of {len(test)} test images "
         f"(wrong in {np.count_nonzero(wrong)} of all; these come first, in red)"
     )
-    for axes, index in zip(figure.subplots(_GRID_ROWS, _GRID_COLUMNS).flat, shown, strict=True):
+    cells = figure.subplots(_GRID_ROWS, _GRID_COLUMNS).flat
+    for axes in cells[len(shown) :]:
+        axes.set_visible(False)
+    for axes, index in zip(cells, shown, strict=False):
         axes.imshow(test.images[index, :, :, 0], cmap="gray_r", interpolation="nearest")
         axes.set_xticks([])
         axes.set_yticks([])
