@@ -11,6 +11,7 @@ _MODULES = (
     "dtypes",
     "initializers",
     "linear",
+    "moments",
     "norm",
     "pooling",
     "recurrent",

@@ -1,0 +1,350 @@
+"""Moments of arrays and the affine map that uses them: the computation all norms share.
+
+Eagerly each of the two is one program without fusion, which keeps the bits of the single
+operations. Together in one program they would not: XLA then hands a reduction, with the
+multiplications and additions around it, to a library that rounds them once.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ramie.ops.dispatch import PROVEN_DTYPES, eager_compiled
+from ramie.ops.dtypes import canonicalize_dtype
+from ramie.typing import Array, Axes, Dtype
+
+__all__ = [
+    "alike",
+    "as_array",
+    "canonical_axes",
+    "cast",
+    "expand",
+    "moments",
+    "normalize",
+    "normalize_and_update",
+    "result_dtype",
+    "stat_dtype",
+]
+
+
+def canonical_axes(ndim: int, axes: Axes) -> tuple[int, ...]:
+    """Return `axes` counted from the front, sorted, each once.
+
+    Args:
+      ndim: rank of the array they belong to.
+      axes: one axis or several; negative ones count from the back.
+
+    Raises:
+      ValueError: if an axis lies outside the array, or is no integer.
+    """
+    if axes == -1 and ndim > 0:
+        return (ndim - 1,)
+    try:
+        wanted = (axes,) if isinstance(axes, int) else tuple(int(a) for a in axes)
+    except TypeError:
+        raise ValueError(
+            f"axes={axes!r} is neither an integer nor a sequence of integers."
+        ) from None
+    for axis in wanted:
+        if not -ndim <= axis < ndim:
+            raise ValueError(
+                f"Axis {axis} does not exist in an array of rank {ndim}; choose from {-ndim} to "
+                f"{ndim - 1}."
+            )
+    return tuple(sorted({axis % ndim for axis in wanted}))
+
+
+# --- moments --------------------------------------------------------------------------------------
+
+
+def as_array(x: Any) -> Array:
+    """Return `x` as an array of a definite dtype: weak types would leak into the result."""
+    if not isinstance(x, jax.Array):
+        x = jnp.asarray(x)
+    return lax.convert_element_type(x, x.dtype) if x.weak_type else x
+
+
+_FLOAT32 = np.dtype("float32")
+
+
+def result_dtype(x: Array, scale: Array | None, bias: Array | None, dtype: Dtype | None) -> Any:
+    """Return the dtype of a norm's result: `dtype`, or what its arrays promote to."""
+    if (
+        dtype is None
+        and x.dtype == _FLOAT32
+        and (scale is None or scale.dtype == _FLOAT32)
+        and (bias is None or bias.dtype == _FLOAT32)
+    ):
+        return _FLOAT32
+    return np.dtype(canonicalize_dtype(x, scale, bias, dtype=dtype))
+
+
+def stat_dtype(x: Array, dtype: Dtype | None, force_float32: bool) -> np.dtype[Any]:
+    """Return the dtype in which statistics of `x` are taken."""
+    found = x.dtype if dtype is None else np.dtype(dtype)
+    if found == _FLOAT32:
+        return _FLOAT32
+    if force_float32 or not jnp.issubdtype(found, jnp.inexact):
+        found = jnp.promote_types(found, jnp.float32)
+    return found
+
+
+def cast(x: Array, dtype: Any) -> Array:
+    """Convert `x` unless it has that dtype; of complex numbers a real dtype keeps the real part."""
+    if x.dtype == dtype:
+        return x
+    if jnp.issubdtype(x.dtype, jnp.complexfloating) and not jnp.issubdtype(
+        dtype, jnp.complexfloating
+    ):
+        x = lax.real(x)
+    return lax.convert_element_type(x, dtype)
+
+
+def alike(a: Array, b: Array) -> tuple[Array, Array]:
+    """Bring two arrays to the dtype JAX promotes them to."""
+    if a.dtype == b.dtype:
+        return a, b
+    common = jnp.promote_types(a.dtype, b.dtype)
+    return cast(a, common), cast(b, common)
+
+
+def _magnitude_squared(x: Array) -> Array:
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        return lax.add(lax.square(lax.real(x)), lax.square(lax.imag(x)))
+    return lax.square(x)
+
+
+def _mean_over(x: Array, mask: Array | None, axes: tuple[int, ...]) -> Array:
+    """Average over `axes`; half-precision sums are accumulated in float32."""
+    wide = jnp.promote_types(x.dtype, jnp.float32) if x.dtype.itemsize < 4 else x.dtype
+    if mask is None:
+        count: Any = np.asarray(np.prod([x.shape[a] for a in axes], dtype=np.int64), wide)
+        total = lax.reduce_sum(cast(x, wide), axes)
+    else:
+        kept = mask if mask.dtype == np.bool_ else lax.ne(mask, np.zeros((), mask.dtype))
+        kept = jnp.broadcast_to(kept, x.shape)
+        count = lax.reduce_sum(lax.convert_element_type(kept, wide), axes)
+        total = lax.reduce_sum(cast(lax.select(kept, x, lax.full_like(x, 0)), wide), axes)
+    return cast(lax.div(total, count), x.dtype)
+
+
+def _moments_proven(x: Array, mask: Array | None, *, axes: tuple[int, ...], **_: Any) -> bool:
+    # A single mean is divided by its count as a scalar, and XLA multiplies by 1/count there.
+    kept = [n for axis, n in enumerate(x.shape) if axis not in axes]
+    return mask is None and x.dtype in PROVEN_DTYPES and int(np.prod(kept)) > 1
+
+
+@eager_compiled(
+    static_argnames=("axes", "dtype", "first", "second"), proven=_moments_proven, fused=False
+)
+def _raw_moments(
+    x: Array, mask: Array | None, *, axes: tuple[int, ...], dtype: Any, first: bool, second: bool
+) -> tuple[Array | None, Array | None]:
+    """Return the means of x and of its squared magnitude, each where asked for."""
+    x = cast(x, dtype)
+    squares = _magnitude_squared(x) if second else None
+    mean = _mean_over(x, mask, axes) if first else None
+    return mean, None if squares is None else _mean_over(squares, mask, axes)
+
+
+@eager_compiled(static_argnames=("axes", "dtype"), fused=False)
+def _squared_deviation(x: Array, mean: Array, *, axes: tuple[int, ...], dtype: Any) -> Array:
+    return _magnitude_squared(lax.sub(cast(x, dtype), expand(mean, x.ndim, axes)))
+
+
+def expand(stat: Array, ndim: int, axes: tuple[int, ...]) -> Array:
+    """Give a statistic its reduced axes back, with size one."""
+    if stat.ndim == ndim:
+        return stat
+    kept = tuple(axis for axis in range(ndim) if axis not in axes)
+    shape = [1] * ndim
+    for axis, size in zip(kept, stat.shape, strict=True):
+        shape[axis] = size
+    return lax.broadcast_in_dim(stat, shape, kept)
+
+
+def moments(
+    x: Array,
+    mask: Array | None,
+    axes: tuple[int, ...],
+    *,
+    dtype: Any,
+    axis_name: Any,
+    axis_index_groups: Any,
+    use_mean: bool,
+    use_fast_variance: bool,
+) -> tuple[Array | None, Array, bool]:
+    """Return mean, second moment, and whether the latter is still about zero.
+
+    The subtraction of the squared mean is left to the program that follows, because it must not
+    share one with the reductions.
+    """
+
+    def everywhere(stats: tuple[Array | None, ...]) -> tuple[Any, ...]:
+        if axis_name is None:
+            return stats
+        averaged: tuple[Any, ...] = lax.pmean(stats, axis_name, axis_index_groups=axis_index_groups)
+        return averaged
+
+    if use_fast_variance or not use_mean:
+        mean, second = everywhere(
+            _raw_moments(x, mask, axes=axes, dtype=dtype, first=use_mean, second=True)
+        )
+        return mean, second, use_mean
+    (mean,) = everywhere(
+        _raw_moments(x, mask, axes=axes, dtype=dtype, first=True, second=False)[:1]
+    )
+    squares = _squared_deviation(x, mean, axes=axes, dtype=dtype)
+    (variance,) = everywhere(
+        _raw_moments(squares, mask, axes=axes, dtype=squares.dtype, first=True, second=False)[:1]
+    )
+    return mean, variance, False
+
+
+def _variance(mean: Array | None, second: Array, about_zero: bool) -> Array:
+    """Finish the fast variance. Rounding can make it negative, hence the bound."""
+    if not about_zero or mean is None:
+        return second
+    difference = lax.sub(second, _magnitude_squared(mean))
+    return lax.max(np.zeros((), difference.dtype), difference)
+
+
+# --- the affine map -------------------------------------------------------------------------------
+
+
+def _affine(
+    x: Array,
+    mean: Array | None,
+    variance: Array,
+    scale: Array | None,
+    bias: Array | None,
+    *,
+    axes: tuple[int, ...],
+    feature_axes: tuple[int, ...],
+    epsilon: float,
+    dtype: Any,
+) -> Array:
+    """Return ``(x - mean) * (rsqrt(variance + epsilon) * scale) + bias`` in that order."""
+    features = [size if axis in feature_axes else 1 for axis, size in enumerate(x.shape)]
+    variance = expand(variance, x.ndim, axes)
+    factor = lax.rsqrt(lax.add(variance, np.asarray(epsilon, variance.dtype)))
+    if scale is not None:
+        factor = lax.mul(*alike(factor, lax.reshape(scale, features)))
+    y = x if mean is None else lax.sub(*alike(x, expand(mean, x.ndim, axes)))
+    y = lax.mul(*alike(y, factor))
+    if bias is not None:
+        y = lax.add(*alike(y, lax.reshape(bias, features)))
+    return cast(y, dtype)
+
+
+def _normalize_proven(*arrays: Array | None, **_: Any) -> bool:
+    return all(a is None or a.dtype in PROVEN_DTYPES for a in arrays)
+
+
+_AFFINE_CONFIG = ("axes", "feature_axes", "epsilon", "dtype", "about_zero")
+
+
+@eager_compiled(
+    static_argnames=(*_AFFINE_CONFIG, "group_size"), proven=_normalize_proven, fused=False
+)
+def normalize(
+    x: Array,
+    mean: Array | None,
+    second: Array,
+    scale: Array | None,
+    bias: Array | None,
+    *,
+    axes: tuple[int, ...],
+    feature_axes: tuple[int, ...],
+    epsilon: float,
+    dtype: Any,
+    about_zero: bool,
+    group_size: int | None = None,
+) -> Array:
+    """Apply moments to `x`: ``(x - mean) * rsqrt(variance + epsilon) * scale + bias``.
+
+    Args:
+      x: the array.
+      mean: its mean over `axes`; None to subtract nothing.
+      second: its variance over `axes`, or its second moment about zero.
+      scale: factor, with the sizes of `feature_axes` as its shape.
+      bias: offset, of the same shape.
+      axes: the axes the moments were taken over.
+      feature_axes: the axes along which `scale` and `bias` vary.
+      epsilon: added to the variance.
+      dtype: dtype of the result.
+      about_zero: whether `second` still lacks the subtraction of the squared mean.
+      group_size: how many neighbours in the last axis share one moment.
+    """
+    variance = _variance(mean, second, about_zero)
+    if group_size is not None:
+        mean = None if mean is None else _repeat_last(mean, group_size)
+        variance = _repeat_last(variance, group_size)
+    return _affine(
+        x,
+        mean,
+        variance,
+        scale,
+        bias,
+        axes=axes,
+        feature_axes=feature_axes,
+        epsilon=epsilon,
+        dtype=dtype,
+    )
+
+
+def _repeat_last(stat: Array, times: int) -> Array:
+    """Repeat each entry of the last axis `times` times: per group to per channel."""
+    spread = lax.broadcast_in_dim(stat, (*stat.shape, times), tuple(range(stat.ndim)))
+    return lax.reshape(spread, (*stat.shape[:-1], stat.shape[-1] * times))
+
+
+@eager_compiled(
+    static_argnames=(*_AFFINE_CONFIG, "momentum"), proven=_normalize_proven, fused=False
+)
+def normalize_and_update(
+    x: Array,
+    mean: Array,
+    second: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    scale: Array | None,
+    bias: Array | None,
+    *,
+    axes: tuple[int, ...],
+    feature_axes: tuple[int, ...],
+    epsilon: float,
+    dtype: Any,
+    about_zero: bool,
+    momentum: float,
+) -> tuple[Array, Array | None, Array | None]:
+    """Apply moments as `normalize` does, and mix them into running ones.
+
+    Returns:
+      The normalised array; ``momentum * running + (1 - momentum) * moment`` for mean and variance,
+      or None where nothing runs.
+    """
+    variance = _variance(mean, second, about_zero)
+
+    def mixed(running: Array | None, batch: Array) -> Array | None:
+        if running is None:
+            return None
+        kept = lax.mul(np.asarray(momentum, running.dtype), running)
+        return lax.add(*alike(kept, lax.mul(np.asarray(1 - momentum, batch.dtype), batch)))
+
+    new_mean, new_var = mixed(running_mean, mean), mixed(running_var, variance)
+    y = _affine(
+        x,
+        mean,
+        variance,
+        scale,
+        bias,
+        axes=axes,
+        feature_axes=feature_axes,
+        epsilon=epsilon,
+        dtype=dtype,
+    )
+    return y, new_mean, new_var

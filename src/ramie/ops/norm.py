@@ -1,0 +1,416 @@
+"""Normalisation: batch, layer, root-mean-square, group and instance norm, and norms of weights.
+
+The first five differ in the axes over which they take moments. Statistics of reduced-precision
+inputs are taken in float32 unless that is switched off.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ramie.ops.dtypes import canonicalize_dtype
+from ramie.ops.moments import (
+    alike,
+    as_array,
+    canonical_axes,
+    cast,
+    expand,
+    moments,
+    normalize,
+    normalize_and_update,
+    result_dtype,
+    stat_dtype,
+)
+from ramie.typing import Array, Axes, Dtype
+
+__all__ = [
+    "batch_norm",
+    "batch_norm_update",
+    "group_norm",
+    "layer_norm",
+    "spectral_normalize",
+    "weight_normalize",
+]
+
+# --- the norms ------------------------------------------------------------------------------------
+
+
+def layer_norm(
+    x: Array,
+    scale: Array | None = None,
+    bias: Array | None = None,
+    mask: Array | None = None,
+    *,
+    reduction_axes: Axes = -1,
+    feature_axes: Axes = -1,
+    epsilon: float = 1e-6,
+    dtype: Dtype | None = None,
+    axis_name: Any = None,
+    axis_index_groups: Any = None,
+    use_mean: bool = True,
+    use_fast_variance: bool = True,
+    force_float32_reductions: bool = True,
+) -> Array:
+    """Normalise each example over `reduction_axes`.
+
+    ``x: [..., features] -> [..., features]``. With ``use_mean=False`` this is RMSNorm; with the
+    spatial axes as `reduction_axes` it is InstanceNorm.
+
+    Args:
+      x: the input.
+      scale: factor, with the sizes of `feature_axes` as its shape.
+      bias: offset, of the same shape.
+      mask: which entries count for the statistics; broadcastable to `x`.
+      reduction_axes: axes the statistics are taken over.
+      feature_axes: axes along which `scale` and `bias` vary.
+      epsilon: added to the variance.
+      dtype: dtype of the result; by default what `x`, `scale` and `bias` promote to.
+      axis_name: mapped axis over which the statistics are averaged as well.
+      axis_index_groups: groups of indices of that axis to average within.
+      use_mean: whether the mean is subtracted.
+      use_fast_variance: take the variance as ``E[x^2] - E[x]^2``, in one pass but less accurate
+        when the mean is large.
+      force_float32_reductions: take statistics in float32 at least.
+
+    Returns:
+      The normalised array.
+
+    Raises:
+      ValueError: if an axis does not exist.
+
+    Reference:
+      Ba, Kiros, Hinton, "Layer Normalization"; Zhang, Sennrich, "Root Mean Square Layer
+      Normalization"; Ulyanov et al., "Instance Normalization".
+    """
+    x = as_array(x)
+    out_dtype = result_dtype(x, scale, bias, dtype)
+    axes = canonical_axes(x.ndim, reduction_axes)
+    mean, second, about_zero = moments(
+        x,
+        mask,
+        axes,
+        dtype=stat_dtype(x, dtype, force_float32_reductions),
+        axis_name=axis_name,
+        axis_index_groups=axis_index_groups,
+        use_mean=use_mean,
+        use_fast_variance=use_fast_variance,
+    )
+    return normalize(
+        x,
+        mean,
+        second,
+        scale,
+        bias,
+        axes=axes,
+        feature_axes=canonical_axes(x.ndim, feature_axes),
+        epsilon=epsilon,
+        dtype=out_dtype,
+        about_zero=about_zero,
+    )
+
+
+def group_norm(
+    x: Array,
+    scale: Array | None = None,
+    bias: Array | None = None,
+    mask: Array | None = None,
+    *,
+    num_groups: int | None = 32,
+    group_size: int | None = None,
+    reduction_axes: Axes | None = None,
+    epsilon: float = 1e-6,
+    dtype: Dtype | None = None,
+    axis_name: Any = None,
+    axis_index_groups: Any = None,
+    use_fast_variance: bool = True,
+    force_float32_reductions: bool = True,
+) -> Array:
+    """Normalise over groups of channels, which stand in the last axis.
+
+    ``x: [batch..., spatial..., channels] -> same``.
+
+    Args:
+      x: the input.
+      scale: factor of shape ``[channels]``.
+      bias: offset of shape ``[channels]``.
+      mask: which entries count for the statistics; broadcastable to `x`.
+      num_groups: number of groups; None when `group_size` is given.
+      group_size: channels in a group; None when `num_groups` is given.
+      reduction_axes: axes the statistics are taken over, the last among them. By default all but
+        the first.
+      epsilon: added to the variance.
+      dtype: dtype of the result; by default what `x`, `scale` and `bias` promote to.
+      axis_name: mapped axis over which the statistics are averaged as well.
+      axis_index_groups: groups of indices of that axis to average within.
+      use_fast_variance: as in `layer_norm`.
+      force_float32_reductions: take statistics in float32 at least.
+
+    Raises:
+      ValueError: if both or none of the two sizes are given, if the groups do not come out even,
+        or if the last axis is not reduced.
+
+    Reference:
+      Wu, He, "Group Normalization".
+    """
+    x = as_array(x)
+    size = _group_size(x.shape[-1] if x.ndim else 0, num_groups, group_size)
+    if reduction_axes is None:
+        axes = tuple(range(1, x.ndim))
+    else:
+        axes = canonical_axes(x.ndim, reduction_axes)
+    if x.ndim - 1 not in axes:
+        raise ValueError(
+            "The reduction axes must include the final dimension, which holds the channels that "
+            f"are grouped; got reduction_axes={reduction_axes!r} for an input of shape {x.shape}."
+        )
+    grouped = (*x.shape[:-1], x.shape[-1] // size, size)
+    if mask is not None:
+        mask = lax.reshape(jnp.broadcast_to(mask, x.shape), grouped)
+    mean, second, about_zero = moments(
+        lax.reshape(x, grouped),
+        mask,
+        (*(a for a in axes if a != x.ndim - 1), x.ndim),
+        dtype=stat_dtype(x, dtype, force_float32_reductions),
+        axis_name=axis_name,
+        axis_index_groups=axis_index_groups,
+        use_mean=True,
+        use_fast_variance=use_fast_variance,
+    )
+    return normalize(
+        x,
+        mean,
+        second,
+        scale,
+        bias,
+        axes=tuple(a for a in axes if a != x.ndim - 1),
+        feature_axes=(x.ndim - 1,),
+        epsilon=epsilon,
+        dtype=result_dtype(x, scale, bias, dtype),
+        about_zero=about_zero,
+        group_size=size,
+    )
+
+
+def _group_size(channels: int, num_groups: int | None, group_size: int | None) -> int:
+    if (num_groups is None) == (group_size is None):
+        raise ValueError(
+            f"Give either num_groups or group_size, and None for the other; got num_groups="
+            f"{num_groups}, group_size={group_size}. (num_groups is 32 unless set to None.)"
+        )
+    if group_size is not None:
+        if group_size <= 0 or channels % group_size:
+            raise ValueError(
+                f"The number of channels ({channels}) is not a multiple of the group size "
+                f"({group_size})."
+            )
+        return group_size
+    assert num_groups is not None
+    if num_groups <= 0 or channels % num_groups or not channels:
+        raise ValueError(
+            f"The number of groups ({num_groups}) does not divide the number of channels "
+            f"({channels})."
+        )
+    return channels // num_groups
+
+
+def batch_norm(
+    x: Array,
+    mean: Array,
+    var: Array,
+    scale: Array | None = None,
+    bias: Array | None = None,
+    *,
+    axis: Axes = -1,
+    epsilon: float = 1e-5,
+    dtype: Dtype | None = None,
+) -> Array:
+    """Normalise by statistics that are given: batch norm at evaluation.
+
+    ``x: [..., features] -> [..., features]``, ``mean, var, scale, bias: [features]``.
+
+    Args:
+      x: the input.
+      mean: running mean.
+      var: running variance.
+      scale: factor per feature.
+      bias: offset per feature.
+      axis: the feature axis, or axes.
+      epsilon: added to the variance.
+      dtype: dtype of the result; by default what `x`, `scale` and `bias` promote to.
+    """
+    x = as_array(x)
+    features = canonical_axes(x.ndim, axis)
+    return normalize(
+        x,
+        mean,
+        var,
+        scale,
+        bias,
+        axes=tuple(a for a in range(x.ndim) if a not in features),
+        feature_axes=features,
+        epsilon=epsilon,
+        dtype=result_dtype(x, scale, bias, dtype),
+        about_zero=False,
+    )
+
+
+def batch_norm_update(
+    x: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    scale: Array | None = None,
+    bias: Array | None = None,
+    mask: Array | None = None,
+    *,
+    axis: Axes = -1,
+    momentum: float = 0.99,
+    epsilon: float = 1e-5,
+    dtype: Dtype | None = None,
+    axis_name: Any = None,
+    axis_index_groups: Any = None,
+    use_fast_variance: bool = True,
+    force_float32_reductions: bool = True,
+) -> tuple[Array, Array | None, Array | None]:
+    """Normalise by the statistics of the batch, and move the running ones: batch norm in training.
+
+    ``x: [..., features] -> [..., features]``, all else ``[features]``.
+
+    Args:
+      x: the input.
+      running_mean: running mean so far; None to leave it alone, as initialisation does.
+      running_var: running variance so far, or None.
+      scale: factor per feature.
+      bias: offset per feature.
+      mask: which entries count for the statistics; broadcastable to `x`.
+      axis: the feature axis, or axes.
+      momentum: weight of the old running statistics; the batch has the rest.
+      epsilon: added to the variance.
+      dtype: dtype of the result; by default what `x`, `scale` and `bias` promote to.
+      axis_name: mapped axis over which the statistics are averaged as well.
+      axis_index_groups: groups of indices of that axis to average within.
+      use_fast_variance: as in `layer_norm`.
+      force_float32_reductions: take statistics in float32 at least.
+
+    Returns:
+      The normalised array, the new running mean and the new running variance.
+
+    Reference:
+      Ioffe, Szegedy, "Batch Normalization".
+    """
+    x = as_array(x)
+    features = canonical_axes(x.ndim, axis)
+    axes = tuple(a for a in range(x.ndim) if a not in features)
+    mean, second, about_zero = moments(
+        x,
+        mask,
+        axes,
+        dtype=stat_dtype(x, dtype, force_float32_reductions),
+        axis_name=axis_name,
+        axis_index_groups=axis_index_groups,
+        use_mean=True,
+        use_fast_variance=use_fast_variance,
+    )
+    return normalize_and_update(
+        x,
+        mean,
+        second,
+        running_mean,
+        running_var,
+        scale,
+        bias,
+        axes=axes,
+        feature_axes=features,
+        epsilon=epsilon,
+        dtype=result_dtype(x, scale, bias, dtype),
+        about_zero=about_zero,
+        momentum=momentum,
+    )
+
+
+# --- norms of weights -----------------------------------------------------------------------------
+
+
+def _unit_length(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
+    """Divide by the length over `axes`."""
+    wide = jnp.promote_types(x.dtype, jnp.float32) if x.dtype.itemsize < 4 else x.dtype
+    total = lax.reduce_sum(cast(lax.mul(x, x), wide), axes)
+    total = cast(expand(total, x.ndim, axes), x.dtype)
+    return lax.mul(x, lax.rsqrt(lax.add(total, np.asarray(epsilon, x.dtype))))
+
+
+def weight_normalize(
+    weight: Array,
+    scale: Array | None = None,
+    *,
+    feature_axes: Axes | None = -1,
+    epsilon: float = 1e-12,
+    dtype: Dtype | None = None,
+) -> Array:
+    """Separate the direction of a weight from its length, and give it the length `scale`.
+
+    Args:
+      weight: the weight.
+      scale: lengths, with the sizes of `feature_axes` as its shape; None for length one.
+      feature_axes: axes along which lengths are separate; None for one length in all.
+      epsilon: added to the squared length.
+      dtype: dtype of the result; by default what the arrays promote to.
+
+    Reference:
+      Salimans, Kingma, "Weight Normalization".
+    """
+    weight = as_array(weight)
+    kept = () if feature_axes is None else canonical_axes(weight.ndim, feature_axes)
+    y = _unit_length(weight, tuple(a for a in range(weight.ndim) if a not in kept), epsilon)
+    if scale is not None:
+        lengths = [size if axis in kept else 1 for axis, size in enumerate(weight.shape)]
+        y = lax.mul(*alike(y, lax.reshape(scale, lengths)))
+    return cast(y, canonicalize_dtype(weight, scale, dtype=dtype))
+
+
+def spectral_normalize(
+    weight: Array,
+    u: Array,
+    *,
+    n_steps: int = 1,
+    epsilon: float = 1e-12,
+    dtype: Dtype | None = None,
+) -> tuple[Array, Array, Array]:
+    """Divide a weight by an estimate of its largest singular value.
+
+    ``weight: [..., out]``, read as a matrix with `out` columns; ``u: [1, out]``.
+
+    Args:
+      weight: the weight, of rank two or more.
+      u: estimate of the first right singular vector.
+      n_steps: steps of power iteration.
+      epsilon: added to squared lengths.
+      dtype: dtype of the result; by default that of `weight`.
+
+    Returns:
+      The weight, the new `u`, and the estimated singular value.
+
+    Reference:
+      Miyato et al., "Spectral Normalization for Generative Adversarial Networks".
+    """
+    weight = as_array(weight)
+    matrix = weight if weight.ndim == 2 else lax.reshape(weight, (-1, weight.shape[-1]))
+    transposed = lax.transpose(matrix, (1, 0))
+
+    def times(a: Array, b: Array) -> Array:
+        common = jnp.promote_types(a.dtype, b.dtype)
+        return lax.dot_general(a, b, (((1,), (0,)), ((), ())), preferred_element_type=common)
+
+    v = None
+    for _ in range(n_steps):
+        v = _unit_length(times(u, transposed), (0, 1), epsilon)
+        u = _unit_length(times(v, matrix), (0, 1), epsilon)
+    if v is None:
+        raise ValueError(f"n_steps={n_steps}: at least one step is needed.")
+    u, v = lax.stop_gradient(u), lax.stop_gradient(v)
+    sigma = lax.squeeze(times(times(v, matrix), lax.transpose(u, (1, 0))), (0, 1))
+    nonzero = lax.ne(sigma, np.zeros((), sigma.dtype))
+    divisor = lax.select(nonzero, sigma, lax.full_like(sigma, 1))
+    y = lax.reshape(lax.div(*alike(matrix, divisor)), weight.shape)
+    return cast(y, canonicalize_dtype(weight, dtype=dtype)), u, sigma

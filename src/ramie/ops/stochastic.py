@@ -1,0 +1,86 @@
+"""Dropout."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ramie.ops.dispatch import eager_compiled
+from ramie.ops.moments import as_array, canonical_axes
+from ramie.typing import Array, PRNGKey
+
+__all__ = ["dropout", "keep_mask"]
+
+
+def keep_mask(
+    key: PRNGKey, rate: float, shape: Sequence[int], broadcast_dims: Sequence[int] = ()
+) -> Array:
+    """Draw which entries of an array of `shape` stay.
+
+    Args:
+      key: random key.
+      rate: probability to go.
+      shape: shape of the array.
+      broadcast_dims: axes along which one draw serves all entries.
+
+    Returns:
+      Booleans, of size one along `broadcast_dims`.
+    """
+    shared = canonical_axes(len(shape), tuple(broadcast_dims)) if broadcast_dims else ()
+    drawn = tuple(1 if axis in shared else size for axis, size in enumerate(shape))
+    return jax.random.bernoulli(key, p=1.0 - rate, shape=drawn)
+
+
+@eager_compiled(static_argnames=("keep_probability",))
+def _masked(x: Array, keep: Array, *, keep_probability: float) -> Array:
+    if keep.shape != x.shape:
+        keep = lax.broadcast_in_dim(keep, x.shape, tuple(range(x.ndim)))
+    scaled = lax.div(x, np.asarray(keep_probability, x.dtype))
+    return lax.select(keep, scaled, lax.full_like(x, 0))
+
+
+def dropout(x: Array, key: PRNGKey, rate: float, broadcast_dims: Sequence[int] = ()) -> Array:
+    """Set entries to zero at random, and scale the others so that the expectation stays.
+
+    Args:
+      x: the input, of any shape.
+      key: random key.
+      rate: probability of an entry to become zero, between 0 and 1.
+      broadcast_dims: axes along which entries share their fate.
+
+    Returns:
+      An array like `x`.
+
+    Raises:
+      ValueError: if `rate` is no probability.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> y = dropout(jnp.ones(8), jax.random.key(0), rate=0.5)
+      >>> sorted(set(y.tolist())) == [0.0, 2.0]
+      True
+
+    Reference:
+      Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting".
+    """
+    rate = check_rate(rate)
+    x = as_array(x)
+    if rate == 0.0:
+        return x
+    if rate == 1.0:
+        # Division by a keep probability of zero would make gradients NaN.
+        return lax.full_like(x, 0)
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        x = lax.convert_element_type(x, jnp.promote_types(x.dtype, jnp.float32))
+    return _masked(x, keep_mask(key, rate, x.shape, broadcast_dims), keep_probability=1.0 - rate)
+
+
+def check_rate(rate: Any) -> float:
+    """Return `rate` as a float, or raise `ValueError` if it is no probability."""
+    value = float(rate)
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"The dropout rate is {rate}; it has to lie between 0 and 1.")
+    return value
