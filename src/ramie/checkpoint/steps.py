@@ -20,10 +20,7 @@ __all__ = [
 
 Step = int | float
 
-_UNSIGNED = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
-_NUMBER = re.compile(rf"[-+]?{_UNSIGNED}")
-_SIGNED_PARTS = re.compile(rf"([-+]?{_UNSIGNED})")
-_UNSIGNED_PARTS = re.compile(rf"({_UNSIGNED})")
+_NUMBER = re.compile(r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)")
 
 
 class Found(NamedTuple):
@@ -114,19 +111,19 @@ def natural_sort(file_list: Iterable[str], signed: bool = True) -> list[str]:
 
     Args:
       file_list: the names.
-      signed: whether a `-` or `+` before digits belongs to the number.
+      signed: whether -3 comes before 2; otherwise only the size of numbers counts.
 
     Example:
       >>> from ramie.training.checkpoints import natural_sort
       >>> natural_sort(["ckpt_1e2", "ckpt_11", "ckpt_-3", "ckpt_2.5"])
       ['ckpt_-3', 'ckpt_2.5', 'ckpt_11', 'ckpt_1e2']
     """
-    parts = _SIGNED_PARTS if signed else _UNSIGNED_PARTS
 
     def key(name: str) -> list[Any]:
         # Splitting by a group alternates text and number, so like is compared with like.
-        pieces: list[Any] = parts.split(name)
-        pieces[1::2] = [_value(piece) for piece in pieces[1::2]]
+        pieces: list[Any] = _NUMBER.split(name)
+        values = [_value(piece) for piece in pieces[1::2]]
+        pieces[1::2] = values if signed else [abs(value) for value in values]
         return pieces
 
     return sorted(file_list, key=key)

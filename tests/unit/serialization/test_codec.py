@@ -22,29 +22,11 @@ ML_DTYPES = [
     for name in dir(ml_dtypes)
     if name == "bfloat16" or name.startswith(("float4", "float6", "float8", "int2", "int4", "uint"))
 ]
-NUMPY_DTYPES = [
-    "bool",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "float16",
-    "float32",
-    "float64",
-    "longdouble",
-    "complex64",
-    "complex128",
-    "clongdouble",
-    "datetime64[ns]",
-    "timedelta64[s]",
-    "S5",
-    "U3",
-    "V4",
-]
+NUMPY_NAMES = """
+    bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 longdouble
+    complex64 complex128 clongdouble datetime64[ns] timedelta64[s] S5 U3 V4
+"""
+NUMPY_DTYPES = NUMPY_NAMES.split()
 
 
 def round_trip(tree):
@@ -92,7 +74,10 @@ def test_numpy_scalars_of_every_dtype_come_back(name):
     scalar = some_array(dtype, (1,))[0]
     restored = round_trip(scalar)
     assert type(restored) is type(scalar)
-    assert_exact(restored, scalar)
+    if dtype.char in "gG":  # long doubles have bytes of padding, with arbitrary content
+        assert restored == scalar
+    else:
+        assert_exact(restored, scalar)
 
 
 LEAVES = st.one_of(
