@@ -19,6 +19,7 @@ from ramie.core.lift_compile import map_variables as map_variables
 from ramie.core.lift_compile import pack as pack
 from ramie.core.lift_compile import remat as remat
 from ramie.core.lift_compile import swap_collection as swap_collection
+from ramie.core.lift_map import add_metadata_axis as add_metadata_axis
 from ramie.core.lift_map import scan as scan
 from ramie.core.lift_map import vmap as vmap
 from ramie.core.rng import LazyRng as LazyRng

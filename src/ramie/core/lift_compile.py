@@ -1,6 +1,7 @@
 """Lifted transformations that leave values as they are: pack, jit, remat, and renaming state."""
 
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,7 +12,16 @@ from ramie.core.crossing import Crossing, Group, Lift, Scopes, map_rngs
 from ramie.core.filters import Filter, in_filter, normal_form, subtract_filters
 from ramie.core.rng import LazyRng
 
-__all__ = ["checkpoint", "fold_rngs", "jit", "map_variables", "pack", "remat", "swap_collection"]
+__all__ = [
+    "StaticResult",
+    "checkpoint",
+    "fold_rngs",
+    "jit",
+    "map_variables",
+    "pack",
+    "remat",
+    "swap_collection",
+]
 
 
 def pack(
@@ -66,16 +76,12 @@ def pack(
     return packed
 
 
-class _StaticResult:
-    """A hashable value in the output of a compiled function: part of its structure."""
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class StaticResult:
+    """A hashable value that leaves a compiled function beside arrays, with every call."""
 
-    def __init__(self, value: Hashable) -> None:
-        self.value = value
-
-
-jax.tree_util.register_pytree_node(
-    _StaticResult, lambda result: ((), result.value), lambda value, _: _StaticResult(value)
-)
+    value: Any
 
 
 class _Calls(threading.local):
@@ -102,7 +108,6 @@ def _trace_key(crossing: Crossing) -> Hashable:
         (
             normal_form(scope.mutable),
             tuple(sorted(scope.flags.items(), key=lambda item: item[0])),
-            scope._trace_key if hasattr(scope, "_trace_key") else None,
         )
         for scope in crossing.roots
     )
@@ -158,7 +163,7 @@ def jit(
         assert crossing is not None
         inner = crossing.enter(variables, rngs)
         y = fn(inner, hash_key, *args, **kwargs)
-        return y, crossing.leave(inner), _StaticResult(crossing.counts())
+        return y, crossing.leave(inner), StaticResult(crossing.counts())
 
     traced.__name__ = getattr(fn, "__name__", "lifted")
     placement = {"device": device, "backend": backend}

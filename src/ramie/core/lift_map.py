@@ -9,9 +9,12 @@ import jax.numpy as jnp
 from ramie.core import axes_scan, meta
 from ramie.core.crossing import Group, Lift, Scopes, map_rngs
 from ramie.core.filters import Filter
+from ramie.core.frozen import FrozenDict
 from ramie.typing import In, Out
 
-__all__ = ["scan", "vmap"]
+__all__ = ["add_metadata_axis", "scan", "vmap"]
+
+_NOTHING: FrozenDict[Any, Any] = FrozenDict({})
 
 
 class _Axes:
@@ -74,7 +77,7 @@ def vmap(
     axis_size: int | None = None,
     axis_name: str | None = None,
     spmd_axis_name: str | None = None,
-    metadata_params: dict[Any, Any] | None = None,
+    metadata_params: Mapping[Any, Any] = _NOTHING,
 ) -> Callable[..., Any]:
     """Lift `jax.vmap` to functions of a scope.
 
@@ -103,7 +106,7 @@ def vmap(
     lift = Lift(axes.reads, axes.writes, tuple(split_rngs), "vmap")
     splits = tuple(split_rngs.values())
     rng_axes = tuple(0 if split else None for split in splits)
-    params = metadata_params or {}
+    params = dict(metadata_params)
 
     def mapped_over(scopes: Scopes, *args: Any, **kwargs: Any) -> Any:
         arg_axes = tuple(in_axes) if isinstance(in_axes, list | tuple) else in_axes
@@ -150,10 +153,10 @@ def _split_groups(groups: Sequence[Group], splits: Sequence[bool], count: int) -
 
 def scan(
     fn: Callable[..., Any],
-    variable_axes: Mapping[Any, Any] | None = None,
+    variable_axes: Mapping[Any, Any] = _NOTHING,
     variable_broadcast: Filter = False,
     variable_carry: Filter = False,
-    split_rngs: Mapping[Any, bool] | None = None,
+    split_rngs: Mapping[Any, bool] = _NOTHING,
     in_axes: Any = 0,
     out_axes: Any = 0,
     length: int | None = None,
@@ -161,7 +164,7 @@ def scan(
     unroll: int = 1,
     _split_transpose: bool = False,
     data_transform: Callable[..., Any] | None = None,
-    metadata_params: dict[Any, Any] | None = None,
+    metadata_params: Mapping[Any, Any] = _NOTHING,
     check_constancy_invariants: bool = True,
 ) -> Callable[..., Any]:
     """Lift `jax.lax.scan` to functions of a scope.
@@ -195,11 +198,11 @@ def scan(
       ValueError: if a broadcast value depends on the step, or the number of steps is unknown.
       TypeError: if the carry, or the variables of `variable_carry`, change type or structure.
     """
-    axes = _Axes(variable_axes or {})
-    splits = tuple((split_rngs or {}).values())
+    axes = _Axes(variable_axes)
+    splits = tuple(split_rngs.values())
     shared = (variable_broadcast, variable_carry)
-    lift = Lift((*shared, *axes.reads), (*shared, *axes.writes), tuple(split_rngs or {}), "scan")
-    params = metadata_params or {}
+    lift = Lift((*shared, *axes.reads), (*shared, *axes.writes), tuple(split_rngs), "scan")
+    params = dict(metadata_params)
     scanned_rngs = tuple(0 if split else axes_scan.broadcast for split in splits)
 
     def scanned_over(scopes: Scopes, init: Any, *args: Any, **kwargs: Any) -> Any:
@@ -255,6 +258,38 @@ def scan(
             return state, y
 
     return scanned_over
+
+
+def add_metadata_axis(
+    fn: Callable[..., Any],
+    variable_axes: Mapping[Any, Any] = _NOTHING,
+    metadata_params: Mapping[Any, Any] = _NOTHING,
+) -> Callable[..., Any]:
+    """Let metadata boxes describe one axis more outside of a function of a scope than inside.
+
+    Args:
+      fn: called as ``fn(scope, *args, **kwargs)``.
+      variable_axes: filters for collections, each with the position of the axis.
+      metadata_params: passed on to the boxes.
+
+    Returns:
+      A function ``(scope, *args, **kwargs)``. Only metadata changes; values are left alone.
+    """
+    axes = _Axes(variable_axes)
+    lift = Lift((*axes.reads, True), (*axes.writes, True), (True,), "add_metadata_axis")
+    params = dict(metadata_params)
+
+    def with_axis(scopes: Scopes, *args: Any, **kwargs: Any) -> Any:
+        with lift.open(scopes) as crossing:
+            *described, rest = crossing.variables
+            seen = _without_axes(described, axes.reading, params)
+            inner = crossing.enter((*seen, rest), crossing.rngs)
+            y = fn(inner, *args, **kwargs)
+            *left, written = crossing.leave(inner)
+            crossing.commit((*_with_axes(left, axes.writing, params), written))
+            return y
+
+    return with_axis
 
 
 def _merged(a: Group, b: Group) -> Group:

@@ -239,7 +239,10 @@ def place(module: "Module", parent: "Module", parent_state: ModuleState) -> None
         cursor[kind] = number + 1
         name = own["name"] = f"{kind}_{number}"
     if name in parent_scope.reservations:
-        raise errors.NameInUseError("submodule", name, type(parent).__name__)
+        lifted = parent_state.lifted_names
+        if not lifted or name not in lifted or not parent_state.in_setup:
+            raise errors.NameInUseError("submodule", name, type(parent).__name__)
+        lifted.discard(name)
     parent_state.children[name] = module
     own["scope"] = parent_scope.push(name, reuse=True)
     bind_fields(module)

@@ -27,6 +27,8 @@ class ModuleState:
       is_initialized: construction is finished.
       autoname_cursor: the next number for each class name.
       children: the submodules by name, and the names of variables with their collections.
+      lifted_names: names of scopes that a transformation has brought in; `setup`, which runs again
+        inside, may take them.
     """
 
     __slots__ = (
@@ -35,6 +37,7 @@ class ModuleState:
         "in_compact_method",
         "in_setup",
         "is_initialized",
+        "lifted_names",
         "setup_called",
     )
 
@@ -45,3 +48,4 @@ class ModuleState:
         self.is_initialized = False
         self.autoname_cursor: dict[str, int] = {}
         self.children: dict[str, Any] = {}
+        self.lifted_names: set[str] | None = None
