@@ -14,6 +14,8 @@ __all__ = ["ProgressBar", "show_results", "show_start"]
 
 def show_start(settings: Settings, digits: Digits, progress: Progress) -> None:
     """Say what is about to happen."""
+    from rich.markup import escape
+
     console = _console()
     if not progress.epochs:
         what = f"Training for {settings.epochs} epochs"
@@ -21,7 +23,8 @@ def show_start(settings: Settings, digits: Digits, progress: Progress) -> None:
         what = f"Resuming after epoch {progress.epochs} of {settings.epochs}"
     else:
         what = f"All {settings.epochs} epochs are trained already: showing their results"
-    console.print(f"[bold]{what}[/bold], in {settings.workdir}", highlight=False)
+    where = escape(str(settings.workdir))
+    console.print(f"[bold]{what}[/bold], in {where}", highlight=False, soft_wrap=True)
     console.print(
         f"[dim]{len(digits.train)} training and {len(digits.test)} test images of handwritten "
         f"digits, batches of {settings.batch_size}, learning rate {settings.learning_rate}, "
@@ -65,7 +68,7 @@ def show_results(history: History, digits: Digits, pictures: Sequence[Path]) -> 
         highlight=False,
     )
     for picture in pictures:
-        console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
+        console.print(f"Picture: {picture}", highlight=False, markup=False, soft_wrap=True)
 
 
 class ProgressBar:
