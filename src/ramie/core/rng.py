@@ -54,7 +54,11 @@ def fold_in_path(rng: PRNGKey, path: Iterable[PathPart]) -> PRNGKey:
         return rng
     separator = b"\x00" if config.flax_fix_rng_separator else b""
     digest = hashlib.sha1(b"".join([separator + _encode(part) for part in parts])).digest()
-    return jax.random.fold_in(rng, np.uint32(int.from_bytes(digest[:4], "big")))
+    return _fold_in(rng, np.uint32(int.from_bytes(digest[:4], "big")))
+
+
+# One program for every key: tracing `fold_in` anew costs more than the hash.
+_fold_in = jax.jit(jax.random.fold_in, inline=True)
 
 
 @jax.tree_util.register_pytree_node_class

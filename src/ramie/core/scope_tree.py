@@ -27,7 +27,7 @@ from ramie.core.collections import (
 from ramie.core.filters import Filter, in_filter
 from ramie.core.frozen import FrozenDict
 from ramie.core.rng import LazyRng
-from ramie.core.shapes import check_shape
+from ramie.core.shapes import check_shape, needs_key
 from ramie.core.trace import check_trace_level, current_trace, is_leak
 from ramie.typing import PRNGKey
 
@@ -401,6 +401,10 @@ class Scope:
           InvalidRngError: if there is neither.
           InvalidScopeError: if this scope has ended.
         """
+        return self._next_rng(name).as_jax_rng()
+
+    def _next_rng(self, name: str) -> LazyRng:
+        """Count a request and return its key, not yet derived."""
         lazy = self._rng_base.get(name)
         if lazy is None:
             lazy = self._rng_base.get("params")
@@ -414,7 +418,7 @@ class Scope:
         self._check_valid()
         counters = self.rng_counters
         count = counters[name] = counters.get(name, 0) + 1
-        return LazyRng(lazy.rng, (*lazy.suffix, *self._rng_suffix, count)).as_jax_rng()
+        return LazyRng(lazy.rng, (*lazy.suffix, *self._rng_suffix, count))
 
     # Collections -------------------------------------------------------------------------
 
@@ -591,7 +595,9 @@ class Scope:
                 if self.is_collection_empty("params"):
                     raise errors.ScopeCollectionNotFound("params", name, self.path_text)
                 raise errors.ScopeParamNotFoundError(name, self.path_text)
-            value = init_fn(self.make_rng("params"), *init_args, **init_kwargs)
+            lazy = self._next_rng("params")
+            key = lazy.as_jax_rng() if needs_key(init_fn) else lazy.rng
+            value = init_fn(key, *init_args, **init_kwargs)
             self.put_variable("params", name, value)
         return unboxed(value) if unbox else value
 

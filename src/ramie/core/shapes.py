@@ -1,4 +1,4 @@
-"""The shapes an initializer would give, known without running it at every call.
+"""What is known of an initializer without running it: the shapes it gives, whether it draws.
 
 Checking a parameter against its initializer is a service to the user that must not cost a trace
 each time. The answer is kept per initializer and arguments. Because initializers are often made
@@ -19,13 +19,20 @@ from ramie import errors
 if TYPE_CHECKING:
     from ramie.core.scope_tree import Scope
 
-__all__ = ["check_shape", "expected_shapes", "leaf_shapes"]
+__all__ = ["check_shape", "expected_shapes", "leaf_shapes", "needs_key"]
 
 Shapes = tuple[tuple[int, ...], ...]
 
 _ATOMS = (int, float, complex, str, bytes, bool, type(None), type, np.dtype)
 _LIMIT = 8192
 _cache: dict[Hashable, Shapes] = {}
+
+
+def needs_key(init_fn: Callable[..., Any]) -> bool:
+    """Tell whether an initializer's result depends on its key; if not known, it does."""
+    if init_fn is jax.nn.initializers.zeros or init_fn is jax.nn.initializers.ones:
+        return False
+    return getattr(init_fn, "needs_key", True) is not False
 
 
 class _Unkeyable(Exception):

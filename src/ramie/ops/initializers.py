@@ -6,6 +6,7 @@ small immutable value which says what it draws: it compares and hashes by its se
 pickled, and the shape of what it returns is known without running it.
 """
 
+import functools
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import MappingProxyType
@@ -75,6 +76,12 @@ def _as_dtype(dtype: Any) -> Any:
         return dtype
 
 
+@functools.partial(jax.jit, static_argnums=(0, 2, 3), inline=True)
+def _traced_once(sample: Callable[..., Any], key: PRNGKey, shape: Shape, dtype: Any) -> Array:
+    """Draw inside a trace: JAX keeps the traced program per sampler, shape and dtype."""
+    return sample(key, shape, dtype)
+
+
 class DescribedInitializer:
     """An initializer that knows what it draws. The functions of this module return it.
 
@@ -128,9 +135,16 @@ class DescribedInitializer:
           out_sharding: how the result is laid out over devices.
         """
         dtype = self.settings["dtype"] if dtype is None else dtype
-        if out_sharding is None:
-            return self._sample(key, shape, dtype)
-        return self._sample(key, shape, dtype, out_sharding)
+        if out_sharding is not None:
+            return self._sample(key, shape, dtype, out_sharding)
+        if isinstance(key, jax.core.Tracer):
+            return _traced_once(self._sample, key, tuple(shape), dtype)
+        return self._sample(key, shape, dtype)
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether the result depends on the key."""
+        return self.distribution != "constant"
 
     def output_shape(
         self, shape: Shape, dtype: Dtype | None = None, out_sharding: Any = None
@@ -195,6 +209,14 @@ class ReshapedInitializer:
     def output_shape(self, shape: Shape, dtype: Any = None) -> tuple[int, ...]:
         """Return the shape of the result of a call, without a trace."""
         return tuple(map(int, shape))
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether the result depends on the key."""
+        inner = self.initializer
+        if inner is zeros or inner is ones:
+            return False
+        return bool(getattr(inner, "needs_key", True))
 
     def __call__(self, key: PRNGKey, shape: Shape, dtype: Any = None) -> Any:
         """Draw an array of `shape`. Boxes with metadata keep their box."""
