@@ -1,17 +1,20 @@
 """Reaching values inside a model: sow, perturb, capture of intermediates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import jax
 import jax.numpy as jnp
 
+from ramie.linen.adopt import template_copy
 from ramie.linen.context import CaptureFilter
+from ramie.linen.methods import InterceptorContext, intercept_methods
 
 if TYPE_CHECKING:
     from ramie.core.scope import Scope
     from ramie.linen.module import Module
 
-__all__ = ["append_to_tuple", "capture_filter", "perturb", "sow"]
+__all__ = ["append_to_tuple", "capture_filter", "module_paths", "perturb", "sow"]
 
 
 def append_to_tuple(held: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
@@ -67,3 +70,26 @@ def perturb(scope: "Scope", name: str, value: Any, collection: str) -> Any:
             f"{scope.path_text}. Pass the collection that init returned, or leave it out."
         )
     return value + scope.get_variable(collection, name)
+
+
+def module_paths(
+    module: "Module", rngs: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> dict[str, "Module"]:
+    """Collect the modules that `init` runs, by path; see `Module.module_paths`."""
+    found: dict[str, Module] = {}
+
+    def note(
+        next_fun: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        about: InterceptorContext,
+    ) -> Any:
+        path = "/".join(about.module.path)
+        if path not in found:
+            copy = found[path] = template_copy(about.module)
+            copy.name = about.module.name
+        return next_fun(*args, **kwargs)
+
+    with intercept_methods(note):
+        jax.eval_shape(lambda: module.init(rngs, *args, **kwargs))
+    return found

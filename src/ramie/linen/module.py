@@ -32,6 +32,7 @@ from ramie.linen.methods import override_named_call as override_named_call
 from ramie.linen.methods import run_setup, wrap_class
 from ramie.linen.methods import wrap_method_once as wrap_method_once
 from ramie.linen.plan import UNSPECIFIED, ClassPlan, make_plan
+from ramie.linen.settings import merge_param as merge_param
 from ramie.linen.state import NEW, ModuleState
 from ramie.linen.state import SetupState as SetupState
 from ramie.typing import PRNGKey, VariableDict
@@ -447,6 +448,25 @@ class Module:
         run = entry.lazy_init(entry.as_method(self, method), self, mutable)
         return run(rngs, *args, **kwargs)
 
+    def module_paths(
+        self,
+        rngs: Any,
+        *args: Any,
+        show_repeated: bool = False,
+        mutable: Filter = INIT_COLLECTIONS,
+        **kwargs: Any,
+    ) -> dict[str, "Module"]:
+        """Return the modules whose methods run in `init`, unbound, by path (``""``, ``"a/b"``).
+
+        Args:
+          rngs: as for `init`; nothing is computed with it.
+          *args: passed to the method.
+          show_repeated: accepted for compatibility; a module has one path however often it runs.
+          mutable: as for `init`.
+          **kwargs: passed to the method.
+        """
+        return capture.module_paths(self, rngs, args, {"mutable": mutable, **kwargs})
+
     def apply(
         self,
         variables: VariableDict,
@@ -554,25 +574,3 @@ class Module:
 
 
 Module._plan = make_plan(Module, kw_only=False, attach=adopt.attach, base=None)
-
-
-def merge_param(name: str, a: T | None, b: T | None) -> T:
-    """Return the one of two settings that is not None: a field, or an argument of the call.
-
-    Args:
-      name: what to call it in the error.
-      a: the field.
-      b: the argument.
-
-    Raises:
-      ValueError: if both or neither are given.
-    """
-    # Tests of other projects match these two messages word for word.
-    if a is None and b is None:
-        raise ValueError(f'Parameter "{name}" must be passed to the constructor or at call time.')
-    if a is not None and b is not None:
-        raise ValueError(
-            f'Parameter "{name}" was passed to the constructor and at call time. Should be passed '
-            "just once."
-        )
-    return a if a is not None else b  # type: ignore[return-value]

@@ -389,7 +389,7 @@ def test_parameters_belong_in_setup_or_compact():
 
 @pytest.mark.parametrize(("a", "b"), [(None, None), (1, 2)])
 def test_merge_param_wants_exactly_one(a, b):
-    with pytest.raises(ValueError, match="'rate'"):
+    with pytest.raises(ValueError, match='Parameter "rate"'):
         nn.merge_param("rate", a, b)
     assert nn.merge_param("rate", 1, None) == nn.merge_param("rate", None, 1) == 1
 
