@@ -8,6 +8,9 @@ from typing import Any
 __all__ = ["FlaxError", "MissingExtraError", "RamieError"]
 
 
+_PAGE = "https://flax.readthedocs.io/en/latest/api_reference/flax.errors.html"
+
+
 class RamieError(Exception):
     """Root of the catalogue: ``except ramie.errors.RamieError`` catches all of it and nothing else.
 
@@ -24,7 +27,7 @@ class RamieError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
+        super().__init__(message + _reference(type(self)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Constructors take the facts and compose the text, so the default reduction (class, text)
@@ -54,10 +57,17 @@ class MissingExtraError(RamieError, ImportError):
         self.extra = extra
 
 
+def _reference(cls: type[RamieError]) -> str:
+    """Where the mistake is explained at length: the page of the class of this name in Flax."""
+    if cls.__module__ == __name__ or not cls.__module__.startswith("ramie.errors."):
+        return ""
+    return f" ({_PAGE}#flax.errors.{cls.__name__})"
+
+
 def _rebuild(cls: type[RamieError], args: tuple[Any, ...], state: dict[str, Any]) -> RamieError:
     """Make the pickled error again, from its text and not from the facts of its constructor."""
     error = cls.__new__(cls, *args)
-    RamieError.__init__(error, *args)
+    super(RamieError, error).__init__(*args)
     error.__dict__.update(state)
     return error
 

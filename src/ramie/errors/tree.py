@@ -21,8 +21,8 @@ class CursorFindError(RamieError, LookupError):
         if cursor is not None and cursor2 is not None:
             message = (
                 "More than one object found given the conditions of the cond_fn. The first two "
-                f"objects found have the following paths: {_path(cursor)} and {_path(cursor2)} . "
-                "Make the condition stricter, or use find_all."
+                f"objects found have the following paths: {_path(cursor)} and {_path(cursor2)} both "
+                "match. Make the condition stricter, or use find_all."
             )
         else:
             message = (
