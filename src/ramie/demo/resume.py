@@ -98,13 +98,29 @@ def restore(settings: Settings, fresh: TrainState) -> Progress:
         content = checkpoints.restore_checkpoint(newest, target=None)
     except errors.RamieError as error:
         raise WorkdirError(_damaged(settings, error)) from error
-    if not isinstance(content, dict) or content.keys() != {"settings", "history", "state"}:
+    if not _is_of_the_demo(content):
         raise WorkdirError(
             f"{newest} was not written by this demo. Choose an empty directory with --workdir."
         )
     _check_same_run(settings, content["settings"])
     history = {name: tuple(values.tolist()) for name, values in content["history"].items()}
-    return Progress(serialization.from_state_dict(fresh, content["state"]), History(**history))
+    try:
+        state = serialization.from_state_dict(fresh, content["state"])
+    except ValueError as error:
+        raise WorkdirError(
+            f"{newest} holds the state of another network or optimizer. If you changed the "
+            f"program, start a new run with another --workdir.\nThe difference: {error}"
+        ) from error
+    return Progress(state, History(**history))
+
+
+def _is_of_the_demo(content: Any) -> bool:
+    return (
+        isinstance(content, dict)
+        and content.keys() == {"settings", "history", "state"}
+        and content["settings"].keys() == set(_FIXED_SETTINGS)
+        and content["history"].keys() == set(vars(History()))
+    )
 
 
 def _fixed(settings: Settings) -> dict[str, Any]:

@@ -119,6 +119,15 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
         demo.run(settings)
 
 
+def test_a_checkpoint_of_another_network_is_refused(trained, tmp_path):
+    settings = but(trained[0], workdir=tmp_path)
+    content = checkpoints.restore_checkpoint(trained[0].checkpoint_dir, target=None)
+    content["state"]["params"]["Dense_2"] = content["state"]["params"].pop("Dense_1")
+    checkpoints.save_checkpoint(settings.checkpoint_dir, content, step=1)
+    with pytest.raises(WorkdirError, match="another network or optimizer"):
+        demo.run(settings)
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_is_not_saved(tmp_path):
     settings = Settings(workdir=tmp_path, epochs=2, batch_size=256, learning_rate=1e30)
     with pytest.raises(DivergedError, match="learning rate 1e\\+30 is too high"):
