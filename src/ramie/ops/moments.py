@@ -5,6 +5,7 @@ operations. Together in one program they would not: XLA then hands a reduction, 
 multiplications and additions around it, to a library that rounds them once.
 """
 
+import math
 from typing import Any
 
 import jax
@@ -68,6 +69,7 @@ def as_array(x: Any) -> Array:
 
 
 _FLOAT32 = np.dtype("float32")
+_WIDE = frozenset((_FLOAT32, np.dtype("float64")))
 
 
 def result_dtype(x: Array, scale: Array | None, bias: Array | None, dtype: Dtype | None) -> Any:
@@ -132,27 +134,27 @@ def _mean_over(x: Array, mask: Array | None, axes: tuple[int, ...]) -> Array:
 
 
 def _moments_proven(x: Array, mask: Array | None, *, axes: tuple[int, ...], **_: Any) -> bool:
-    # A single mean is divided by its count as a scalar, and XLA multiplies by 1/count there.
+    # A single mean is divided by its count as a scalar, and XLA multiplies by 1/count there. In
+    # half precision XLA drops roundings between operations.
     kept = [n for axis, n in enumerate(x.shape) if axis not in axes]
-    return mask is None and x.dtype in PROVEN_DTYPES and int(np.prod(kept)) > 1
+    return mask is None and x.dtype in _WIDE and math.prod(kept) > 1
 
 
-@eager_compiled(
-    static_argnames=("axes", "dtype", "first", "second"), proven=_moments_proven, fused=False
-)
+@eager_compiled(static_argnames=("axes", "first", "second"), proven=_moments_proven, fused=False)
 def _raw_moments(
-    x: Array, mask: Array | None, *, axes: tuple[int, ...], dtype: Any, first: bool, second: bool
+    x: Array, mask: Array | None, *, axes: tuple[int, ...], first: bool, second: bool
 ) -> tuple[Array | None, Array | None]:
     """Return the means of x and of its squared magnitude, each where asked for."""
-    x = cast(x, dtype)
     squares = _magnitude_squared(x) if second else None
     mean = _mean_over(x, mask, axes) if first else None
     return mean, None if squares is None else _mean_over(squares, mask, axes)
 
 
-@eager_compiled(static_argnames=("axes", "dtype"), fused=False)
-def _squared_deviation(x: Array, mean: Array, *, axes: tuple[int, ...], dtype: Any) -> Array:
-    return _magnitude_squared(lax.sub(cast(x, dtype), expand(mean, x.ndim, axes)))
+@eager_compiled(
+    static_argnames=("axes",), proven=lambda x, mean, **_: x.dtype in _WIDE, fused=False
+)
+def _squared_deviation(x: Array, mean: Array, *, axes: tuple[int, ...]) -> Array:
+    return _magnitude_squared(lax.sub(x, expand(mean, x.ndim, axes)))
 
 
 def expand(stat: Array, ndim: int, axes: tuple[int, ...]) -> Array:
@@ -189,18 +191,13 @@ def moments(
         averaged: tuple[Any, ...] = lax.pmean(stats, axis_name, axis_index_groups=axis_index_groups)
         return averaged
 
+    x = cast(x, dtype)  # before the program: XLA would merge it with the reduction
     if use_fast_variance or not use_mean:
-        mean, second = everywhere(
-            _raw_moments(x, mask, axes=axes, dtype=dtype, first=use_mean, second=True)
-        )
+        mean, second = everywhere(_raw_moments(x, mask, axes=axes, first=use_mean, second=True))
         return mean, second, use_mean
-    (mean,) = everywhere(
-        _raw_moments(x, mask, axes=axes, dtype=dtype, first=True, second=False)[:1]
-    )
-    squares = _squared_deviation(x, mean, axes=axes, dtype=dtype)
-    (variance,) = everywhere(
-        _raw_moments(squares, mask, axes=axes, dtype=squares.dtype, first=True, second=False)[:1]
-    )
+    (mean,) = everywhere(_raw_moments(x, mask, axes=axes, first=True, second=False)[:1])
+    squares = _squared_deviation(x, mean, axes=axes)
+    (variance,) = everywhere(_raw_moments(squares, mask, axes=axes, first=True, second=False)[:1])
     return mean, variance, False
 
 
@@ -240,8 +237,10 @@ def _affine(
     return cast(y, dtype)
 
 
-def _normalize_proven(*arrays: Array | None, **_: Any) -> bool:
-    return all(a is None or a.dtype in PROVEN_DTYPES for a in arrays)
+def _normalize_proven(x: Array, mean: Any, second: Array, *others: Array | None, **_: Any) -> bool:
+    return second.dtype in _WIDE and all(
+        a is None or a.dtype in PROVEN_DTYPES for a in (x, *others)
+    )
 
 
 _AFFINE_CONFIG = ("axes", "feature_axes", "epsilon", "dtype", "about_zero")
