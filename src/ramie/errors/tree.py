@@ -20,9 +20,10 @@ class CursorFindError(RamieError, LookupError):
     def __init__(self, cursor: Any = None, cursor2: Any = None) -> None:
         if cursor is not None and cursor2 is not None:
             message = (
-                "More than one object found given the conditions of the cond_fn. The first two "
-                f"objects found have the following paths: {_path(cursor)} and {_path(cursor2)} both "
-                "match. Make the condition stricter, or use find_all."
+                "More than one object found given the conditions of the cond_fn. "
+                "The first two objects found have the following paths: "
+                f"{_path(cursor)} and {_path(cursor2)} both match. Make the condition "
+                "stricter, or use find_all."
             )
         else:
             message = (
