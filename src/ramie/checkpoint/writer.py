@@ -1,13 +1,14 @@
 """Saving: from a tree to a durable checkpoint, and only then the removal of older ones."""
 
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from ramie.checkpoint import commit, retention, steps, storage
 from ramie.checkpoint.formats import msgpack
 from ramie.errors import InvalidCheckpointError, UnsupportedCheckpointError
+from ramie.serialization import to_state_dict
 
-__all__ = ["save"]
+__all__ = ["Plan", "make_plan", "save", "write"]
 
 
 def save(
@@ -49,40 +50,79 @@ def save(
       ...   checkpoint.restore(directory, {"weights": [0.0, 0.0]})
       {'weights': [1.0, 2.0]}
     """
+    plan = make_plan(
+        directory,
+        step,
+        prefix=prefix,
+        keep=keep,
+        overwrite=overwrite,
+        keep_every_n_steps=keep_every_n_steps,
+    )
+    return write(plan, to_state_dict(target))
+
+
+class Plan(NamedTuple):
+    """What a save is to do, checked; made by `make_plan`, done by `write`."""
+
+    folder: str
+    start: str
+    number: int | float
+    path: str
+    keep: int
+    overwrite: bool
+    keep_every_n_steps: int | None
+
+
+def make_plan(
+    directory: str | os.PathLike[str],
+    step: int | float,
+    *,
+    prefix: str,
+    keep: int,
+    overwrite: bool,
+    keep_every_n_steps: int | None,
+) -> Plan:
+    """Check the parameters of `save`, and that it may take place, before anything is written."""
     retention.check_options(keep, keep_every_n_steps)
     folder, start = steps.split_prefix(storage.local_path(directory), prefix)
     name = steps.checkpoint_name(start, step)
-    path = os.path.join(folder, name)
     number = steps.parse_step(name[len(start) :])
     assert number is not None  # checkpoint_name has made sure
-    storage.make_directory(folder)
-    _check_free(folder, start, number, path, overwrite)
-    with commit.staging(folder) as staged:
-        staged.write(msgpack.pieces(target, path, step))
-        with commit.directory_lock(folder):
-            # Another writer may have committed meanwhile.
-            later = _check_free(folder, start, number, path, overwrite)
-            staged.publish(path)
-            doomed = [other for other in later if other.path != path]
+    path = os.path.join(folder, name)
+    plan = Plan(folder, start, number, path, keep, overwrite, keep_every_n_steps)
+    _replaced(plan)
+    return plan
+
+
+def write(plan: Plan, state: Any) -> str:
+    """Write a state dict as planned, then remove what it replaces and what has expired."""
+    storage.make_directory(plan.folder)
+    with commit.staging(plan.folder) as staged:
+        staged.write(msgpack.pieces(state, plan.path, plan.number))
+        with commit.directory_lock(plan.folder):
+            # Looked up again: another writer may have committed meanwhile.
+            doomed = [other for other in _replaced(plan) if other.path != plan.path]
+            staged.publish(plan.path)
             gone = {other.path for other in doomed}
-            rest = [other for other in steps.find(folder, start) if other.path not in gone]
-            doomed += retention.expired(rest, keep, keep_every_n_steps)
+            rest = [
+                other for other in steps.find(plan.folder, plan.start) if other.path not in gone
+            ]
+            doomed += retention.expired(rest, plan.keep, plan.keep_every_n_steps)
             for other in doomed:
                 storage.remove(other.path)
-    return path
+    return plan.path
 
 
-def _check_free(
-    folder: str, start: str, number: int | float, path: str, overwrite: bool
-) -> list[steps.Found]:
-    """Return the checkpoints that this save replaces, having checked that it may."""
-    later = [other for other in steps.find(folder, start) if other.step >= number]
-    if later and not overwrite:
-        raise InvalidCheckpointError(path, number)
-    if storage.kind_of(path) == "directory":
+def _replaced(plan: Plan) -> list[steps.Found]:
+    """Return the checkpoints that a save replaces, having checked that it may."""
+    found = steps.find(plan.folder, plan.start)
+    later = [other for other in found if other.step >= plan.number]
+    if later and not plan.overwrite:
+        raise InvalidCheckpointError(plan.path, plan.number)
+    if storage.kind_of(plan.path) == "directory":
         # A file cannot take a directory's name in one step, and two steps could lose both.
         raise UnsupportedCheckpointError(
-            f'Overwriting the directory "{path}" by a file',
+            f'Overwriting the directory "{plan.path}" by a file',
             "Save at another step, or remove the directory yourself.",
         )
     return later

@@ -3,8 +3,8 @@
 from ramie.serialization.codec import from_bytes as from_bytes
 from ramie.serialization.codec import msgpack_restore as msgpack_restore
 from ramie.serialization.codec import msgpack_serialize as msgpack_serialize
+from ramie.serialization.codec import state_pieces as state_pieces
 from ramie.serialization.codec import to_bytes as to_bytes
-from ramie.serialization.codec import to_pieces as to_pieces
 from ramie.serialization.state_dict import current_path as current_path
 from ramie.serialization.state_dict import from_state_dict as from_state_dict
 from ramie.serialization.state_dict import is_serializable as is_serializable
@@ -25,7 +25,7 @@ __all__ = [
     "msgpack_restore",
     "msgpack_serialize",
     "register_serialization_state",
+    "state_pieces",
     "to_bytes",
-    "to_pieces",
     "to_state_dict",
 ]

@@ -9,7 +9,7 @@ from ramie.serialization.decode import decode
 from ramie.serialization.encode import Piece, encode_pieces
 from ramie.serialization.state_dict import from_state_dict, to_state_dict
 
-__all__ = ["from_bytes", "msgpack_restore", "msgpack_serialize", "to_bytes", "to_pieces"]
+__all__ = ["from_bytes", "msgpack_restore", "msgpack_serialize", "state_pieces", "to_bytes"]
 
 T = TypeVar("T")
 
@@ -69,9 +69,9 @@ def msgpack_restore(encoded_pytree: bytes | bytearray | memoryview) -> Any:
     return decode(stream, stream.getbuffer().nbytes)
 
 
-def to_pieces(target: Any) -> Iterator[Piece]:
-    """Yield the bytes of `to_bytes` piece by piece, large arrays as views of their memory."""
-    return encode_pieces(to_state_dict(target), _max_chunk_size())
+def state_pieces(state: Any) -> Iterator[Piece]:
+    """Yield the bytes of a state dict piece by piece, large arrays as views of their memory."""
+    return encode_pieces(state, _max_chunk_size())
 
 
 def to_bytes(target: Any) -> bytes:
@@ -82,7 +82,7 @@ def to_bytes(target: Any) -> bytes:
       >>> serialization.to_bytes({"step": 3})
       b'\\x81\\xa4step\\x03'
     """
-    return b"".join(to_pieces(target))
+    return b"".join(state_pieces(to_state_dict(target)))
 
 
 def from_bytes(target: T, encoded_bytes: bytes | bytearray | memoryview) -> T:

@@ -16,13 +16,18 @@ from typing import Any
 import jax
 
 from ramie import checkpoint
+from ramie.checkpoint import writer
+from ramie.checkpoint.background import AsyncManager as AsyncManager
+from ramie.checkpoint.background import snapshot
 from ramie.checkpoint.steps import natural_sort as natural_sort
 from ramie.checkpoint.storage import safe_normpath as safe_normpath
 from ramie.configurations import config
 from ramie.core.frozen import FrozenDict
 from ramie.errors import CheckpointOptionError, UnsupportedCheckpointError
+from ramie.serialization import to_state_dict
 
 __all__ = [
+    "AsyncManager",
     "available_steps",
     "convert_pre_linen",
     "latest_checkpoint",
@@ -50,13 +55,14 @@ def save_checkpoint(
     keep: int = 1,
     overwrite: bool = False,
     keep_every_n_steps: int | None = None,
-    async_manager: Any = None,
+    async_manager: AsyncManager | None = None,
     orbax_checkpointer: Any = None,
 ) -> str:
     """Save a training state; meant for one process, or for each saving to a directory of its own.
 
-    When this returns the checkpoint is on disk, wholly; if the process dies before, it is not
-    there at all, and the earlier ones are. Older checkpoints are removed after that.
+    When this returns (or, with an `async_manager`, when its save is done) the checkpoint is on
+    disk, wholly; if the process dies before, it is not there at all, and the earlier ones are.
+    Older checkpoints are removed after that.
 
     Args:
       ckpt_dir: the directory of the checkpoints of a run; created if need be.
@@ -67,7 +73,7 @@ def save_checkpoint(
       overwrite: allow a step at or below the latest; the checkpoints of that and of later steps
         are replaced.
       keep_every_n_steps: besides the last `keep`, let one in so many steps stay.
-      async_manager: not supported yet.
+      async_manager: save in the background, with the values of now; see `AsyncManager`.
       orbax_checkpointer: not supported yet.
 
     Returns:
@@ -84,7 +90,7 @@ def save_checkpoint(
       refused, and 1.0 counts as the same step as 1.
     """
     _refuse(
-        {"async_manager": async_manager, "orbax_checkpointer": orbax_checkpointer},
+        {"orbax_checkpointer": orbax_checkpointer},
         "Leave it out: checkpoints are then msgpack files, written before the call returns.",
     )
     if config.flax_use_orbax_checkpointing:
@@ -92,15 +98,23 @@ def save_checkpoint(
             "The setting flax_use_orbax_checkpointing",
             "Turn it off: checkpoints are then msgpack files, which Flax reads too.",
         )
-    return checkpoint.save(
+    if async_manager is not None:
+        # Which steps are there, and what retention removes, depends on the save before.
+        async_manager.wait_previous_save()
+    plan = writer.make_plan(
         ckpt_dir,
-        target,
         step,
         prefix=prefix,
         keep=keep,
         overwrite=overwrite,
         keep_every_n_steps=keep_every_n_steps,
     )
+    state = to_state_dict(target)
+    if async_manager is None:
+        return writer.write(plan, state)
+    state = snapshot(state)
+    async_manager.save_async(lambda: writer.write(plan, state))
+    return plan.path
 
 
 def save_checkpoint_multiprocess(
@@ -111,7 +125,7 @@ def save_checkpoint_multiprocess(
     keep: int = 1,
     overwrite: bool = False,
     keep_every_n_steps: int | None = None,
-    async_manager: Any = None,
+    async_manager: AsyncManager | None = None,
     gda_manager: Any = None,
     orbax_checkpointer: Any = None,
 ) -> str:
@@ -125,7 +139,7 @@ def save_checkpoint_multiprocess(
       keep: how many checkpoints stay.
       overwrite: allow a step at or below the latest.
       keep_every_n_steps: let one in so many steps stay.
-      async_manager: not supported yet.
+      async_manager: save in the background.
       gda_manager: accepted; sharded arrays need no manager today.
       orbax_checkpointer: not supported yet.
 

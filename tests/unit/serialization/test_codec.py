@@ -166,7 +166,7 @@ def test_strides_and_byte_order_do_not_matter(array):
 
 def test_large_arrays_are_handed_on_without_a_copy():
     array = np.arange(2**16)
-    pieces = list(serialization.to_pieces({"a": array, "b": 1}))
+    pieces = list(serialization.state_pieces({"a": array, "b": 1}))
     views = [np.asarray(piece) for piece in pieces if len(piece) == array.nbytes]
     assert any(np.shares_memory(view, array) for view in views)
     assert b"".join(pieces) == serialization.to_bytes({"a": array, "b": 1})

@@ -46,7 +46,7 @@ def test_steps_are_returned_as_the_type_asked_for(tmp_path):
         checkpoints.available_steps(tmp_path, "c_")
 
 
-@pytest.mark.parametrize("name", ["async_manager", "orbax_checkpointer"])
+@pytest.mark.parametrize("name", ["orbax_checkpointer"])
 def test_what_saving_cannot_do_is_refused(tmp_path, name):
     with pytest.raises(NotImplementedError, match=f"parameter {name} is not supported yet"):
         checkpoints.save_checkpoint(tmp_path, {}, 1, **{name: object()})

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from ramie.errors import CheckpointOptionError, MPACheckpointingRequiredError
-from ramie.serialization import to_pieces
+from ramie.serialization import state_pieces
 from ramie.serialization.decode import decode
 
 __all__ = ["pieces", "read"]
@@ -15,21 +15,21 @@ __all__ = ["pieces", "read"]
 _BUFFER = 1 << 16
 
 
-def pieces(target: Any, path: str, step: Any) -> Iterator[Any]:
+def pieces(state: Any, path: str, step: Any) -> Iterator[Any]:
     """Yield the content of a checkpoint file; large arrays as views of their own memory.
 
     Args:
-      target: the tree to save.
+      state: the state dict to save.
       path: the checkpoint that is made of it, for error messages.
       step: its step, likewise.
 
     Raises:
       MPACheckpointingRequiredError: if an array lies partly in other processes.
     """
-    for leaf in jax.tree_util.tree_leaves(target):
+    for leaf in jax.tree_util.tree_leaves(state):
         if _is_spread(leaf):
             raise MPACheckpointingRequiredError(path, step)
-    yield from to_pieces(target)
+    yield from state_pieces(state)
 
 
 def _is_spread(leaf: Any) -> bool:

@@ -1,0 +1,114 @@
+"""Saving in the background: the values of the call, one save at a time, no failure unheard."""
+
+import atexit
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import jax
+import numpy as np
+
+from ramie.serialization.arrays import is_prng_key, to_host
+
+__all__ = ["AsyncManager", "snapshot"]
+
+
+def snapshot(state: Any) -> Any:
+    """Copy the arrays of a state dict to host memory.
+
+    What is done to the originals afterwards, donation to a jitted function included, does not
+    reach the copy.
+
+    Raises:
+      ValueError: if an array cannot be reached, as `serialization.arrays.to_host` says.
+    """
+    if isinstance(state, dict):
+        return {key: snapshot(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [snapshot(value) for value in state]
+    if isinstance(state, jax.Array) and is_prng_key(state):
+        return state.copy()
+    if isinstance(state, (np.ndarray, jax.Array)):
+        return np.array(to_host(state))
+    return state
+
+
+class _Unheard:
+    """Failures that no call has raised yet; what is left when the process ends gets printed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failures: dict[int, BaseException] = {}
+        atexit.register(self.report)
+
+    def add(self, failure: BaseException) -> None:
+        with self._lock:
+            self._failures[id(failure)] = failure
+
+    def hear(self, failure: BaseException | None) -> None:
+        with self._lock:
+            self._failures.pop(id(failure), None)
+
+    def report(self) -> None:
+        with self._lock:
+            failures, self._failures = list(self._failures.values()), {}
+        for failure in failures:
+            print("A checkpoint was not saved in the background:", file=sys.stderr)
+            traceback.print_exception(failure)
+
+
+_UNHEARD = _Unheard()
+
+
+class AsyncManager:
+    """Runs saves in a thread, one after another; pass it to `save_checkpoint`.
+
+    A save waits for the one before it, so that overwriting and retention see finished files. A
+    failure is raised by the next save or by `wait_previous_save`, and printed at the latest when
+    the process ends; the process waits for a save that is under way.
+
+    Args:
+      max_workers: the number of threads; one is enough, since saves follow each other.
+
+    Attributes:
+      save_future: the last save, or None before the first.
+    """
+
+    def __init__(self, max_workers: int = 1) -> None:
+        self.executor = ThreadPoolExecutor(max_workers, thread_name_prefix="ramie-checkpoint")
+        self.save_future: Future[Any] | None = None
+
+    def wait_previous_save(self) -> None:
+        """Wait until the last save is done.
+
+        Raises:
+          Exception: what made it fail; once, the next call returns.
+        """
+        future, self.save_future = self.save_future, None
+        if future is None:
+            return
+        failure = future.exception()
+        if failure is not None:
+            _UNHEARD.hear(failure)
+            raise failure
+        self.save_future = future
+
+    def save_async(self, task: Callable[[], Any]) -> None:
+        """Run a task in the background, after waiting for the last one.
+
+        Raises:
+          Exception: what made the last one fail; then the task is not started.
+        """
+        self.wait_previous_save()
+        self.save_future = self.executor.submit(_run, task)
+
+
+def _run(task: Callable[[], Any]) -> Any:
+    try:
+        return task()
+    except BaseException as failure:
+        _UNHEARD.add(failure)
+        raise
