@@ -32,7 +32,7 @@ from ramie.core.filters import Filter, group_collections, intersect_filters, uni
 from ramie.core.rng import LazyRng
 from ramie.core.scope import Scope
 
-__all__ = ["Crossing", "Group", "Lift", "Scopes", "map_rngs"]
+__all__ = ["Crossing", "Group", "Lift", "Scopes", "count_roots", "map_rngs"]
 
 Scopes: TypeAlias = Any
 """A scope, or a pytree whose leaves are scopes."""
@@ -213,6 +213,11 @@ class Crossing:
         if self._lift.name is None:
             return path
         return (*path[:-1], f"{self._lift.name}({path[-1] if path else ''})")
+
+
+def count_roots(scopes: Scopes) -> int:
+    """Return how many of the scopes lie in none of the others."""
+    return len(_find_roots(jax.tree_util.tree_leaves(scopes))[0])
 
 
 def map_rngs(fn: Callable[[LazyRng], LazyRng], group: Group) -> Group:

@@ -19,7 +19,15 @@ from ramie.core.lift_compile import map_variables as map_variables
 from ramie.core.lift_compile import pack as pack
 from ramie.core.lift_compile import remat as remat
 from ramie.core.lift_compile import swap_collection as swap_collection
+from ramie.core.lift_control import cond as cond
+from ramie.core.lift_control import switch as switch
+from ramie.core.lift_control import while_loop as while_loop
+from ramie.core.lift_grad import custom_vjp as custom_vjp
+from ramie.core.lift_grad import jvp as jvp
+from ramie.core.lift_grad import value_and_grad as value_and_grad
+from ramie.core.lift_grad import vjp as vjp
 from ramie.core.lift_map import add_metadata_axis as add_metadata_axis
+from ramie.core.lift_map import remat_scan as remat_scan
 from ramie.core.lift_map import scan as scan
 from ramie.core.lift_map import vmap as vmap
 from ramie.core.rng import LazyRng as LazyRng

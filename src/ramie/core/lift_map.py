@@ -10,11 +10,14 @@ from ramie.core import axes_scan, meta
 from ramie.core.crossing import Group, Lift, Scopes, map_rngs
 from ramie.core.filters import Filter
 from ramie.core.frozen import FrozenDict
+from ramie.core.lift_compile import remat
 from ramie.typing import In, Out
 
-__all__ = ["add_metadata_axis", "scan", "vmap"]
+__all__ = ["add_metadata_axis", "check_carried", "merged", "remat_scan", "scan", "vmap"]
 
 _NOTHING: FrozenDict[Any, Any] = FrozenDict({})
+_FIRST_AXIS: FrozenDict[Any, Any] = FrozenDict({True: 0})
+_ALL_SPLIT: FrozenDict[Any, Any] = FrozenDict({True: True})
 
 
 class _Axes:
@@ -224,8 +227,8 @@ def scan(
             def body(constants: Group, carry: Any, *xs: Any) -> Any:
                 *slices, rngs, step_args = xs
                 variables = (
-                    _merged(constants, fixed_shared),
-                    _merged(carry[0], fixed_carried),
+                    merged(constants, fixed_shared),
+                    merged(carry[0], fixed_carried),
                     *slices,
                 )
                 if data_transform is not None:
@@ -233,7 +236,7 @@ def scan(
                 inner = crossing.enter(variables, rngs)
                 state, y = fn(inner, carry[1], *step_args, **kwargs)
                 constants_out, carry_out, *slices_out = crossing.leave(inner)
-                _check_carried(carried, carry_out)
+                check_carried(carried, carry_out)
                 return constants_out, (carry_out, state), (y, tuple(slices_out))
 
             run = axes_scan.scan(
@@ -292,11 +295,67 @@ def add_metadata_axis(
     return with_axis
 
 
-def _merged(a: Group, b: Group) -> Group:
+def remat_scan(
+    body_fn: Callable[..., Any],
+    lengths: Sequence[int],
+    policy: Callable[..., bool] | None = None,
+    variable_broadcast: Filter = False,
+    variable_carry: Filter = False,
+    variable_axes: Mapping[Any, Any] = _FIRST_AXIS,
+    split_rngs: Mapping[Any, bool] = _ALL_SPLIT,
+) -> Callable[..., Any]:
+    """Scan a function over many steps in nested loops, and store only what the loops hand on.
+
+    With two loops of n steps each, the backward pass of the n * n steps needs memory for 2 * n of
+    them and computes each once more.
+
+    Args:
+      body_fn: called as ``body_fn(scope, carry)``; returns the next carry.
+      lengths: the number of steps of each loop, the outermost first.
+      policy: what to store after all, see `remat`.
+      variable_broadcast: see `scan`.
+      variable_carry: see `scan`.
+      variable_axes: see `scan`; variables get one axis for each loop.
+      split_rngs: see `scan`.
+
+    Returns:
+      A function ``(scope, carry)`` that returns the last carry.
+
+    Raises:
+      ValueError: if there is no loop.
+    """
+    if not lengths:
+        raise ValueError("remat_scan needs the length of at least one loop, but lengths is empty.")
+    fn = body_fn
+    for depth, length in enumerate(reversed(lengths)):
+        step = fn if depth == 0 else remat(fn, policy=policy, prevent_cse=False)
+        fn = _carry_only(
+            scan(
+                _with_empty_output(step),
+                variable_axes=variable_axes,
+                variable_broadcast=variable_broadcast,
+                variable_carry=variable_carry,
+                split_rngs=split_rngs,
+                length=length,
+            )
+        )
+    return fn
+
+
+def _with_empty_output(step: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda scope, carry: (step(scope, carry), ())
+
+
+def _carry_only(scanned: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda scope, carry: scanned(scope, carry)[0]
+
+
+def merged(a: Group, b: Group) -> Group:
+    """Join two groups of collections scope by scope."""
     return tuple({**x, **y} for x, y in zip(a, b, strict=True))
 
 
-def _check_carried(before: Group, after: Group) -> None:
+def check_carried(before: Group, after: Group) -> None:
     """Refuse variables that came into being inside a loop that only hands them on."""
     made = sorted(set(_names(after)) - set(_names(before)))
     if made:

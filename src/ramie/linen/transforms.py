@@ -5,7 +5,7 @@ whose first argument is a module, such as a method in a class body. What a trans
 variables and random streams is documented at its namesake in `ramie.core.lift`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ramie.core import lift
@@ -13,6 +13,14 @@ from ramie.core.filters import Filter
 from ramie.core.frozen import FrozenDict
 from ramie.core.lift_compile import StaticResult
 from ramie.linen.fingerprint import ModuleKey as _HashableProxy
+from ramie.linen.lifted_calls import cond as cond
+from ramie.linen.lifted_calls import custom_vjp as custom_vjp
+from ramie.linen.lifted_calls import grad as grad
+from ramie.linen.lifted_calls import jvp as jvp
+from ramie.linen.lifted_calls import switch as switch
+from ramie.linen.lifted_calls import value_and_grad as value_and_grad
+from ramie.linen.lifted_calls import vjp as vjp
+from ramie.linen.lifted_calls import while_loop as while_loop
 from ramie.linen.lifting import (
     Boundary,
     Lifter,
@@ -28,19 +36,30 @@ from ramie.linen.module import Module
 __all__ = [
     "add_metadata_axis",
     "checkpoint",
+    "cond",
+    "custom_vjp",
     "fold_rngs",
     "fork_rngs",
+    "grad",
     "jit",
+    "jvp",
     "map_variables",
     "named_call",
     "remat",
+    "remat_scan",
     "scan",
+    "switch",
+    "value_and_grad",
+    "vjp",
     "vmap",
+    "while_loop",
 ]
 
 Target = TypeVar("Target")
 
 _NOTHING: FrozenDict[Any, Any] = FrozenDict({})
+_FIRST_AXIS: FrozenDict[Any, Any] = FrozenDict({True: 0})
+_ALL_SPLIT: FrozenDict[Any, Any] = FrozenDict({True: True})
 
 
 def vmap(
@@ -333,6 +352,51 @@ def _keyed_lifter(transform: Callable[..., Any]) -> Callable[..., Lifter]:
         return lifter
 
     return with_options
+
+
+def remat_scan(
+    target: Target,
+    lengths: Sequence[int] | None = (),
+    policy: Callable[..., bool] | None = None,
+    variable_broadcast: Filter = False,
+    variable_carry: Filter = False,
+    variable_axes: Mapping[Any, Any] = _FIRST_AXIS,
+    split_rngs: Mapping[Any, bool] = _ALL_SPLIT,
+) -> Target:
+    """Scan a module over many layers in nested loops, and store only what the loops hand on.
+
+    With two loops of n layers each, the backward pass of n * n layers needs memory for 2 * n of
+    them and computes each once more.
+
+    Args:
+      target: a module class, or a function of a module, from a carry to the next.
+      lengths: the number of layers of each loop, the outermost first.
+      policy: what to store after all, see `remat`.
+      variable_broadcast: see `scan`.
+      variable_carry: see `scan`.
+      variable_axes: see `scan`; variables get one axis for each loop.
+      split_rngs: see `scan`.
+
+    Raises:
+      TransformTargetError: if the target is neither, for example a module instance.
+      ValueError: if there is no loop.
+
+    Example:
+      >>> import jax, ramie.linen as nn
+      >>> layers = nn.remat_scan(nn.Dense, lengths=(2, 3))(features=4)
+      >>> variables = layers.init(jax.random.key(0), jax.numpy.ones((1, 4)))
+      >>> variables["params"]["kernel"].shape
+      (2, 3, 4, 4)
+    """
+    options = {
+        "lengths": lengths,
+        "policy": policy,
+        "variable_broadcast": variable_broadcast,
+        "variable_carry": variable_carry,
+        "variable_axes": variable_axes,
+        "split_rngs": split_rngs,
+    }
+    return lift_target(target, "Remat_scan", _plain_lifter(lift.remat_scan), options)
 
 
 def map_variables(
