@@ -11,7 +11,7 @@ TOOLS = {"struct", "traverse_util", "io", "ids", "traceback_util", "serializatio
 
 # The part of the package on the left may import the parts on the right, itself, and BASE.
 ALLOWED = {
-    "": set(),  # the root loads its modules by name, on demand
+    "": set(),
     "version": set(),
     "typing": set(),
     "errors": set(),
@@ -38,6 +38,7 @@ ALLOWED = {
 }
 # Allowed inside a function only: the import happens when a user asks for it.
 ALLOWED_LAZILY = {
+    "": set(ALLOWED),  # the root loads its modules by name, on demand
     "typing": {"core"},  # annotations name FrozenDict
     "core": {"linen"},  # flax.core.nn, the layers on bare scopes, lives in linen
     "training": {"linen", "nnx"},
