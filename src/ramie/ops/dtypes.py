@@ -82,7 +82,6 @@ def promote_dtype(*args: Any, dtype: Dtype | None = None, inexact: bool = True) 
 
         Example:
           >>> import jax.numpy as jnp
-    import numpy as np
           >>> x, bias = promote_dtype(jnp.ones(2, jnp.bfloat16), None)
           >>> x.dtype, bias
           (dtype(bfloat16), None)
