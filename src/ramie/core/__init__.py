@@ -14,10 +14,15 @@ from ramie.core.frozen import freeze as freeze
 from ramie.core.frozen import pop as pop
 from ramie.core.frozen import pretty_repr as pretty_repr
 from ramie.core.frozen import unfreeze as unfreeze
+from ramie.core.lift import custom_vjp as custom_vjp
 from ramie.core.lift import jit as jit
+from ramie.core.lift import jvp as jvp
 from ramie.core.lift import remat as remat
+from ramie.core.lift import remat_scan as remat_scan
 from ramie.core.lift import scan as scan
+from ramie.core.lift import vjp as vjp
 from ramie.core.lift import vmap as vmap
+from ramie.core.lift import while_loop as while_loop
 from ramie.core.meta import AxisMetadata as AxisMetadata
 from ramie.core.meta import map_axis_meta as map_axis_meta
 from ramie.core.meta import unbox as unbox
