@@ -9,6 +9,9 @@ __all__ = ["FlaxError", "MissingExtraError", "RamieError"]
 
 
 _PAGE = "https://flax.readthedocs.io/en/latest/api_reference/flax.errors.html"
+_SHARED_WITH_FLAX = frozenset(
+    f"ramie.errors.{topic}" for topic in ("files", "module", "scope", "transform", "tree")
+)
 
 
 class RamieError(Exception):
@@ -59,7 +62,7 @@ class MissingExtraError(RamieError, ImportError):
 
 def _reference(cls: type[RamieError]) -> str:
     """Where the mistake is explained at length: the page of the class of this name in Flax."""
-    if cls.__module__ == __name__ or not cls.__module__.startswith("ramie.errors."):
+    if cls.__module__ not in _SHARED_WITH_FLAX:
         return ""
     return f" ({_PAGE}#flax.errors.{cls.__name__})"
 
