@@ -28,7 +28,7 @@ from ramie.core.filters import Filter, in_filter
 from ramie.core.frozen import FrozenDict
 from ramie.core.rng import LazyRng
 from ramie.core.shapes import check_shape, needs_key
-from ramie.core.trace import check_trace_level, current_trace, is_leak
+from ramie.core.trace import current_trace, is_leak
 from ramie.typing import PRNGKey
 
 __all__ = ["Scope", "no_flag"]
@@ -158,22 +158,6 @@ class Scope:
         """The path as text, ``/`` for the root."""
         return "/" + "/".join(self.path)
 
-    def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        if not isinstance(other, Scope):
-            return NotImplemented
-        return (
-            self._variables is other._variables
-            and self._tree.variables is other._tree.variables
-            and self.name == other.name
-            and self.path == other.path
-            and self.rng_counters is other.rng_counters
-        )
-
-    def __hash__(self) -> int:
-        return hash((id(self._tree.variables), self.path))
-
     def __repr__(self) -> str:
         return f"Scope({self.path_text!r}, collections={sorted(self._tree.variables)})"
 
@@ -211,9 +195,6 @@ class Scope:
     def _check_valid(self) -> None:
         if self._invalid or self._tree.invalid:
             raise errors.InvalidScopeError(self.path_text)
-
-    def _validate_trace_level(self) -> None:
-        check_trace_level(self._tree.trace_level)
 
     # Names -------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from ramie.core.frozen import FrozenDict
 from ramie.core.scope import Scope
 from ramie.linen.context import context
 from ramie.linen.plan import UNSPECIFIED
-from ramie.linen.state import ModuleState
+from ramie.linen.state import ModuleBase, ModuleState
 
 if TYPE_CHECKING:
     from ramie.linen.module import Module
@@ -42,12 +42,6 @@ _CLOSED_TYPES: set[type] = {
 }  # fmt: skip
 
 ModuleMap = Callable[["Module", str], Any]
-
-
-def _base() -> "type[Module]":
-    from ramie.linen.module import Module  # the class that this module serves
-
-    return Module
 
 
 def _is_container(value: Any) -> bool:
@@ -80,7 +74,7 @@ def map_modules(value: Any, visit: ModuleMap, suffix: str = "") -> Any:
     kind = type(value)
     if kind in _CLOSED_TYPES:
         return value
-    if isinstance(value, _base()):
+    if isinstance(value, ModuleBase):
         return visit(value, suffix)
     if isinstance(value, tuple):
         named = getattr(kind, "_fields", None)
@@ -203,7 +197,7 @@ def attach(module: "Module") -> None:
         parent = context.stack[-1]
     if parent is None:
         own["_parent_ref"] = None
-    elif isinstance(parent, _base()):
+    elif isinstance(parent, ModuleBase):
         own["_parent_ref"] = weakref.ref(parent)
         parent_state = parent.__dict__["_state"]
         if parent_state.in_setup and own["name"] is None:
@@ -328,5 +322,5 @@ def _move(module: "Module", scope: Scope) -> None:
     own = module.__dict__
     own["scope"] = scope
     for name, child in own["_state"].children.items():
-        if isinstance(child, _base()) and child.parent is module:
+        if isinstance(child, ModuleBase) and child.parent is module:
             _move(child, scope.push(name, reuse=True))

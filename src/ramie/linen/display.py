@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from ramie.linen.state import ModuleBase
+
 if TYPE_CHECKING:
     from ramie.linen.module import Module
 
@@ -28,15 +30,13 @@ def _field_text(value: Any) -> str:
 
 def module_repr(module: "Module") -> str:
     """List a module's fields and children, each on a line, without running its setup."""
-    from ramie.linen.module import Module
-
     own = module.__dict__
     state = own.get("_state")
     fields = [(n, own[n]) for n in module._plan.shown if n in own]
     children = [
         (name, child)
         for name, child in (state.children.items() if state else ())
-        if isinstance(child, Module)
+        if isinstance(child, ModuleBase)
     ]
     if not fields and not children:
         return f"{type(module).__name__}()"

@@ -11,6 +11,7 @@ from ramie.core.scope import Scope
 from ramie.linen.adopt import rebind
 from ramie.linen.capture import capture_filter
 from ramie.linen.context import CaptureFilter, context
+from ramie.linen.state import ModuleBase
 
 if TYPE_CHECKING:
     from ramie.linen.module import Module
@@ -37,9 +38,7 @@ def check_module(module: Any, method: str) -> None:
       InvalidInstanceModuleError: for a class.
       IncorrectPostInitOverrideError: for an overridden ``__post_init__`` that does not call super.
     """
-    from ramie.linen.module import Module
-
-    if not isinstance(module, Module):
+    if not isinstance(module, ModuleBase):
         raise errors.InvalidInstanceModuleError()
     state = module.__dict__.get("_state")
     if state is None or not state.is_initialized:

@@ -33,7 +33,7 @@ from ramie.linen.methods import run_setup, wrap_class
 from ramie.linen.methods import wrap_method_once as wrap_method_once
 from ramie.linen.plan import UNSPECIFIED, ClassPlan, make_plan
 from ramie.linen.settings import merge_param as merge_param
-from ramie.linen.state import NEW, ModuleState
+from ramie.linen.state import NEW, ModuleBase, ModuleState
 from ramie.linen.state import SetupState as SetupState
 from ramie.typing import PRNGKey, VariableDict
 
@@ -61,12 +61,16 @@ M = TypeVar("M", bound="Module")
 T = TypeVar("T")
 
 
+# Tests of other projects match this message word for word.
+_HOLDS_VARIABLES = "Can't call __hash__ on modules that hold variables."
+
+
 def _no_items() -> tuple[Any, ...]:
     return ()
 
 
 @typing_extensions.dataclass_transform(field_specifiers=(dataclasses.field,))
-class Module:
+class Module(ModuleBase):
     """The base of all neural network modules.
 
     A subclass declares its hyperparameters as annotated fields, like a dataclass, and computes in
@@ -203,7 +207,7 @@ class Module:
     def __hash__(self) -> int:
         own = self.__dict__
         if own.get("scope") is not None:
-            raise TypeError("Can't call __hash__ on modules that hold variables.")
+            raise TypeError(_HOLDS_VARIABLES)
         try:
             return hash((type(self), own["name"], *[own.get(n) for n in self._plan.compared]))
         except TypeError as error:

@@ -3,7 +3,7 @@
 import enum
 from typing import Any
 
-__all__ = ["DONE", "NEW", "RUNNING", "ModuleState", "SetupState"]
+__all__ = ["DONE", "NEW", "RUNNING", "ModuleBase", "ModuleState", "SetupState"]
 
 
 class SetupState(enum.IntEnum):
@@ -15,6 +15,10 @@ class SetupState(enum.IntEnum):
 
 
 NEW, RUNNING, DONE = SetupState
+
+
+class ModuleBase:
+    """What the machinery below `Module` recognises a module by."""
 
 
 class ModuleState:
