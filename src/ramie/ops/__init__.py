@@ -16,6 +16,7 @@ _MODULES = (
     "pooling",
     "recurrent",
     "stochastic",
+    "weight_norm",
 )
 
 __all__ = list(_MODULES)

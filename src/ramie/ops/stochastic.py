@@ -42,12 +42,14 @@ def _masked(x: Array, keep: Array, *, keep_probability: float) -> Array:
     return lax.select(keep, scaled, lax.full_like(x, 0))
 
 
-def dropout(x: Array, key: PRNGKey, rate: float, broadcast_dims: Sequence[int] = ()) -> Array:
+def dropout(
+    x: Array, key: PRNGKey | None, rate: float, broadcast_dims: Sequence[int] = ()
+) -> Array:
     """Set entries to zero at random, and scale the others so that the expectation stays.
 
     Args:
       x: the input, of any shape.
-      key: random key.
+      key: random key; not needed at rate 0 or 1.
       rate: probability of an entry to become zero, between 0 and 1.
       broadcast_dims: axes along which entries share their fate.
 
@@ -55,7 +57,7 @@ def dropout(x: Array, key: PRNGKey, rate: float, broadcast_dims: Sequence[int] =
       An array like `x`.
 
     Raises:
-      ValueError: if `rate` is no probability.
+      ValueError: if `rate` is no probability, or a key is needed and missing.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -73,6 +75,8 @@ def dropout(x: Array, key: PRNGKey, rate: float, broadcast_dims: Sequence[int] =
     if rate == 1.0:
         # Division by a keep probability of zero would make gradients NaN.
         return lax.full_like(x, 0)
+    if key is None:
+        raise ValueError(f"Dropout at rate {rate} needs a random key.")
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         x = lax.convert_element_type(x, jnp.promote_types(x.dtype, jnp.float32))
     return _masked(x, keep_mask(key, rate, x.shape, broadcast_dims), keep_probability=1.0 - rate)

@@ -1,0 +1,195 @@
+"""One time step of recurrent cells, as functions of what the gates receive.
+
+The linear maps of a cell (dense or convolutional, separate or packed) are the layer's choice. They
+arrive here as sums per gate, or separately from input and state where a gate needs both.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ramie.typing import Array
+
+__all__ = [
+    "conv_lstm_step",
+    "gru_step",
+    "lstm_step",
+    "mgu_step",
+    "optimized_lstm_step",
+    "simple_step",
+]
+
+Activation = Callable[..., Any]
+
+
+def simple_step(
+    from_input: Array,
+    from_state: Array,
+    state: Array,
+    *,
+    activation_fn: Activation = jnp.tanh,
+    residual: bool = False,
+) -> Array:
+    """Take a step of the Elman cell: ``h' = activation(from_input + from_state)``.
+
+    Args:
+      from_input: linear map of the input.
+      from_state: linear map of the state.
+      state: the state h.
+      activation_fn: the activation.
+      residual: whether h is added before the activation.
+
+    Returns:
+      The new state, which is also the output.
+    """
+    total = from_input + from_state
+    if residual:
+        total = total + state
+    new_state: Array = activation_fn(total)
+    return new_state
+
+
+def lstm_step(
+    cell: Array,
+    i: Array,
+    f: Array,
+    g: Array,
+    o: Array,
+    *,
+    gate_fn: Activation = jax.nn.sigmoid,
+    activation_fn: Activation = jnp.tanh,
+) -> tuple[Array, Array]:
+    """Take a step of long short-term memory.
+
+    ``c' = gate(f) * c + gate(i) * act(g)`` and ``h' = gate(o) * act(c')``.
+
+    Args:
+      cell: the memory c.
+      i: what the input gate receives.
+      f: what the forget gate receives.
+      g: what the candidate receives.
+      o: what the output gate receives.
+      gate_fn: activation of the gates.
+      activation_fn: activation of candidate and memory.
+
+    Returns:
+      The new memory and the new state h'.
+
+    Reference:
+      Hochreiter, Schmidhuber, "Long Short-Term Memory".
+    """
+    new_cell = gate_fn(f) * cell + gate_fn(i) * activation_fn(g)
+    return new_cell, gate_fn(o) * activation_fn(new_cell)
+
+
+def optimized_lstm_step(
+    cell: Array,
+    from_input: Array,
+    from_state: Array,
+    *,
+    gate_fn: Activation = jax.nn.sigmoid,
+    activation_fn: Activation = jnp.tanh,
+) -> tuple[Array, Array]:
+    """Take a step of long short-term memory whose four gates come from one packed map.
+
+    ``from_input, from_state: [..., 4 * features]`` in the order i, f, g, o.
+
+    Args:
+      cell: the memory c, ``[..., features]``.
+      from_input: packed linear map of the input.
+      from_state: packed linear map of the state.
+      gate_fn: activation of the gates.
+      activation_fn: activation of candidate and memory.
+
+    Returns:
+      The new memory and the new state.
+    """
+    i, f, g, o = jnp.split(from_input + from_state, 4, axis=-1)
+    return lstm_step(cell, i, f, g, o, gate_fn=gate_fn, activation_fn=activation_fn)
+
+
+def conv_lstm_step(cell: Array, from_input: Array, from_state: Array) -> tuple[Array, Array]:
+    """Take a step of convolutional long short-term memory.
+
+    ``from_input, from_state: [..., 4 * features]`` in the order i, g, f, o, as convolutions give
+    them. The forget gate is biased by one, so that early training remembers.
+
+    Args:
+      cell: the memory c, ``[..., features]``.
+      from_input: convolution of the input.
+      from_state: convolution of the state.
+
+    Returns:
+      The new memory and the new state.
+
+    Reference:
+      Shi et al., "Convolutional LSTM Network".
+    """
+    i, g, f, o = jnp.split(from_input + from_state, 4, axis=-1)
+    return lstm_step(cell, i, f + 1, g, o)
+
+
+def gru_step(
+    state: Array,
+    from_input: tuple[Array, Array, Array],
+    from_state: tuple[Array, Array, Array],
+    *,
+    gate_fn: Activation = jax.nn.sigmoid,
+    activation_fn: Activation = jnp.tanh,
+) -> Array:
+    """Take a step of the gated recurrent unit.
+
+    ``n = act(n_x + gate(r) * n_h)`` and ``h' = (1 - gate(z)) * n + gate(z) * h``.
+
+    Args:
+      state: the state h.
+      from_input: what r, z and n receive from the input.
+      from_state: what r, z and n receive from the state.
+      gate_fn: activation of the gates r and z.
+      activation_fn: activation of the candidate n.
+
+    Returns:
+      The new state, which is also the output.
+
+    Reference:
+      Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder".
+    """
+    (xr, xz, xn), (hr, hz, hn) = from_input, from_state
+    r, z = gate_fn(xr + hr), gate_fn(xz + hz)
+    n = activation_fn(xn + r * hn)
+    return (1.0 - z) * n + z * state
+
+
+def mgu_step(
+    state: Array,
+    from_input: tuple[Array, Array],
+    from_state: tuple[Array, Array],
+    *,
+    gate_fn: Activation = jax.nn.sigmoid,
+    activation_fn: Activation = jnp.tanh,
+    reset_gate: bool = True,
+) -> Array:
+    """Take a step of the minimal gated unit, which has the forget gate alone.
+
+    ``n = act(n_x + gate(f) * n_h)`` and ``h' = (1 - gate(f)) * n + gate(f) * h``.
+
+    Args:
+      state: the state h.
+      from_input: what f and n receive from the input.
+      from_state: what f and n receive from the state.
+      gate_fn: activation of the gate f.
+      activation_fn: activation of the candidate n.
+      reset_gate: whether the gate also scales what n receives from the state.
+
+    Returns:
+      The new state, which is also the output.
+
+    Reference:
+      Zhou et al., "Minimal Gated Unit for Recurrent Neural Networks".
+    """
+    (xf, xn), (hf, hn) = from_input, from_state
+    f = gate_fn(xf + hf)
+    n = activation_fn(xn + (f * hn if reset_gate else hn))
+    return (1.0 - f) * n + f * state
