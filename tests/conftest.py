@@ -1,7 +1,9 @@
-"""Settings that hold for every test: strict JAX, a warm compiler cache, four CPU devices."""
+"""What holds for every test: strict JAX, a warm compiler cache, four CPU devices, no luck."""
 
 import os
 from pathlib import Path
+
+from hypothesis import settings
 
 _CACHE = Path(__file__).resolve().parent.parent / ".cache" / "jax"
 
@@ -11,3 +13,7 @@ os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+# The same examples in every run, however slow the machine: a failure is never a matter of luck.
+settings.register_profile("ramie", deadline=None, derandomize=True)
+settings.load_profile("ramie")

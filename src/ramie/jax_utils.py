@@ -356,6 +356,25 @@ def scan_in_dim(
         body = over(level + 1)
         return lambda carry, x: lax.scan(body, carry, x, unroll=steps[level])
 
-    leading = jax.tree_util.tree_map(lambda a: jnp.moveaxis(a, axes, front), xs)
-    carry, ys = over(0)(init, leading)
-    return carry, jax.tree_util.tree_map(lambda a: jnp.moveaxis(a, front, axes), ys)
+    def to_front(x: Any) -> Any:
+        _check_axes(x, axes)
+        return jnp.moveaxis(x, axes, front)
+
+    def from_front(y: Any) -> Any:
+        _check_axes(y, axes)
+        return jnp.moveaxis(y, front, axes)
+
+    carry, ys = over(0)(init, jax.tree_util.tree_map(to_front, xs))
+    return carry, jax.tree_util.tree_map(from_front, ys)
+
+
+def _check_axes(x: Any, axes: tuple[int, ...]) -> None:
+    """Refuse axes that an array does not have, or that are named twice."""
+    shape = np.shape(x)
+    if not all(-len(shape) <= axis < len(shape) for axis in axes):
+        raise ValueError(
+            f"scan_in_dim cannot use the axes {axes} with an array of shape {shape}: one of them "
+            "does not exist there. The stacked results need all of them too."
+        )
+    if len({axis % len(shape) for axis in axes}) < len(axes):
+        raise ValueError(f"scan_in_dim got one axis of an array of shape {shape} twice: {axes}.")
