@@ -251,7 +251,7 @@ def _thaw_counts(counters: dict[Any, Any], frozen: tuple[Any, ...]) -> None:
 
 def _contents(scope: Scope) -> dict[str, Any]:
     contents = {}
-    for col in scope.root._variables:
+    for col in scope._tree.variables:
         part = scope._collection(col)
         if part:
             contents[col] = copied(part) if scope.is_mutable_collection(col) else plain(part)
@@ -295,7 +295,7 @@ def _find_roots(leaves: Sequence[Scope]) -> tuple[list[int], list[tuple[int, tup
 
 def _place(scope: Scope) -> tuple[int, tuple[str, ...]]:
     # Two scope objects stand for one place when they lead to the same dictionaries.
-    return id(scope.root._variables), scope.path
+    return id(scope._tree.variables), scope.path
 
 
 def _update(target: dict[str, Any], news: Mapping[str, Any]) -> None:

@@ -323,7 +323,7 @@ def map_variables(
 
 
 def _any_mutable(scope: Any, collections: Filter) -> bool:
-    names = scope.root._variables
+    names = scope._tree.variables
     if any(in_filter(collections, col) and scope.is_mutable_collection(col) for col in names):
         return True
     complement, listed = normal_form(collections)

@@ -155,8 +155,8 @@ class Scope:
 
     @property
     def path_text(self) -> str:
-        """The path as text, ``/`` for the root."""
-        return "/" + "/".join(self.path)
+        """The path as text, ``/`` for the root, with the lifted transformations on the way."""
+        return "/" + "/".join(self.debug_path)
 
     def __repr__(self) -> str:
         return f"Scope({self.path_text!r}, collections={sorted(self._tree.variables)})"
