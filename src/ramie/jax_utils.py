@@ -82,11 +82,28 @@ def unreplicate(tree: Any) -> Any:
     Args:
         tree: A pytree of arrays whose first axis counts devices.
 
+    Raises:
+        ValueError: A leaf has no such axis.
+
     Example:
         >>> float(unreplicate(replicate(2.5)))
         2.5
     """
-    return jax.tree_util.tree_map(lambda x: x[0], tree)
+    return jax.tree_util.tree_map(_first_slice, tree)
+
+
+def _first_slice(x: Any) -> Any:
+    """Index with 0, without any communication where one device holds that slice already."""
+    if not np.ndim(x):
+        raise ValueError(
+            f"unreplicate takes the first slice along the axis of devices, but a leaf is the "
+            f"scalar {x!r}. Was the tree replicated?"
+        )
+    if isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer):
+        for shard in x.addressable_shards:
+            if not shard.index[0].start and shard.data.shape[1:] == x.shape[1:]:
+                return shard.data[0]
+    return x[0]
 
 
 def pmean(xs: Any, axis_name: str) -> Any:

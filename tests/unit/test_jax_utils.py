@@ -51,6 +51,23 @@ def test_the_axis_name_is_that_of_the_sharding():
         jax_utils.replicate(1.0, [])
 
 
+def test_unreplicate_takes_the_first_slice_of_any_array():
+    tree = {"np": np.arange(6).reshape(2, 3), "jnp": jnp.arange(6).reshape(2, 3)}
+    out = jax_utils.unreplicate(tree)
+    assert_exact(out["np"], np.arange(3))
+    assert_exact(out["jnp"], jnp.arange(3))
+    assert_exact(jax.jit(jax_utils.unreplicate)(tree)["np"], jnp.arange(3))
+    mesh = jax.make_mesh((DEVICES,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec = jax.sharding.PartitionSpec(None, "d")
+    columns = jax.device_put(jnp.ones((2, 2 * DEVICES)), jax.NamedSharding(mesh, spec))
+    assert_exact(jax_utils.unreplicate(columns), jnp.ones(2 * DEVICES))
+    one = jax_utils.unreplicate(jax_utils.replicate(jnp.ones(3)))
+    assert one.sharding == jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    for scalar in (3, jnp.ones(())):
+        with pytest.raises(ValueError, match="Was the tree replicated"):
+            jax_utils.unreplicate({"a": scalar})
+
+
 def test_pmean_averages_trees():
     result = jax.vmap(lambda x: jax_utils.pmean({"a": x}, "i"), axis_name="i")(jnp.arange(4.0))
     assert_exact(result["a"], jnp.full(4, 1.5))
