@@ -7,9 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.extend import core as jex
 from jax.interpreters import partial_eval
 
 __all__ = ["broadcast", "scan"]
+
+
+_config: Any = jax.config  # its flags are attributes that type stubs do not list
 
 
 class _Broadcast:
@@ -171,7 +175,7 @@ class _FirstTrace:
         # `lax.scan` widens a weakly typed carry and traces again; a kept trace cannot follow.
         given = [var.aval for var in closed.jaxpr.invars[:n_carry]]
         returned = closed.out_avals[n_constants : n_constants + n_carry]
-        self.replayable = given == returned and not jax.config.jax_disable_jit
+        self.replayable = given == returned and not _config.jax_disable_jit
 
     def _evaluate_constant(self, constant: list[bool]) -> list[Any]:
         if not any(constant):
@@ -189,7 +193,8 @@ class _FirstTrace:
                 "from the carry or from a slice of the inputs. Carry it (variable_carry), stack "
                 "it (variable_axes, out_axes), or compute it from constants only."
             )
-        return jax.core.eval_jaxpr(reduced, self._closed.consts)
+        values = jax.core.eval_jaxpr(reduced, self._closed.consts)
+        return [x if isinstance(x, jax.Array) else jnp.asarray(x) for x in values]
 
     def replay(self, carry: Any, slices: list[Any]) -> Any:
         leaves = jax.tree_util.tree_leaves((carry, slices))
@@ -224,7 +229,7 @@ class _SplitOutputs:
 
 
 def _is_var(atom: Any) -> bool:
-    return not isinstance(atom, jax.extend.core.Literal)
+    return not isinstance(atom, jex.Literal)
 
 
 def _has_broadcast(axes: Any) -> bool:
@@ -234,7 +239,7 @@ def _has_broadcast(axes: Any) -> bool:
 def _flat_axes(axes: Any, tree: Any, argument: str, what: str) -> list[Any]:
     """Return one axis for each leaf of the tree."""
     if isinstance(axes, int) or axes is broadcast:
-        return [axes] * jax.tree_util.tree_structure(tree).num_leaves
+        return [axes] * len(jax.tree_util.tree_leaves(tree))
     try:
         return jax.tree_util.tree_leaves(jax.tree.broadcast(axes, tree))
     except ValueError as error:

@@ -186,7 +186,7 @@ class Crossing:
         Returns:
           One group for each filter of `Lift.writes`.
         """
-        leaves = self._treedef.flatten_up_to(scopes)
+        leaves = jax.tree_util.tree_leaves(scopes)
         return _by_group([_written(leaves[i]) for i in self._roots], self._lift.writes)
 
     def commit(self, written: Sequence[Group]) -> None:

@@ -166,7 +166,7 @@ class Partitioned(struct.PyTreeNode, AxisMetadata[A]):
 
     def replace_boxed(self, val: B) -> "Partitioned[B]":
         """Return another value under the same names and mesh."""
-        return self.replace(value=val)
+        return self.replace(value=val)  # type: ignore[return-value]
 
     def _new_axis_name(self, params: Mapping[Any, Any]) -> str | None:
         if PARTITION_NAME not in params:

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ramie import serialization
@@ -59,7 +60,8 @@ def fingerprint(value: Any, seen: dict[int, int] | None = None) -> Hashable:
     if isinstance(value, jax.core.Tracer):
         return object()  # lives for this trace only: no other call may use it
     if isinstance(value, jax.Array | np.ndarray | np.generic):
-        array = np.asarray(value) if not _is_key(value) else np.asarray(jax.random.key_data(value))
+        words: Any = jax.random.key_data(value) if _is_key(value) else value  # type: ignore[arg-type]
+        array = np.asarray(words)
         return kind, str(value.dtype), array.shape, array.tobytes()
     if dataclasses.is_dataclass(value) and hasattr(value, "_flax_dataclass"):
         fields = dataclasses.fields(value)
@@ -74,7 +76,7 @@ def fingerprint(value: Any, seen: dict[int, int] | None = None) -> Hashable:
 
 
 def _is_key(array: Any) -> bool:
-    return jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key)
+    return bool(jnp.issubdtype(array.dtype, jax.dtypes.prng_key))
 
 
 def _of_module(module: Module, seen: dict[int, int]) -> Hashable:

@@ -312,7 +312,7 @@ def jvp(
         variables=variables,
         rngs=rngs,
     )
-    return call.done(result)  # type: ignore[no-any-return]
+    return call.done(result)
 
 
 def custom_vjp(

@@ -16,8 +16,8 @@ from ramie import errors
 from ramie.core.collections import Variable
 from ramie.core.rng import LazyRng
 from ramie.core.scope import Scope
-from ramie.linen.adopt import map_modules
-from ramie.linen.methods import wrap_method_once
+from ramie.linen.adopt import map_modules, rebind
+from ramie.linen.methods import run_setup, wrap_method_once
 from ramie.linen.module import Module
 from ramie.linen.state import DONE, NEW, RUNNING, ModuleState
 
@@ -64,6 +64,7 @@ class Boundary:
     """
 
     def __init__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        _check_setup(module)
         self.held: list[Any] = [module]
         self.args, self.kwargs = self._with_slots((args, kwargs))
         self.scopes: list[Scope] = []
@@ -168,7 +169,7 @@ class _Copies:
         for name, value in outer.items():
             if name in fields or state.setup_called is RUNNING:
                 own[name] = self._inside(value)
-            elif state.setup_called is NEW or (copy._plan.rebuilds and not _holds_module(value)):
+            elif state.setup_called is NEW or (copy._plan.rebuilds and not _modules_in(value)):
                 own[name] = value  # made by __post_init__; setup will make its own again
         own["name"] = outer["name"]
         own["scope"] = own["_parent_ref"] = self.scope(outer["scope"])
@@ -207,14 +208,37 @@ def _in_fields(module: Module) -> list[Any]:
         if isinstance(value, Variable):
             found.append(value)
         else:
-            map_modules(value, lambda inner, _: (found.append(inner), inner)[1])
+            found.extend(_modules_in(value))
     return found
 
 
-def _holds_module(value: Any) -> bool:
-    found: list[Any] = []
-    map_modules(value, lambda inner, _: (found.append(inner), inner)[1])
-    return bool(found)
+def _modules_in(value: Any) -> list[Module]:
+    found: list[Module] = []
+
+    def note(module: Module, _: str) -> Module:
+        found.append(module)
+        return module
+
+    map_modules(value, note)
+    return found
+
+
+def _check_setup(module: Module) -> None:
+    """In `init`, run `setup` on a copy without variables before it runs inside.
+
+    A mistake in it then shows outside of the transformation, with a plain traceback.
+    """
+    scope = module.__dict__["scope"]
+    pending = module._plan.has_setup and module._state.setup_called is NEW
+    if scope is None or not pending or not scope.get_flag("initializing", False):
+        return
+
+    def on_its_own() -> None:
+        rngs = {name: jax.random.key(0) for name in scope.rngs}
+        with Scope({}, rngs, mutable=True, flags=scope.flags).temporary() as root:
+            run_setup(rebind(module, root))
+
+    jax.eval_shape(on_its_own)
 
 
 @contextlib.contextmanager

@@ -209,7 +209,7 @@ class LogicallyPartitioned(meta.Partitioned[A]):
         """
         if not apply_constraint or (self.mesh is None and not meta.global_mesh_defined()):
             return self.value
-        return with_logical_constraint(  # type: ignore[no-any-return]
+        return with_logical_constraint(
             self.value, self.get_partition_spec(), rules=self.rules, mesh=self.mesh
         )
 
