@@ -223,6 +223,12 @@ def _modules_in(value: Any) -> list[Module]:
     return found
 
 
+class TestScope(Scope):
+    """The scope of a trial run of `setup`, which code can tell by the name of this class."""
+
+    __slots__ = ()
+
+
 def _check_setup(module: Module) -> None:
     """In `init`, run `setup` on a copy without variables before it runs inside.
 
@@ -235,7 +241,7 @@ def _check_setup(module: Module) -> None:
 
     def on_its_own() -> None:
         rngs = {name: jax.random.key(0) for name in scope.rngs}
-        with Scope({}, rngs, mutable=True, flags=scope.flags).temporary() as root:
+        with TestScope({}, rngs, mutable=True, flags=scope.flags).temporary() as root:
             run_setup(rebind(module, root))
 
     jax.eval_shape(on_its_own)
