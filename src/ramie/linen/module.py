@@ -14,6 +14,7 @@ import typing_extensions
 from ramie import errors
 from ramie.core.filters import Filter
 from ramie.core.scope import Scope, Variable
+from ramie.core.trace import api_boundary
 from ramie.linen import adopt, capture, display, entry
 from ramie.linen.adopt import share_scope as share_scope
 from ramie.linen.context import CaptureFilter
@@ -97,10 +98,9 @@ class Module(ModuleBase):
       (2, 1)
     """
 
-    _plan: ClassVar[ClassPlan]
-    _compact_name_scope_methods: ClassVar[tuple[str, ...]] = ()
-
-    if TYPE_CHECKING:
+    if TYPE_CHECKING:  # at run time an annotation here would be a field of every module
+        _plan: ClassVar[ClassPlan]
+        _compact_name_scope_methods: ClassVar[tuple[str, ...]]
         name: str | None = dataclasses.field(default=None, kw_only=True)
         scope: ClassVar[Scope | None]
         _state: ClassVar[ModuleState]
@@ -382,6 +382,7 @@ class Module(ModuleBase):
 
     # From outside --------------------------------------------------------------------------
 
+    @api_boundary
     def init_with_output(
         self,
         rngs: Any,
@@ -397,6 +398,7 @@ class Module(ModuleBase):
         run = entry.init_with_output(fn, self, mutable, capture_intermediates)
         return run(rngs, *args, **kwargs)
 
+    @api_boundary
     def init(
         self,
         rngs: Any,
@@ -427,6 +429,7 @@ class Module(ModuleBase):
         run = entry.init_with_output(fn, self, mutable, capture_intermediates)
         return run(rngs, *args, **kwargs)[1]
 
+    @api_boundary
     def lazy_init(
         self,
         rngs: Any,
@@ -471,6 +474,7 @@ class Module(ModuleBase):
         """
         return capture.module_paths(self, rngs, args, {"mutable": mutable, **kwargs})
 
+    @api_boundary
     def apply(
         self,
         variables: VariableDict,
