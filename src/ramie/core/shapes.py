@@ -26,6 +26,7 @@ Shapes = tuple[tuple[int, ...], ...]
 _ATOMS = (int, float, complex, str, bytes, bool, type(None), type, np.dtype)
 _LIMIT = 8192
 _cache: dict[Hashable, Shapes] = {}
+_described: dict[Hashable, Shapes] = {}  # the same for initializers that need no further look
 
 
 def needs_key(init_fn: Callable[..., Any]) -> bool:
@@ -101,6 +102,8 @@ def expected_shapes(
       Exception: whatever `init_fn` raises when it is traced.
     """
     try:
+        if not kwargs and (known := _described.get((init_fn, args))) is not None:
+            return known
         key = (
             _key(init_fn),
             _key(args),
@@ -112,13 +115,15 @@ def expected_shapes(
     if known is None:
         if len(_cache) >= _LIMIT:
             _cache.clear()
-        rule = getattr(type(init_fn), "output_shape", None)
-        known = (
-            (tuple(init_fn.output_shape(*args, **kwargs)),)  # type: ignore[attr-defined]
-            if rule is not None
-            else _evaluate(init_fn, args, kwargs)
-        )
+            _described.clear()
+        described = hasattr(type(init_fn), "output_shape")
+        if described:
+            known = (tuple(init_fn.output_shape(*args, **kwargs)),)  # type: ignore[attr-defined]
+        else:
+            known = _evaluate(init_fn, args, kwargs)
         _cache[key] = known
+        if not kwargs and (described or not needs_key(init_fn)):
+            _described[init_fn, args] = known
     return known
 
 

@@ -16,6 +16,7 @@ from ramie.linen import attention as attention
 from ramie.linen import combinators as combinators
 from ramie.linen import dtypes as dtypes
 from ramie.linen import initializers as initializers
+from ramie.linen import kw_only_dataclasses as kw_only_dataclasses
 from ramie.linen import linear as linear
 from ramie.linen import normalization as normalization
 from ramie.linen import pooling as pooling
@@ -35,6 +36,7 @@ from ramie.linen.activation import leaky_relu as leaky_relu
 from ramie.linen.activation import log_sigmoid as log_sigmoid
 from ramie.linen.activation import log_softmax as log_softmax
 from ramie.linen.activation import logsumexp as logsumexp
+from ramie.linen.activation import normalize as normalize
 from ramie.linen.activation import one_hot as one_hot
 from ramie.linen.activation import relu as relu
 from ramie.linen.activation import relu6 as relu6
@@ -60,6 +62,10 @@ from ramie.linen.combinators import Sequential as Sequential
 from ramie.linen.entry import apply as apply
 from ramie.linen.entry import init as init
 from ramie.linen.entry import init_with_output as init_with_output
+from ramie.linen.initializers import ones as ones
+from ramie.linen.initializers import ones_init as ones_init
+from ramie.linen.initializers import zeros as zeros
+from ramie.linen.initializers import zeros_init as zeros_init
 from ramie.linen.linear import Conv as Conv
 from ramie.linen.linear import ConvLocal as ConvLocal
 from ramie.linen.linear import ConvTranspose as ConvTranspose

@@ -16,6 +16,8 @@ _INDENT = "    "
 
 
 def _field_text(value: Any) -> str:
+    if isinstance(value, ModuleBase):  # asking it for attributes would run its setup
+        return repr(value)
     if isinstance(value, type):
         return value.__name__
     if callable(value) and not isinstance(value, jax.Array | np.ndarray):
