@@ -36,6 +36,42 @@ from ramie.core.trace import check_trace_level as check_trace_level
 from ramie.core.trace import current_trace as current_trace
 from ramie.typing import Array as Array
 
+__all__ = [
+    "Array",
+    "AxisMetadata",
+    "DenyList",
+    "FrozenDict",
+    "LazyRng",
+    "Scope",
+    "apply",
+    "axes_scan",
+    "bind",
+    "broadcast",
+    "check_trace_level",
+    "copy",
+    "current_trace",
+    "custom_vjp",
+    "freeze",
+    "init",
+    "jit",
+    "jvp",
+    "lazy_init",
+    "lift",
+    "map_axis_meta",
+    "meta",
+    "pop",
+    "pretty_repr",
+    "remat",
+    "remat_scan",
+    "scan",
+    "scope",
+    "unbox",
+    "unfreeze",
+    "vjp",
+    "vmap",
+    "while_loop",
+]
+
 
 def __getattr__(name: str) -> Any:
     """Resolve `nn`, the layers on bare scopes: they need both core and the layers, so they lie in

@@ -102,7 +102,8 @@ def dot_product_attention_weights(
     if einsum is not None and (precision is not None or einsum_dot_general is not None):
         raise ValueError(
             "einsum replaces the whole product, so precision and einsum_dot_general would have no "
-            "effect: pass either it or them."
+            f"effect: pass either it or them. Found precision={precision!r} and "
+            f"einsum_dot_general={einsum_dot_general!r}."
         )
     query, key = promote_dtype(query, key, dtype=dtype)
     weights, factor = _weights_and_factor(
@@ -175,12 +176,15 @@ def dot_product_attention(
     if (qk_attn_weights_einsum is None) != (attn_weights_value_einsum is None):
         raise ValueError(
             "qk_attn_weights_einsum and attn_weights_value_einsum replace the two products of "
-            "attention and must be specified together."
+            "attention and must be specified together. Found "
+            f"qk_attn_weights_einsum={qk_attn_weights_einsum!r} and "
+            f"attn_weights_value_einsum={attn_weights_value_einsum!r}."
         )
     if qk_attn_weights_einsum is not None and not (precision is None is einsum_dot_general):
         raise ValueError(
             "qk_attn_weights_einsum and attn_weights_value_einsum replace the whole products, so "
-            "precision and einsum_dot_general would have no effect: pass either these or those."
+            "precision and einsum_dot_general would have no effect: pass either these or those. "
+            f"Found precision={precision!r} and einsum_dot_general={einsum_dot_general!r}."
         )
     query, key, value = promote_dtype(query, key, value, dtype=dtype)
     attention.check_inputs(query, key, value)
@@ -457,7 +461,7 @@ def _keys_and_values(
         if k is not None or v is not None:
             raise ValueError(
                 "If either `inputs_k` or `inputs_v` is not None, `inputs_kv` must be None. Prefer "
-                "the former two."
+                f"the former two. Found inputs_kv of shape {np.shape(kv)}."
             )
         warnings.warn(
             "The inputs_kv arg will be deprecated soon. Use inputs_k, and inputs_v where it "
@@ -470,7 +474,7 @@ def _keys_and_values(
         if v is not None:
             raise ValueError(
                 "`inputs_k` cannot be None if `inputs_v` is not None. To use one input for both, "
-                "pass it as `inputs_k` alone."
+                f"pass it as `inputs_k` alone. Found inputs_v of shape {np.shape(v)}."
             )
         return q, q
     if v is None:
