@@ -122,6 +122,7 @@ from ramie.linen.transforms import vmap as vmap
 from ramie.linen.transforms import while_loop as while_loop
 
 __all__ = [
+    "PARTITION_NAME",
     "BatchNorm",
     "Conv",
     "ConvLocal",
@@ -140,7 +141,6 @@ __all__ = [
     "Module",
     "MultiHeadAttention",
     "MultiHeadDotProductAttention",
-    "PARTITION_NAME",
     "PReLU",
     "Partitioned",
     "RMSNorm",
