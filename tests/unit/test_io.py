@@ -21,8 +21,8 @@ def root(request, tmp_path):
     else:
         fsspec = pytest.importorskip("fsspec")
         files = fsspec.filesystem("memory")
-        files.makedirs("/work", exist_ok=True)
-        yield "memory://work"
+        files.makedirs("/base", exist_ok=True)
+        yield "memory://base"
         files.store.clear()
         files.pseudo_dirs[:] = [""]
 
