@@ -72,19 +72,19 @@ def _share_dtype(args: tuple[Any, ...], dtype: Any) -> bool:
 def promote_dtype(*args: Any, dtype: Dtype | None = None, inexact: bool = True) -> list[Any]:
     """Turn `args` into arrays of one dtype, the one that `canonicalize_dtype` finds.
 
-        Args:
-          args: arrays or scalars. None stays None, so an absent bias needs no case of its own.
-          dtype: the dtype to cast to; inferred if None.
-          inexact: whether it has to be a floating or complex type.
+    Args:
+      args: arrays or scalars. None stays None, so an absent bias needs no case of its own.
+      dtype: the dtype to cast to; inferred if None.
+      inexact: whether it has to be a floating or complex type.
 
-        Returns:
-          The arrays, as a list in the order of `args`.
+    Returns:
+      The arrays, as a list in the order of `args`.
 
-        Example:
-          >>> import jax.numpy as jnp
-          >>> x, bias = promote_dtype(jnp.ones(2, jnp.bfloat16), None)
-          >>> x.dtype, bias
-          (dtype(bfloat16), None)
+    Example:
+      >>> import jax.numpy as jnp
+      >>> x, bias = promote_dtype(jnp.ones(2, jnp.bfloat16), None)
+      >>> x.dtype, bias
+      (dtype(bfloat16), None)
     """
     if _share_dtype(args, dtype):
         return list(args)
