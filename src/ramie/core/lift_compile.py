@@ -212,7 +212,7 @@ def remat(
     """
     lift = Lift((variables,), (variables,), (rngs,), "remat")
     static = tuple(i + 1 if i > 0 else i for i in _as_tuple(static_argnums) if i != 0)
-    options = {"concrete": concrete} if concrete else {}
+    options: dict[str, Any] = {"concrete": concrete} if concrete else {}
 
     def rematted(scopes: Scopes, *args: Any, **kwargs: Any) -> Any:
         with lift.open(scopes) as crossing:

@@ -160,7 +160,7 @@ def jvp(
 
 def _tangents_like(col: str, part: Any, tangents: Any) -> Any:
     given = unfreeze(tangents) if tangents is not None else {}
-    wanted = jax.tree_util.tree_structure(unfreeze(part))
+    wanted: Any = jax.tree_util.tree_structure(unfreeze(part))
     leaves, found = jax.tree_util.tree_flatten(given)
     if wanted != found:
         raise ValueError(

@@ -19,10 +19,13 @@ from ramie.core.frozen import FrozenDict
 from ramie.core.scope import Scope
 from ramie.linen.context import context
 from ramie.linen.plan import UNSPECIFIED
-from ramie.linen.state import ModuleBase, ModuleState
+from ramie.linen.state import ModuleState
 
 if TYPE_CHECKING:
     from ramie.linen.module import Module
+    from ramie.linen.module import Module as ModuleBase  # no other class derives from the base
+else:
+    from ramie.linen.state import ModuleBase
 
 __all__ = [
     "adopt_value",

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from ramie.linen.state import ModuleBase
-
 if TYPE_CHECKING:
     from ramie.linen.module import Module
+    from ramie.linen.module import Module as ModuleBase  # no other class derives from the base
+else:
+    from ramie.linen.state import ModuleBase
 
 __all__ = ["module_repr"]
 

@@ -9,8 +9,6 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-import typing_extensions
-
 from ramie import errors
 from ramie.core.filters import Filter
 from ramie.core.scope import Scope, Variable
@@ -70,7 +68,6 @@ def _no_items() -> tuple[Any, ...]:
     return ()
 
 
-@typing_extensions.dataclass_transform(field_specifiers=(dataclasses.field,))
 class Module(ModuleBase):
     """The base of all neural network modules.
 
@@ -102,6 +99,7 @@ class Module(ModuleBase):
         _plan: ClassVar[ClassPlan]
         _compact_name_scope_methods: ClassVar[tuple[str, ...]]
         name: str | None = dataclasses.field(default=None, kw_only=True)
+        parent: Any = dataclasses.field(default=None, kw_only=True)
         scope: ClassVar[Scope | None]
         _state: ClassVar[ModuleState]
 
@@ -122,16 +120,18 @@ class Module(ModuleBase):
 
     # Attributes ----------------------------------------------------------------------------
 
-    @property
-    def parent(self) -> Any:
-        """The module or scope this module lies in, None at the top."""
-        held = self.__dict__.get("_parent_ref")
-        return held() if type(held) is weakref.ref else held
+    if not TYPE_CHECKING:  # to a type checker it is a field, see above
 
-    @parent.setter
-    def parent(self, value: Any) -> None:
-        held = weakref.ref(value) if isinstance(value, Module) else value
-        self.__dict__["_parent_ref"] = held
+        @property
+        def parent(self) -> Any:
+            """The module or scope this module lies in, None at the top."""
+            held = self.__dict__.get("_parent_ref")
+            return held() if type(held) is weakref.ref else held
+
+        @parent.setter
+        def parent(self, value: Any) -> None:
+            held = weakref.ref(value) if isinstance(value, Module) else value
+            self.__dict__["_parent_ref"] = held
 
     @property
     def path(self) -> tuple[str, ...]:

@@ -1,7 +1,10 @@
 """What a module instance remembers besides its fields."""
 
+import dataclasses
 import enum
 from typing import Any
+
+import typing_extensions
 
 __all__ = ["DONE", "NEW", "RUNNING", "ModuleBase", "ModuleState", "SetupState"]
 
@@ -17,6 +20,8 @@ class SetupState(enum.IntEnum):
 NEW, RUNNING, DONE = SetupState
 
 
+# Type checkers read fields only from classes below the one marked so, and `Module` has a field.
+@typing_extensions.dataclass_transform(field_specifiers=(dataclasses.field,))
 class ModuleBase:
     """What the machinery below `Module` recognises a module by."""
 
