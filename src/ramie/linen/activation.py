@@ -16,6 +16,7 @@ from ramie.ops.activations import leaky_relu as leaky_relu
 from ramie.ops.activations import log_sigmoid as log_sigmoid
 from ramie.ops.activations import log_softmax as log_softmax
 from ramie.ops.activations import logsumexp as logsumexp
+from ramie.ops.activations import normalize as normalize
 from ramie.ops.activations import one_hot as one_hot
 from ramie.ops.activations import relu as relu
 from ramie.ops.activations import relu6 as relu6
@@ -43,6 +44,7 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "normalize",
     "one_hot",
     "relu",
     "relu6",

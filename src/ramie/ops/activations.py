@@ -36,6 +36,9 @@ from ramie.ops.dispatch import eager_compiled
 from ramie.ops.moments import as_array
 from ramie.typing import Array
 
+normalize = standardize
+"""The name `standardize` had before."""
+
 __all__ = [
     "celu",
     "elu",
@@ -49,6 +52,7 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "normalize",
     "one_hot",
     "prelu",
     "relu",

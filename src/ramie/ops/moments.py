@@ -6,6 +6,7 @@ multiplications and additions around it, to a library that rounds them once.
 """
 
 import math
+import operator
 from typing import Any
 
 import jax
@@ -44,7 +45,7 @@ def canonical_axes(ndim: int, axes: Axes) -> tuple[int, ...]:
     if axes == -1 and ndim > 0:
         return (ndim - 1,)
     try:
-        wanted = (axes,) if isinstance(axes, int) else tuple(int(a) for a in axes)
+        wanted = (axes,) if isinstance(axes, int) else tuple(map(operator.index, axes))
     except TypeError:
         raise ValueError(
             f"axes={axes!r} is neither an integer nor a sequence of integers."

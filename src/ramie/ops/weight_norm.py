@@ -1,5 +1,7 @@
 """Normalisation of weights: by length, and by largest singular value."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -74,7 +76,9 @@ def spectral_normalize(
       Miyato et al., "Spectral Normalization for Generative Adversarial Networks".
     """
     weight = as_array(weight)
-    matrix = weight if weight.ndim == 2 else lax.reshape(weight, (-1, weight.shape[-1]))
+    matrix = weight
+    if weight.ndim != 2:
+        matrix = lax.reshape(weight, (math.prod(weight.shape[:-1]), weight.shape[-1]))
     transposed = lax.transpose(matrix, (1, 0))
 
     def times(a: Array, b: Array) -> Array:

@@ -1,0 +1,205 @@
+"""Norms of activations against their formulas in NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.tolerance import assert_close, assert_exact
+
+from ramie.ops import norm
+from ramie.ops.moments import canonical_axes
+
+
+def _floats(*shape, seed=0):
+    return np.random.default_rng(seed).normal(1.0, 2.0, shape)
+
+
+def _normalised(x, axes, epsilon, where=True):
+    mean = x.mean(axes, keepdims=True, where=where)
+    return (x - mean) / np.sqrt(x.var(axes, keepdims=True, where=where) + epsilon)
+
+
+def _float32(*arrays):
+    return [jnp.asarray(a, jnp.float32) for a in arrays]
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.sampled_from([-1, 0, (0, 2), (1, -1), (0, 1, 2)]), st.booleans())
+def test_layer_norm_has_the_moments_asked_for(axes, fast):
+    x, scale, bias = _floats(3, 4, 5), _floats(5, seed=1), _floats(5, seed=2)
+    got = norm.layer_norm(*_float32(x, scale, bias), reduction_axes=axes, use_fast_variance=fast)
+    assert_close(got, (_normalised(x, axes, 1e-6) * scale + bias).astype(np.float32), "model")
+
+
+def test_two_pass_variance_survives_a_large_mean():
+    x = _floats(3, 64) + 1e4
+    (y,) = _float32(x)
+    got = norm.layer_norm(y, use_fast_variance=False)
+    want = _normalised(np.asarray(y, np.float64), -1, 1e-6)
+    # The input itself is rounded to a thousandth, so the spread is what is compared.
+    assert_close(jnp.std(got), jnp.asarray(want.std(), jnp.float32), "model")
+
+
+@pytest.mark.parametrize("keep_broadcast", [False, True])
+def test_masked_entries_do_not_count(keep_broadcast):
+    x = _floats(3, 4, 6)
+    keep = np.random.default_rng(3).random((3, 1 if keep_broadcast else 4, 6)) < 0.6
+    keep[..., :2] = True
+    shown = np.where(keep, x, np.nan)
+    got = norm.layer_norm(*_float32(shown), mask=jnp.asarray(keep))
+    full = np.broadcast_to(keep, x.shape)
+    want = np.where(full, _normalised(x, -1, 1e-6, where=full), np.nan)
+    np.testing.assert_array_equal(np.isnan(got), ~full)
+    assert_close(jnp.where(full, got, 0), np.where(full, want, 0).astype(np.float32), "model")
+
+
+def test_a_mask_of_numbers_is_one_of_truth_values():
+    (x,) = _float32(_floats(3, 6))
+    keep = jnp.asarray(np.arange(18).reshape(3, 6) % 4 > 0)
+    counted = norm.layer_norm(x, mask=keep.astype(jnp.float32) * 3)
+    assert_exact(counted, norm.layer_norm(x, mask=keep))
+
+
+def test_root_mean_square_norm_leaves_the_mean():
+    x, scale = _floats(3, 5), _floats(5, seed=1)
+    want = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * scale
+    got = norm.layer_norm(*_float32(x, scale), use_mean=False)
+    assert_close(got, want.astype(np.float32), "op")
+
+
+@pytest.mark.parametrize("sizes", [{"num_groups": 3}, {"num_groups": None, "group_size": 2}])
+def test_group_norm_normalises_each_group(sizes):
+    x, scale, bias = _floats(2, 4, 5, 6), _floats(6, seed=1), _floats(6, seed=2)
+    grouped = _normalised(x.reshape(2, 4, 5, 3, 2), (1, 2, 4), 1e-6).reshape(x.shape)
+    got = norm.group_norm(*_float32(x, scale, bias), **sizes)
+    assert_close(got, (grouped * scale + bias).astype(np.float32), "model")
+
+
+def test_group_norm_takes_masks_that_broadcast():
+    (x,) = _float32(_floats(2, 4, 6))
+    keep = jnp.asarray(np.arange(8).reshape(2, 4, 1) % 3 > 0)
+    want = norm.group_norm(x, mask=jnp.broadcast_to(keep, x.shape), num_groups=2)
+    assert_exact(norm.group_norm(x, mask=keep, num_groups=2), want)
+
+
+@pytest.mark.parametrize(
+    "sizes, message",
+    [
+        ({"num_groups": 4}, "does not divide"),
+        ({"num_groups": 0}, "does not divide"),
+        ({"num_groups": None, "group_size": 4}, "not a multiple"),
+        ({"num_groups": None, "group_size": 0}, "not a multiple"),
+        ({"num_groups": None}, "either num_groups or group_size"),
+        ({"num_groups": 2, "group_size": 3}, "either num_groups or group_size"),
+        ({"num_groups": 2, "reduction_axes": (0, 1)}, "must include the final dimension"),
+    ],
+)
+def test_groups_that_do_not_come_out_even_are_refused(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        norm.group_norm(jnp.ones((2, 3, 6)), **sizes)
+
+
+@pytest.mark.parametrize("axis", [-1, 1, (0, 2)])
+@pytest.mark.parametrize("fast", [True, False])
+def test_batch_norm_mixes_the_batch_into_running_statistics(axis, fast):
+    x = _floats(4, 3, 5)
+    kept = canonical_axes(3, axis)
+    axes = tuple(a for a in range(3) if a not in kept)
+    mean, var = x.mean(axes), x.var(axes)
+    running = [np.full(mean.shape, 0.5), np.full(mean.shape, 2.0)]
+    y, new_mean, new_var = norm.batch_norm_update(
+        *_float32(x, *running), axis=axis, momentum=0.8, use_fast_variance=fast
+    )
+    assert_close(y, _normalised(x, axes, 1e-5).astype(np.float32), "model")
+    assert_close(new_mean, (0.8 * 0.5 + 0.2 * mean).astype(np.float32), "op")
+    assert_close(new_var, (0.8 * 2.0 + 0.2 * var).astype(np.float32), "model")
+
+
+def test_batch_norm_without_running_statistics_moves_none():
+    _, mean, var = norm.batch_norm_update(jnp.ones((3, 2)), None, None)
+    assert mean is None
+    assert var is None
+
+
+def test_batch_norm_evaluates_with_what_it_is_given():
+    x, mean, var = _floats(4, 5), _floats(5, seed=1), _floats(5, seed=2) ** 2
+    want = (x - mean) / np.sqrt(var + 1e-5)
+    assert_close(norm.batch_norm(*_float32(x, mean, var)), want.astype(np.float32), "op")
+
+
+def test_statistics_are_averaged_over_a_mapped_axis():
+    x = _floats(4, 3, 5)
+    (y,) = _float32(x)
+
+    def one(part, fast):
+        return norm.batch_norm_update(
+            part, jnp.zeros(5), jnp.zeros(5), momentum=0.0, axis_name="b", use_fast_variance=fast
+        )
+
+    for fast in (True, False):
+        out, mean, var = jax.vmap(lambda part, fast=fast: one(part, fast), axis_name="b")(y)
+        assert_close(mean[2], x.mean((0, 1)).astype(np.float32), "op")
+        if fast:  # moments are averaged, so the variance is that of the whole batch
+            assert_close(var[2], x.var((0, 1)).astype(np.float32), "model")
+            assert_close(out, _normalised(x, (0, 1), 1e-5).astype(np.float32), "model")
+
+
+def test_statistics_are_averaged_within_groups_of_a_mapped_axis():
+    x = jnp.asarray(_floats(4, 3, 5), jnp.float32)
+
+    def one(part):
+        return norm.layer_norm(part, axis_name="b", axis_index_groups=[[0, 1], [2, 3]])
+
+    got = jax.pmap(one, axis_name="b")(x)
+    halves = [
+        jax.vmap(lambda p: norm.layer_norm(p, axis_name="b"), axis_name="b")(h)
+        for h in (x[:2], x[2:])
+    ]
+    assert_close(got, jnp.concatenate(halves), "op")
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_reduced_precision_takes_its_statistics_in_float32(dtype):
+    x = jnp.asarray(_floats(3, 257), dtype)
+    got = norm.layer_norm(x)
+    assert got.dtype == dtype
+    want = _normalised(np.asarray(x, np.float64), -1, 1e-6)
+    assert_close(got, want.astype(dtype), "op")
+
+
+def test_complex_numbers_have_a_real_variance():
+    x = _floats(3, 8) + 1j * _floats(3, 8, seed=1)
+    centred = x - x.mean(-1, keepdims=True)
+    want = centred / np.sqrt((np.abs(centred) ** 2).mean(-1, keepdims=True) + 1e-6)
+    assert_close(norm.layer_norm(jnp.asarray(x, jnp.complex64)), want.astype(np.complex64), "model")
+
+
+def test_integers_become_floats():
+    got = norm.layer_norm(jnp.arange(6).reshape(2, 3))
+    assert got.dtype == jnp.float32
+    assert_exact(got, norm.layer_norm(jnp.arange(6.0).reshape(2, 3)))
+
+
+def test_gradients_flow_through_the_statistics():
+    (x,) = _float32(_floats(3, 6))
+    (weights,) = _float32(_floats(3, 6, seed=1))
+    for fast in (True, False):
+        grad = jax.grad(
+            lambda y, fast=fast: (norm.layer_norm(y, use_fast_variance=fast) * weights).sum()
+        )(x)
+        # Layer norm does not see a shift of its input, so gradients sum to nothing.
+        assert_close(grad.sum(-1) + 1, jnp.ones(3), "model")
+
+
+@pytest.mark.parametrize("axes", [3, (0, 4), -4, "x", 1.5, None])
+def test_axes_that_do_not_exist_are_refused(axes):
+    with pytest.raises(ValueError, match=r"[Aa]x[ei]s"):
+        norm.layer_norm(jnp.ones((2, 3, 4)), reduction_axes=axes)
+
+
+def test_axes_are_sorted_and_each_counted_once():
+    assert canonical_axes(4, (-1, 0, 3)) == (0, 3)
+    assert canonical_axes(2, -2) == (0,)
+    assert canonical_axes(2, ()) == ()
