@@ -140,12 +140,17 @@ class _Inputs:
         return jax.tree_util.tree_unflatten(self._treedef, leaves)
 
     def slice_shapes(self) -> list[Any]:
+        avals = [jax.typeof(x) for x in self.scanned]
+        if not any(map(_is_distributed, avals)):
+            return [
+                jax.ShapeDtypeStruct(aval.shape[1:], aval.dtype, weak_type=aval.weak_type)
+                for aval in avals
+            ]
+
         def first(xs: list[Any]) -> list[Any]:
             return [lax.index_in_dim(x, 0, keepdims=False) for x in xs]
 
-        if all(jnp.shape(x)[:1] != (0,) for x in self.scanned):
-            return jax.eval_shape(first, self.scanned)
-        return [jax.ShapeDtypeStruct(jnp.shape(x)[1:], x.dtype) for x in self.scanned]
+        return jax.eval_shape(first, self.scanned)
 
 
 class _FirstTrace:
@@ -226,6 +231,12 @@ class _SplitOutputs:
             for axis in self._axes
         ]
         return jax.tree_util.tree_unflatten(self._treedef, leaves)
+
+
+def _is_distributed(aval: Any) -> bool:
+    """Tell whether the type says how an array lies on a mesh: then a slice's type does too."""
+    spec = getattr(getattr(aval, "sharding", None), "spec", ())
+    return bool(getattr(aval, "vma", None)) or any(axis is not None for axis in spec)
 
 
 def _is_var(atom: Any) -> bool:

@@ -397,7 +397,11 @@ def _lift_class(
             "The methods argument of a transform must be None, a tuple or list of method names, "
             f"or a dict from names to options, found {methods!r}."
         )
-    body: dict[str, Any] = {"__module__": cls.__module__, "__doc__": cls.__doc__}
+    body: dict[str, Any] = {
+        "__module__": cls.__module__,
+        "__doc__": cls.__doc__,
+        "_lifted_methods": tuple(by_method),
+    }
     for method_name, method_options in by_method.items():
         fn = getattr(cls, method_name, None)
         if fn is None or not any(method_name in base.__dict__ for base in cls.__mro__):

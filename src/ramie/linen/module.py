@@ -105,6 +105,8 @@ class Module(ModuleBase):
 
     def __init_subclass__(cls, kw_only: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "_lifted_methods" in cls.__dict__:  # nothing but transformed methods: all is decided
+            return
         if "__eq__" in cls.__dict__ and cls.__dict__.get("__hash__") is None:
             cls.__hash__ = Module.__hash__  # type: ignore[method-assign]
         cls._plan = make_plan(cls, kw_only=kw_only, attach=adopt.attach, base=Module)
