@@ -6,7 +6,7 @@ instead. Inside a transformation nothing changes: the function itself is traced.
 
 A compiled program may round differently, because XLA fuses. Multiply followed by add, for
 instance, becomes one instruction with one rounding. So the decorator stands only where
-tests/parity/ops/test_compiled_bits.py has shown the bits to be those of the separate operations,
+tests/unit/ops/test_compiled_bits.py has shown the bits to be those of the separate operations,
 and its predicate `proven` lets only the cases through for which that was shown.
 """
 

@@ -1,0 +1,82 @@
+import jax
+import jax.numpy as jnp
+import pytest
+
+from ramie.ops import dispatch
+from ramie.ops.dispatch import eager_compiled
+
+
+@pytest.fixture
+def counted():
+    """An operation that notes whether it ran on real arrays or on tracers."""
+    seen = []
+
+    @eager_compiled(static_argnames=("power",))
+    def operation(x, y, *, power):
+        seen.append(isinstance(x, jax.core.Tracer))
+        return x**power if y is None else x**power + y
+
+    return operation, seen
+
+
+def test_one_program_serves_all_calls_of_a_shape(counted):
+    operation, seen = counted
+    for _ in range(3):
+        assert operation(jnp.full(2, 3.0), None, power=2).tolist() == [9.0, 9.0]
+    assert seen == [True]
+    operation(jnp.ones(3), None, power=2)
+    operation(jnp.ones(3), None, power=3)
+    operation(jnp.ones(3), jnp.ones(3), power=3)
+    assert seen == [True] * 4
+
+
+def test_under_a_transformation_the_function_itself_is_traced(counted):
+    operation, _ = counted
+    jaxpr = jax.make_jaxpr(lambda x: operation(x, None, power=2))(jnp.ones(2))
+    assert [e.primitive.name for e in jaxpr.eqns] == ["integer_pow"]
+    assert jax.grad(lambda x: operation(x, None, power=2))(3.0) == 6.0
+    assert jax.vmap(lambda x: operation(x, None, power=2))(jnp.ones(4)).shape == (4,)
+
+
+def test_constants_inside_a_trace_leave_no_nested_program(counted):
+    operation, _ = counted
+    constant = jnp.ones(2)
+    jaxpr = jax.make_jaxpr(lambda x: x + operation(constant, None, power=2))(jnp.ones(2))
+    assert {e.primitive.name for e in jaxpr.eqns} <= {"integer_pow", "add"}
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [
+        jax.disable_jit,
+        lambda: jax.debug_nans(True),
+        lambda: jax.debug_infs(True),
+    ],
+)
+def test_debugging_switches_see_the_single_operations(counted, switch):
+    operation, seen = counted
+    with switch():
+        operation(jnp.ones(2), None, power=2)
+    assert seen == [False]
+
+
+def test_nan_checks_name_the_operation():
+    operation = eager_compiled()(lambda x: jnp.log(x))
+    with jax.debug_nans(True), pytest.raises(FloatingPointError, match="log"):
+        operation(jnp.array(-1.0))
+
+
+def test_cases_without_proof_run_as_written(monkeypatch):
+    seen = []
+
+    @eager_compiled(proven=lambda x: x.dtype == jnp.float32)
+    def operation(x):
+        seen.append(isinstance(x, jax.core.Tracer))
+        return x + x
+
+    operation(jnp.ones(2, jnp.float32))
+    operation(jnp.ones(2, jnp.bfloat16))
+    assert seen == [True, False]
+    monkeypatch.setattr(dispatch, "_on_proven_platform", lambda: False)
+    operation(jnp.ones(3, jnp.float32))
+    assert seen == [True, False, False]
