@@ -222,7 +222,11 @@ class LogicallyPartitioned(meta.Partitioned[A]):
     def from_nnx_metadata(cls, metadata: Mapping[str, Any]) -> "LogicallyPartitioned[Any]":
         """Build a box from the metadata of an NNX variable: `to_nnx_metadata` backwards."""
         return cls(
-            **{name: metadata[name] for name in cls.__dataclass_fields__ if name in metadata}
+            **{
+                name: metadata[name]
+                for name in ("value", "names", "mesh", "rules")
+                if name in metadata
+            }
         )
 
 

@@ -5,6 +5,7 @@ are `dict`s with string keys, whatever the containers were. Each container type 
 registry how it becomes such a dict and how one of its instances takes a dict's values over.
 """
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -292,9 +293,7 @@ def _restore_namedtuple(target: Any, state: Any) -> Any:
 
 def _data_fields(value: Any) -> list[str]:
     return [
-        field.name
-        for field in value.__dataclass_fields__.values()
-        if field.metadata.get("pytree_node", True)
+        field.name for field in dataclasses.fields(value) if field.metadata.get("pytree_node", True)
     ]
 
 
