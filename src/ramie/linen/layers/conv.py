@@ -11,6 +11,7 @@ from ramie.linen.layers.linear import PromoteDtypeFn, default_kernel_init, place
 from ramie.linen.module import Module, compact
 from ramie.ops import conv, initializers
 from ramie.ops.dtypes import promote_dtype
+from ramie.ops.linear import as_tuple
 from ramie.typing import (
     Array,
     ConvGeneralDilatedT,
@@ -25,8 +26,7 @@ __all__ = ["Conv", "ConvLocal", "ConvTranspose"]
 
 def _window(module: Any, input_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the size of the window, after checking that the input has the axes for it."""
-    size = module.kernel_size
-    window = (size,) if isinstance(size, int) else tuple(size)
+    window = as_tuple(module.kernel_size)
     if len(input_shape) <= len(window):
         raise ValueError(
             f"{place(module)}: a window {window} needs {len(window)} spatial axes and one of "

@@ -1,0 +1,194 @@
+"""Attention layers: inputs, masks, dropout, kept weights, and decoding step by step."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tests.tolerance import assert_close, assert_exact
+
+import ramie.linen as nn
+from ramie import errors
+
+KEY = jax.random.key(0)
+
+
+def _floats(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+X, Y = _floats(2, 5, 6), _floats(2, 7, 6, seed=1)
+attention = functools.partial(nn.MultiHeadDotProductAttention, num_heads=2)
+
+
+def test_keys_and_values_default_to_what_is_there():
+    layer = attention()
+    variables = layer.init(KEY, X)
+    assert_exact(layer.apply(variables, X), layer.apply(variables, X, X, X))
+    assert_exact(layer.apply(variables, X, Y), layer.apply(variables, X, Y, Y))
+    with pytest.warns(DeprecationWarning, match="inputs_kv"):
+        old = layer.apply(variables, X, inputs_kv=Y)
+    assert_exact(old, layer.apply(variables, X, Y))
+
+
+@pytest.mark.parametrize(
+    "inputs, message",
+    [
+        ({"inputs_v": Y}, "`inputs_k` cannot be None"),
+        ({"inputs_k": Y, "inputs_kv": Y}, "`inputs_kv` must be None"),
+    ],
+)
+def test_inputs_that_contradict_each_other_are_refused(inputs, message):
+    layer = attention()
+    with pytest.raises(ValueError, match=message):
+        layer.init(KEY, X, **inputs)
+
+
+def test_a_mask_in_the_place_of_values_is_warned_about():
+    layer = attention()
+    variables = layer.init(KEY, X)
+    with pytest.warns(DeprecationWarning, match="has changed"), pytest.raises(ValueError):
+        layer.apply(variables, X, X, jnp.ones((2, 1, 5, 5)))
+
+
+def test_masked_keys_do_not_matter():
+    layer = attention()
+    variables = layer.init(KEY, X, Y)
+    mask = jnp.arange(7) < 4
+    got = layer.apply(variables, X, Y, mask=mask[None, None, None])
+    assert_close(got, layer.apply(variables, X, Y[:, :4]), "op")
+
+
+def test_heads_have_to_come_out_even():
+    with pytest.raises(ValueError, match=r"\(6\) must be divisible by the number of heads \(4\)"):
+        nn.MultiHeadAttention(num_heads=4).init(KEY, X)
+
+
+def test_dropout_is_asked_about_only_where_there_is_some():
+    variables = attention().init(KEY, X)
+    attention(deterministic=True).apply(variables, X, deterministic=True)
+    with pytest.raises(ValueError, match="deterministic"):
+        attention(dropout_rate=0.1).apply(variables, X)
+    with pytest.raises(ValueError, match="deterministic"):
+        attention(dropout_rate=0.1, deterministic=True).apply(variables, X, deterministic=True)
+
+
+def test_dropout_draws_from_its_stream_or_from_the_key_given():
+    layer = attention(dropout_rate=0.5, deterministic=False)
+    variables = layer.init(KEY, X)
+    with pytest.raises(errors.InvalidRngError, match="dropout"):
+        layer.apply(variables, X)
+    first = layer.apply(variables, X, rngs={"dropout": jax.random.key(1)})
+    assert_exact(layer.apply(variables, X, rngs={"dropout": jax.random.key(1)}), first)
+    assert np.any(layer.apply(variables, X, rngs={"dropout": jax.random.key(2)}) != first)
+    own = layer.apply(variables, X, dropout_rng=jax.random.key(1))
+    other = layer.apply(
+        variables, X, dropout_rng=jax.random.key(1), rngs={"dropout": jax.random.key(2)}
+    )
+    assert_exact(own, other)
+
+
+def test_weights_are_kept_before_dropout():
+    layer = attention(dropout_rate=0.5, deterministic=False)
+    variables = layer.init(KEY, X)
+    _, kept = layer.apply(
+        variables, X, sow_weights=True, mutable=["intermediates"], rngs={"dropout": KEY}
+    )
+    (weights,) = kept["intermediates"]["attention_weights"]
+    assert weights.shape == (2, 2, 5, 5)
+    assert_close(weights.sum(-1), jnp.ones((2, 2, 5)), "op")
+    _, kept = layer.apply(variables, X, mutable=["intermediates"], rngs={"dropout": KEY})
+    assert kept == {}
+
+
+def test_own_attention_gets_the_arguments_it_names():
+    seen = []
+
+    def first_key(query, key, value, mask=None, dtype=None):
+        seen.append((mask is None, dtype))
+        return value[:, :1] + jnp.zeros_like(query)
+
+    layer = attention(attention_fn=first_key, dtype=jnp.float32)
+    layer.init(KEY, X)
+    assert seen[-1] == (True, jnp.float32)
+
+
+@pytest.mark.parametrize("given", ["qk_attn_weights_einsum_cls", "attn_weights_value_einsum_cls"])
+def test_own_einsums_come_in_pairs(given):
+    with pytest.raises(ValueError, match="specified together"):
+        attention(**{given: lambda: jnp.einsum}).init(KEY, X)
+
+
+def test_own_einsums_are_used():
+    both = attention(
+        qk_attn_weights_einsum_cls=lambda: jnp.einsum,
+        attn_weights_value_einsum_cls=lambda: jnp.einsum,
+    )
+    variables = attention().init(KEY, X)
+    assert_close(both.apply(variables, X), attention().apply(variables, X), "op")
+    one = X[..., None, :]
+    with pytest.raises(ValueError, match="no effect"):
+        nn.dot_product_attention(
+            one,
+            one,
+            one,
+            precision="highest",
+            qk_attn_weights_einsum=jnp.einsum,
+            attn_weights_value_einsum=jnp.einsum,
+        )
+    with pytest.raises(ValueError, match="no effect"):
+        nn.dot_product_attention_weights(one, one, precision="highest", einsum=jnp.einsum)
+
+
+def test_weights_alone_match_what_attention_applies():
+    q, k = _floats(2, 5, 3, 4), _floats(2, 7, 3, 4, seed=1)
+    weights = nn.dot_product_attention_weights(q, k, dropout_rng=KEY, dropout_rate=0.5)
+    want = jnp.einsum("bhqk,bkhd->bqhd", weights, k)
+    got = nn.dot_product_attention(q, k, k, dropout_rng=KEY, dropout_rate=0.5)
+    assert_close(got, want, "op")
+
+
+@pytest.mark.parametrize("lead", [(2,), (2, 3)])
+def test_decoding_step_by_step_is_causal_attention(lead):
+    x = _floats(*lead, 4, 6)
+    layer = attention(decode=True)
+    variables = layer.init(KEY, x)
+    params, cache = {"params": variables["params"]}, variables["cache"]
+    assert int(cache["cache_index"]) == 0
+    want = attention().apply(params, x, mask=nn.make_causal_mask(x[..., 0]))
+    for position in range(4):
+        part = x[..., position : position + 1, :]
+        got, updates = layer.apply({**params, "cache": cache}, part, mutable=["cache"])
+        cache = updates["cache"]
+        assert_close(got, want[..., position : position + 1, :], "model")
+    assert int(cache["cache_index"]) == 4
+
+
+def test_decoding_takes_one_position_at_a_time():
+    layer = attention(decode=True)
+    variables = layer.init(KEY, X)
+    with pytest.raises(ValueError, match="one position at a time"):
+        layer.apply(variables, X, mutable=["cache"])
+    with pytest.raises(errors.ModifyScopeVariableError, match="cache"):
+        layer.apply(variables, X[:, :1])
+
+
+def test_the_deprecated_name_still_works():
+    variables = attention().init(KEY, X)
+    with pytest.warns(DeprecationWarning, match="SelfAttention"):
+        got = nn.SelfAttention(num_heads=2).apply(variables, X, jnp.ones((2, 1, 5, 5)))
+    assert_exact(got, attention().apply(variables, X, mask=jnp.ones((2, 1, 5, 5))))
+
+
+def test_only_the_call_is_a_method_that_interceptors_see():
+    seen = []
+
+    def watch(next_method, args, kwargs, context):
+        seen.append((type(context.module).__name__, context.method_name))
+        return next_method(*args, **kwargs)
+
+    variables = attention().init(KEY, X)
+    with nn.intercept_methods(watch):
+        attention().apply(variables, X)
+    assert set(seen) == {("MultiHeadDotProductAttention", "__call__"), ("DenseGeneral", "__call__")}
