@@ -192,6 +192,7 @@ def moments(
         averaged: tuple[Any, ...] = lax.pmean(stats, axis_name, axis_index_groups=axis_index_groups)
         return averaged
 
+    mask = None if mask is None else jnp.asarray(mask)
     x = cast(x, dtype)  # before the program: XLA would merge it with the reduction
     if use_fast_variance or not use_mean:
         mean, second = everywhere(_raw_moments(x, mask, axes=axes, first=use_mean, second=True))

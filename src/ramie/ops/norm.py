@@ -73,6 +73,11 @@ def layer_norm(
     Raises:
       ValueError: if an axis does not exist.
 
+    Example:
+      >>> import jax.numpy as jnp
+      >>> layer_norm(jnp.array([[1.0, 3.0]]), epsilon=0.0).tolist()
+      [[-1.0, 1.0]]
+
     Reference:
       Ba, Kiros, Hinton, "Layer Normalization"; Zhang, Sennrich, "Root Mean Square Layer
       Normalization"; Ulyanov et al., "Instance Normalization".

@@ -125,6 +125,12 @@ def avg_pool(
 
     Returns:
       ``[batch..., windows..., features]``.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> x = jnp.arange(4.0)[:, None]
+      >>> avg_pool(x, (2,), strides=(2,))[:, 0].tolist()
+      [0.5, 2.5]
     """
     inputs = as_array(inputs)
     total = pool(inputs, np.zeros((), inputs.dtype), lax.add, window_shape, strides, padding)

@@ -339,7 +339,7 @@ class MultiHeadDotProductAttention(Module):
                 dropout_rng = self.make_rng("dropout")
         x = self._attend(query, key, value, mask, dropout, dropout_rng, sow_weights)
 
-        return DenseGeneral(  # type: ignore[call-arg]
+        return DenseGeneral(
             features=self.out_features or inputs_q.shape[-1],
             axis=(-2, -1),
             kernel_init=self.out_kernel_init or self.kernel_init,
@@ -364,7 +364,7 @@ class MultiHeadDotProductAttention(Module):
             )
 
         def projection(name: str, x: Array) -> Array:
-            y: Array = DenseGeneral(  # type: ignore[call-arg]
+            y: Array = DenseGeneral(
                 features=(self.num_heads, features // self.num_heads),
                 kernel_init=self.kernel_init,
                 bias_init=self.bias_init,
@@ -379,7 +379,7 @@ class MultiHeadDotProductAttention(Module):
             return y
 
         def normalized(name: str, x: Array) -> Array:
-            y: Array = LayerNorm(  # type: ignore[call-arg]
+            y: Array = LayerNorm(
                 use_bias=False, dtype=self.dtype, param_dtype=self.param_dtype, name=name
             )(x)
             return y
