@@ -129,7 +129,7 @@ def template_copy(module: "Module", memo: dict[int, Any] | None = None) -> "Modu
     plan = module._plan
     source = module.__dict__
     fields = {n: map_modules(source[n], visit) for n in plan.fields if n in source}
-    if plan.rebuilds and "__init__" not in type(module).__dict__:
+    if plan.rebuilds:
         made = {n: v for n, v in fields.items() if n in plan.init_fields}
         kind: Any = type(module)
         copy: Module = kind(**made, parent=None)
@@ -165,10 +165,6 @@ def rebind(module: "Module", scope: Scope) -> "Module":
         name = own["name"]
         copy = template_copy(module)
         copy.__dict__["name"] = name
-    elif module._plan.rebuilds and "__init__" not in type(module).__dict__:
-        fields = {n: own[n] for n in module._plan.fields if n in module._plan.init_fields}
-        kind: Any = type(module)
-        copy = kind(**fields, parent=None, name=own["name"])
     else:
         copy = _blank_copy(module)
     copy.__dict__["_parent_ref"] = scope
@@ -274,7 +270,7 @@ def _adopt(owner: "Module", name: str, module: "Module") -> "Module":
         if held is not None:
             return held[1]
         template, keeps = module, _keeps_name(owner)
-        module = _copy_of_template(template)
+        module = _blank_copy(template)
         own = module.__dict__
         own["name"] = template.name if keeps and template.name is not None else name
         adopted[id(template)] = (template, module)
@@ -283,16 +279,6 @@ def _adopt(owner: "Module", name: str, module: "Module") -> "Module":
     own["_parent_ref"] = weakref.ref(owner)
     place(module, owner, owner.__dict__["_state"])
     return module
-
-
-def _copy_of_template(module: "Module") -> "Module":
-    plan = module._plan
-    if plan.rebuilds and "__init__" not in type(module).__dict__:
-        own = module.__dict__
-        fields = {n: own[n] for n in plan.fields if n in plan.init_fields and n in own}
-        kind: Any = type(module)
-        return kind(**fields, parent=None)
-    return _blank_copy(module)
 
 
 # Sharing a scope -----------------------------------------------------------------------------

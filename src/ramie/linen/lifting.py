@@ -16,7 +16,7 @@ from ramie import errors
 from ramie.core.collections import Variable
 from ramie.core.rng import LazyRng
 from ramie.core.scope import Scope
-from ramie.linen.adopt import map_modules, rebind
+from ramie.linen.adopt import map_modules
 from ramie.linen.methods import run_setup, wrap_method_once
 from ramie.linen.module import Module
 from ramie.linen.state import DONE, NEW, RUNNING, ModuleState
@@ -48,6 +48,12 @@ def _is_slot(value: Any) -> bool:
     return isinstance(value, _Slot)
 
 
+class TestScope(Scope):
+    """The scope of a trial run of `setup`, which code can tell by the name of this class."""
+
+    __slots__ = ()
+
+
 class Boundary:
     """The modules of one call of a transformed function, outside and inside.
 
@@ -64,13 +70,13 @@ class Boundary:
     """
 
     def __init__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        _check_setup(module)
         self.held: list[Any] = [module]
         self.args, self.kwargs = self._with_slots((args, kwargs))
         self.scopes: list[Scope] = []
         seen: set[int] = set()
         for item in self.held:
             self._collect(item, seen)
+        self._check_setup()
         self._start = dict(module._state.autoname_cursor)
         self._reached: dict[str, int] = {}
 
@@ -93,6 +99,25 @@ class Boundary:
             self.scopes.append(scope)
         for held in _in_fields(item) if isinstance(item, Module) else ():
             self._collect(held, seen)
+
+    def _check_setup(self) -> None:
+        """In `init`, run `setup` on a copy without variables before it runs inside.
+
+        A mistake in it then shows outside of the transformation, with a plain traceback.
+        """
+        module = self.held[0]
+        pending = module._plan.has_setup and module._state.setup_called is NEW
+        if not pending or not self.scopes or not self.scopes[0].get_flag("initializing", False):
+            return
+        outer = self.scopes[0]
+
+        def on_its_own() -> None:
+            rngs = {name: jax.random.key(0) for name in outer.rngs}
+            with TestScope({}, rngs, mutable=True, flags=outer.flags).temporary() as root:
+                places = {id(scope): root.push(f"_{i}") for i, scope in enumerate(self.scopes)}
+                run_setup(_Copies({**places, id(outer): root}).of(module))
+
+        jax.eval_shape(on_its_own)
 
     def enter(
         self, scopes: Sequence[Scope], cls: type[Module] | None, args: Any, kwargs: Any
@@ -221,30 +246,6 @@ def _modules_in(value: Any) -> list[Module]:
 
     map_modules(value, note)
     return found
-
-
-class TestScope(Scope):
-    """The scope of a trial run of `setup`, which code can tell by the name of this class."""
-
-    __slots__ = ()
-
-
-def _check_setup(module: Module) -> None:
-    """In `init`, run `setup` on a copy without variables before it runs inside.
-
-    A mistake in it then shows outside of the transformation, with a plain traceback.
-    """
-    scope = module.__dict__["scope"]
-    pending = module._plan.has_setup and module._state.setup_called is NEW
-    if scope is None or not pending or not scope.get_flag("initializing", False):
-        return
-
-    def on_its_own() -> None:
-        rngs = {name: jax.random.key(0) for name in scope.rngs}
-        with TestScope({}, rngs, mutable=True, flags=scope.flags).temporary() as root:
-            run_setup(rebind(module, root))
-
-    jax.eval_shape(on_its_own)
 
 
 @contextlib.contextmanager

@@ -45,8 +45,8 @@ class ClassPlan:
       compared: those that equality and the hash look at.
       shown: those that the repr lists.
       has_setup: whether `setup` is overridden.
-      rebuilds: whether a copy must go through the constructor, because `__post_init__` is
-        overridden and may compute attributes from the fields.
+      rebuilds: whether a copy without what `setup` made must go through the constructor, because
+        `__post_init__` is overridden and may compute attributes from the fields.
       name_scopes: names of the methods marked with `compact_name_scope`.
     """
 
@@ -127,7 +127,9 @@ def make_plan(
     plan = ClassPlan(
         fields,
         has_setup=base is not None and cls.setup is not base.setup,  # type: ignore[attr-defined]
-        rebuilds=post_init,
+        rebuilds=post_init
+        and "__init__" not in cls.__dict__
+        and not any(map(_is_init_var, cls.__dataclass_fields__.values())),
         name_scopes=tuple(
             name
             for name in dir(cls)

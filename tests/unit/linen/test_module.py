@@ -440,3 +440,24 @@ def test_threads_do_not_see_each_others_calls():
     for thread in threads:
         thread.join()
     assert len(results) == 4 and all(r == results[0] for r in results)
+
+
+def test_attributes_of_post_init_survive_unbinding():
+    class Model(nn.Module):
+        features: int
+
+        def __post_init__(self):
+            self.hidden = 2 * self.features
+            super().__post_init__()
+
+        def setup(self):
+            self.dense = nn.Dense(self.hidden)
+
+        def __call__(self, x):
+            return self.dense(x)
+
+    x = jnp.ones((1, 3))
+    variables = Model(2).init(jax.random.key(0), x)
+    module, _ = Model(2).bind(variables).unbind()
+    assert module.hidden == 4
+    assert module.apply(variables, x).shape == (1, 4)
