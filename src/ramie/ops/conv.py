@@ -6,7 +6,7 @@ axes are spatial as the kernel has. As in `ramie.ops.linear`, arrays share a dty
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -48,7 +48,7 @@ def per_axis(value: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
     """Return a setting per spatial axis: an integer holds for all of them, None means 1."""
     if value is None:
         return (1,) * rank
-    return (value,) * rank if isinstance(value, int) else tuple(value)
+    return tuple(value) if isinstance(value, Iterable) else (value,) * rank
 
 
 def canonicalize_padding(padding: PaddingLike, rank: int) -> LaxPadding:
