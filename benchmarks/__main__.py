@@ -48,7 +48,7 @@ def _host(rounds: int) -> str:
 def _imports(rounds: int) -> str:
     return (
         "## Imports\n\n"
-        f"CPU time of a fresh process, user and system, minimum of {rounds}. TensorFlow was not "
+        f"CPU time beyond `import jax`, {rounds} fresh processes each. TensorFlow was not "
         "installed; where it is, Flax's `training.checkpoints` imports that as well.\n\n"
         + report.imports(processes.measure_imports(rounds))
     )

@@ -109,7 +109,7 @@ def measure(rounds: int, megabytes: int) -> tuple[dict[str, dict[str, Series]], 
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
             arguments = ("-m", "benchmarks.checkpoint", library, action, str(megabytes))
-            seconds, peak = map(float, run_python(*arguments, str(folder))[0].split())
+            seconds, peak = map(float, run_python(*arguments, str(folder)).split())
             key = f"{action} {library}"
             peaks[key] = max(peak, peaks.get(key, 0.0))
             return seconds

@@ -3,7 +3,7 @@
 import gc
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 Run = Callable[[], float]
@@ -84,14 +84,3 @@ def ratio(of: Series, to: Series) -> Ratio | None:
         low,
         high,
     )
-
-
-def excess(of: Series, over: Series) -> float | None:
-    """Return the seconds one contender takes beyond another, by their minima."""
-    return None if of.failure or over.failure else min(of.times) - min(over.times)
-
-
-def last_number(text: str) -> float:
-    """Read the number a measuring subprocess printed on its last line."""
-    lines: Sequence[str] = text.strip().splitlines()
-    return float(lines[-1])
