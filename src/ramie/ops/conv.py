@@ -44,11 +44,23 @@ Pairs = tuple[tuple[int, int], ...]
 _PROVEN = frozenset(np.dtype(t) for t in ("float32",))
 
 
-def per_axis(value: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
-    """Return a setting per spatial axis: an integer holds for all of them, None means 1."""
+def per_axis(what: str, value: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
+    """Return a setting per spatial axis: an integer holds for all of them, None means 1.
+
+    Raises:
+      ValueError: if it is a sequence of another length; `what` is what to call it then.
+    """
     if value is None:
         return (1,) * rank
-    return tuple(value) if isinstance(value, Iterable) else (value,) * rank
+    if not isinstance(value, Iterable):
+        return (value,) * rank
+    values = tuple(value)
+    if len(values) != rank:
+        raise ValueError(
+            f"{what}={values} has {len(values)} entries, but the convolution has {rank} spatial "
+            "axes: give one integer for all or one per axis."
+        )
+    return values
 
 
 def canonicalize_padding(padding: PaddingLike, rank: int) -> LaxPadding:
@@ -233,10 +245,10 @@ def conv(
     """
     rank = kernel.ndim - 2
     settings: dict[str, Any] = {
-        "strides": per_axis(strides, rank),
+        "strides": per_axis("strides", strides, rank),
         "padding": _hashable(canonicalize_padding(padding, rank)),
-        "input_dilation": per_axis(input_dilation, rank),
-        "kernel_dilation": per_axis(kernel_dilation, rank),
+        "input_dilation": per_axis("input_dilation", input_dilation, rank),
+        "kernel_dilation": per_axis("kernel_dilation", kernel_dilation, rank),
         "feature_group_count": feature_group_count,
         "precision": precision,
     }
@@ -301,10 +313,10 @@ def local_output_shape(
     return _local_output(
         tuple(x_shape),
         tuple(window),
-        per_axis(strides, rank),
+        per_axis("strides", strides, rank),
         _hashable(canonicalize_padding(padding, rank)),
-        per_axis(input_dilation, rank),
-        per_axis(kernel_dilation, rank),
+        per_axis("input_dilation", input_dilation, rank),
+        per_axis("kernel_dilation", kernel_dilation, rank),
     )
 
 
@@ -374,10 +386,10 @@ def conv_local(
         kernel,
         bias,
         window=tuple(window),
-        strides=per_axis(strides, rank),
+        strides=per_axis("strides", strides, rank),
         padding=_hashable(canonicalize_padding(padding, rank)),
-        input_dilation=per_axis(input_dilation, rank),
-        kernel_dilation=per_axis(kernel_dilation, rank),
+        input_dilation=per_axis("input_dilation", input_dilation, rank),
+        kernel_dilation=per_axis("kernel_dilation", kernel_dilation, rank),
         precision=precision,
     )
 
@@ -482,9 +494,9 @@ def conv_transpose(
         x,
         kernel,
         bias,
-        strides=per_axis(strides, rank),
+        strides=per_axis("strides", strides, rank),
         padding=_hashable(canonicalize_padding(padding, rank)),
-        kernel_dilation=per_axis(kernel_dilation, rank),
+        kernel_dilation=per_axis("kernel_dilation", kernel_dilation, rank),
         transpose_kernel=transpose_kernel,
         precision=precision,
         preferred_element_type=preferred_element_type,

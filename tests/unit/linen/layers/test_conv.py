@@ -31,6 +31,10 @@ class Outer(nn.Module):
         (nn.Conv(4, 3, mask=jnp.ones((3, 4))), r"Conv at /layer.*\(3, 4\).*\(3, 4, 4\)"),
         (nn.ConvTranspose(4, 3, mask=jnp.ones(3)), r"ConvTranspose at /layer.*\(3,\)"),
         (nn.Conv(4, 3, padding=(1, 1)), "1 spatial axes"),
+        (nn.Conv(4, 3, strides=(1, 1)), "strides=.* has 2 entries.*1 spatial"),
+        (nn.Conv(4, 3, kernel_dilation=(2, 2)), "kernel_dilation=.* has 2 entries"),
+        (nn.ConvLocal(4, 3, input_dilation=()), "input_dilation=.* has 0 entries"),
+        (nn.ConvTranspose(4, 3, strides=(1, 1)), "strides=.* has 2 entries"),
         (nn.Conv(4, (1, 3), padding="CAUSAL"), "CAUSAL.*one spatial axis"),
     ],
 )
