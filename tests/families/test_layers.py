@@ -16,6 +16,9 @@ from ramie import serialization
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 typed_rows = pytest.mark.parametrize("row", [r for r in ROWS if r.dtypes], ids=lambda row: row.name)
 
+# Compiling an init costs seconds, and all layers go one way: a few stand for the rest.
+COMPILED_INIT = {"dense", "dense_general_axes", "conv", "batch_norm", "attention"}
+
 
 def _same(check, got, want, *more):
     assert jax.tree_util.tree_structure(got) == jax.tree_util.tree_structure(want)
@@ -44,12 +47,13 @@ def test_debugging_switches_change_no_bit(row):
 
 @every_row
 def test_init_traced_gives_the_same_variables(row):
-    want = row.init(nn)
-    shapes = jax.eval_shape(lambda: row.init(nn))
-    _same(assert_close, jax.jit(lambda: row.init(nn))(), want)
-    assert jax.tree_util.tree_map(lambda x: (x.shape, x.dtype), shapes) == (
+    _, want = prepared(row)
+    traced = jax.eval_shape(lambda: row.init(nn))
+    assert jax.tree_util.tree_map(lambda x: (x.shape, x.dtype), traced) == (
         jax.tree_util.tree_map(lambda x: (x.shape, x.dtype), want)
     )
+    if row.name in COMPILED_INIT:
+        _same(assert_close, jax.jit(lambda: row.init(nn))(), want)
 
 
 @every_row
@@ -108,14 +112,14 @@ def test_dtype_is_that_of_the_result_and_not_of_the_parameters(row):
     dtype = jnp.bfloat16
     module = row.make(nn, dtype=dtype)
     _, variables = prepared(row)
-    out = row.apply(module, variables)
+    out = jax.eval_shape(lambda v: row.apply(module, v), variables)
     result = out[0] if row.mutable else out
     assert {x.dtype for x in jax.tree_util.tree_leaves(result)} == {jnp.dtype(dtype)}
-    params = row.init(nn, dtype=dtype).get("params", {})
+    params = jax.eval_shape(lambda: row.init(nn, dtype=dtype)).get("params", {})
     assert {x.dtype for x in jax.tree_util.tree_leaves(params)} <= {jnp.dtype("float32")}
 
 
 @typed_rows
 def test_param_dtype_is_that_of_the_parameters(row):
-    params = row.init(nn, param_dtype=jnp.bfloat16).get("params", {})
+    params = jax.eval_shape(lambda: row.init(nn, param_dtype=jnp.bfloat16)).get("params", {})
     assert {x.dtype for x in jax.tree_util.tree_leaves(params)} <= {jnp.dtype(jnp.bfloat16)}

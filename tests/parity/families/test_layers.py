@@ -80,8 +80,9 @@ def test_low_precision_results_are_those_of_flax(row, dtype):
     _same(assert_exact, got, row.apply(row.make(peer_nn, **fields), variables))
 
 
-@typed_rows
-def test_low_precision_variables_are_those_of_flax(row):
+@pytest.mark.parametrize("name", ["dense", "dense_general", "conv", "embed", "attention"])
+def test_low_precision_variables_are_those_of_flax(name):
+    row = next(row for row in ROWS if row.name == name)
     fields = {"param_dtype": jnp.bfloat16}
     _same(assert_exact, row.init(nn, **fields), row.init(peer_nn, **fields))
 
