@@ -33,7 +33,7 @@ ROWS = (
     ),
     Row(
         "sequential",
-        lambda nn, **k: nn.Sequential([nn.Dense(4), nn.relu, nn.LayerNorm(), nn.Dense(2)]),
+        lambda nn, **k: nn.Sequential((nn.Dense(4), _doubled, nn.LayerNorm(), nn.Dense(2))),
         (floats(3, 5),),
         dtypes=False,
     ),
@@ -56,3 +56,7 @@ def _as_names(x, y):
 
 def _sum(a, b):
     return a + b
+
+
+def _doubled(x):
+    return x + x

@@ -21,7 +21,7 @@ _standard_normal = initializers.normal(stddev=1.0)
 
 
 def _only_kernels() -> Iterable[str]:
-    return {"kernel"}
+    return frozenset({"kernel"})  # frozen, so that the layer can be hashed
 
 
 def _part(key: Any) -> str:
