@@ -20,7 +20,8 @@ Each transformation is this, plus what it does to the values on the way.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -299,10 +300,20 @@ def _place(scope: Scope) -> tuple[int, tuple[str, ...]]:
 
 
 def _update(target: dict[str, Any], news: Mapping[str, Any]) -> None:
-    # In place, because child scopes hold on to the nested dictionaries.
-    for name, value in news.items():
+    # In place, because child scopes hold on to the nested dictionaries. What is new enters in
+    # the order of its names, as it does when it comes out of a JAX transformation.
+    for name, value in _in_order(news):
         held = target.get(name)
-        if isinstance(value, Mapping) and isinstance(held, dict):
+        if isinstance(value, dict):
+            if not isinstance(held, dict):
+                held = target[name] = {}
             _update(held, value)
         else:
             target[name] = value
+
+
+def _in_order(entries: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    try:
+        return sorted(entries.items(), key=operator.itemgetter(0))
+    except TypeError:  # a variable may be a dictionary with keys of any kind
+        return entries.items()

@@ -74,7 +74,8 @@ class Boundary:
         self.args, self.kwargs = self._with_slots((args, kwargs))
         self.scopes: list[Scope] = []
         seen: set[int] = set()
-        for item in self.held:
+        # The order is that in which new variables enter their collections: arguments first.
+        for item in (*self.held[1:], module):
             self._collect(item, seen)
         self._check_setup()
         self._start = dict(module._state.autoname_cursor)
@@ -95,10 +96,10 @@ class Boundary:
         if scope is None or id(item) in seen:
             return
         seen.add(id(item))
-        if all(scope is not known for known in self.scopes):
-            self.scopes.append(scope)
         for held in _in_fields(item) if isinstance(item, Module) else ():
             self._collect(held, seen)
+        if all(scope is not known for known in self.scopes):
+            self.scopes.append(scope)
 
     def _check_setup(self) -> None:
         """In `init`, run `setup` on a copy without variables before it runs inside.
@@ -107,9 +108,9 @@ class Boundary:
         """
         module = self.held[0]
         pending = module._plan.has_setup and module._state.setup_called is NEW
-        if not pending or not self.scopes or not self.scopes[0].get_flag("initializing", False):
+        outer = module.__dict__["scope"]
+        if not pending or outer is None or not outer.get_flag("initializing", False):
             return
-        outer = self.scopes[0]
 
         def on_its_own() -> None:
             rngs = {name: jax.random.key(0) for name in outer.rngs}
@@ -296,6 +297,12 @@ def require_module(module: Any, target: Any) -> Module:
     if not isinstance(module, Module):
         raise errors.TransformTargetError(target)
     return module
+
+
+def run_setup_if_bound(module: Module) -> None:
+    """Run `setup` of a module now, if it has variables and has not been set up."""
+    if module.__dict__["scope"] is not None:
+        run_setup(module)
 
 
 def lifted_by(transform: Callable[..., Any], *args: Any, **options: Any) -> Lifter:

@@ -29,6 +29,7 @@ from ramie.linen.lifting import (
     lift_target,
     lifted_by,
     require_module,
+    run_setup_if_bound,
 )
 from ramie.linen.lifting import fork_rngs as fork_rngs
 from ramie.linen.module import Module
@@ -292,6 +293,9 @@ def jit(
       >>> variables = layer.init(jax.random.key(0), jax.numpy.ones((1, 2)))
       >>> layer.apply(variables, jax.numpy.ones((1, 2))).shape
       (1, 3)
+
+    Differs from Flax: submodules that a compiled method makes without a name get new names at each
+    of its calls in one compact method, as they do without `jit`.
     """
     options = {
         "variables": variables,
@@ -337,13 +341,15 @@ def _keyed_lifter(transform: Callable[..., Any]) -> Callable[..., Lifter]:
             lifted = transform(inside, **options)
 
             def call(module: Any, /, *call_args: Any, **call_kwargs: Any) -> Any:
-                boundary = Boundary(require_module(module, fn), call_args, call_kwargs)
-                key = _HashableProxy(boundary.held, boundary)
-                try:
-                    with fork_rngs(module):
+                with fork_rngs(require_module(module, fn)):
+                    # What setup makes is the same for all calls, so it is made outside.
+                    run_setup_if_bound(module)
+                    boundary = Boundary(module, call_args, call_kwargs)
+                    key = _HashableProxy(boundary.held, boundary)
+                    try:
                         y, reached = lifted(boundary.scopes, key, *boundary.args, **boundary.kwargs)
-                finally:
-                    key.payload = None
+                    finally:
+                        key.payload = None
                 boundary.finish(dict(reached.value))
                 return y
 

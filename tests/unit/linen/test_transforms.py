@@ -552,7 +552,7 @@ def test_cotangents_of_several_places_are_asked_for():
             return pullback(1.0)[0]
 
     variables = {"params": {"holder": {"w": 2.0}, "inner": {"w": 3.0}}}
-    of_holder, of_inner = Model(True).apply(variables, jnp.ones(()))
+    of_inner, of_holder = Model(True).apply(variables, jnp.ones(()))
     assert of_holder == {"params": {"w": 3.0}}
     assert of_inner == {"params": {"w": 2.0}}
     with pytest.raises(ValueError, match="multi_scope"):
