@@ -52,6 +52,7 @@ class TestScope(Scope):
     """The scope of a trial run of `setup`, which code can tell by the name of this class."""
 
     __slots__ = ()
+    __test__ = False  # its name must not make pytest take it for tests
 
 
 class Boundary:
