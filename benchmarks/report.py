@@ -81,3 +81,15 @@ def memory(peaks: dict[str, float], megabytes: int) -> str:
     """Tabulate the memory an action added at its peak, in sizes of the state."""
     rows = [[name, f"{peak / megabytes:.2f}x"] for name, peak in sorted(peaks.items())]
     return table(["action", "extra memory at the peak / size of the state"], rows)
+
+
+def replace_table(page: str, heading: str, new: str) -> str:
+    """Put a table in the place of the one in a section of a page; other text stays."""
+    before, found, rest = page.partition(f"\n{heading}\n")
+    section, following, after = rest.partition("\n## ")
+    lines = section.splitlines()
+    rows = [index for index, line in enumerate(lines) if line.startswith("|")]
+    if not found or not rows:
+        raise ValueError(f"the page has no table under {heading!r} to replace")
+    lines[rows[0] : rows[-1] + 1] = new.splitlines()
+    return before + found + "\n".join(lines) + ("\n" if following else "") + following + after

@@ -1,0 +1,56 @@
+"""The benchmark harness measures what it says: the same model twice, in turns."""
+
+import jax
+import pytest
+from benchmarks import measure, report, transformer
+from tests.tolerance import assert_close
+
+import ramie.linen as nn
+
+
+def test_both_forms_of_the_transformer_compute_the_same():
+    model, ids = transformer.linen_transformer(nn), transformer.tokens()
+    variables = jax.jit(model.init)(jax.random.key(0), ids)
+    assert len(jax.tree.leaves(variables)) == 389
+    with jax.numpy_rank_promotion("allow"):  # plain JAX code broadcasts, as users' code does
+        expected = transformer.raw_transformer(variables, ids)
+    assert_close(model.apply(variables, ids), expected, "model")
+
+
+def test_contenders_take_turns_and_the_warm_up_does_not_count():
+    calls = []
+
+    def contender(name, seconds):
+        def run():
+            calls.append(name)
+            return seconds
+
+        return run
+
+    series = measure.alternate({"a": contender("a", 2.0), "b": contender("b", 1.0)}, rounds=4)
+    assert [len(found.times) for found in series.values()] == [4, 4]
+    assert len(calls) == 10
+    assert all(set(calls[at : at + 2]) == {"a", "b"} for at in range(0, 10, 2))
+    found = measure.ratio(series["a"], series["b"])
+    assert found == measure.Ratio(2.0, 2.0, 2.0, 2.0)
+
+
+def test_a_contender_that_fails_leaves_the_race_with_its_message():
+    def broken():
+        raise LookupError("no such thing")
+
+    series = measure.alternate({"good": lambda: 1.0, "bad": broken}, rounds=3)
+    assert series["good"].times == [1.0] * 3
+    assert series["bad"].failure == "LookupError: no such thing"
+    assert measure.ratio(series["bad"], series["good"]) is None
+    assert "no such thing" in report.comparison(
+        {"work": {"ramie": series["bad"], "flax": series["good"], "raw": series["good"]}}, "raw", {}
+    )
+
+
+def test_only_the_table_of_the_section_is_replaced():
+    page = "# T\n\n| x |\n\n## Measured\n\nbefore\n\n| a |\n| b |\n\nafter\n\n## Next\n\n| y |\n"
+    changed = report.replace_table(page, "## Measured", "| new |")
+    assert changed == page.replace("| a |\n| b |", "| new |")
+    with pytest.raises(ValueError, match="no table"):
+        report.replace_table(page, "## Absent", "| new |")
