@@ -102,7 +102,7 @@ def test_gradients_are_finite_and_reach_every_parameter(row):
         leaves = jax.tree_util.tree_leaves(out)
         return sum(jnp.sum(jnp.sin(x)) for x in leaves if jnp.issubdtype(x.dtype, jnp.floating))
 
-    for leaf in jax.tree_util.tree_leaves(jax.grad(loss)(variables["params"])):
+    for leaf in jax.tree_util.tree_leaves(jax.jit(jax.grad(loss))(variables["params"])):
         assert np.isfinite(leaf).all()
         assert np.any(leaf)
 

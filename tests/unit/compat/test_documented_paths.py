@@ -27,6 +27,7 @@ DOCUMENTED = {
     "flax.jax_utils": "replicate",
     "flax.linen": "Module",
     "flax.linen.activation": "PReLU",
+    "flax.core.nn": "dense",
     "flax.linen.attention": "MultiHeadAttention",
     "flax.linen.combinators": "Sequential",
     "flax.linen.dtypes": "promote_dtype",
@@ -55,7 +56,6 @@ DOCUMENTED = {
 }
 # Documented by Flax and not in Ramie yet; docs/compat.md says the same.
 ABSENT = [
-    "flax.core.nn",
     "flax.linen.batch_apply",
     "flax.linen.fp8_ops",
     "flax.linen.partitioning",
