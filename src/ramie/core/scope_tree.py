@@ -566,20 +566,24 @@ class Scope:
           ValueError: if the name is taken.
         """
         self.reserve(name, "params")
-        value = self._collection("params").get(name)
-        if value is not None:
+        held = self._collection("params")
+        if name in held:
+            value = held[name]
             bare = unboxed(value)
             check_shape(self, name, bare, init_fn, init_args, init_kwargs)
             return bare if unbox else value
-        if name not in self._collection("params"):
-            if not self.is_mutable_collection("params"):
-                if self.is_collection_empty("params"):
-                    raise errors.ScopeCollectionNotFound("params", name, self.path_text)
-                raise errors.ScopeParamNotFoundError(name, self.path_text)
-            lazy = self._next_rng("params")
-            key = lazy.as_jax_rng() if needs_key(init_fn) else lazy.rng
+        if not self.is_mutable_collection("params"):
+            if self.is_collection_empty("params"):
+                raise errors.ScopeCollectionNotFound("params", name, self.path_text)
+            raise errors.ScopeParamNotFoundError(name, self.path_text)
+        lazy = self._next_rng("params")
+        key = lazy.as_jax_rng() if needs_key(init_fn) else lazy.rng
+        try:
             value = init_fn(key, *init_args, **init_kwargs)
-            self.put_variable("params", name, value)
+        except Exception as error:
+            error.add_note(f'While initializing parameter "{name}" in {self.path_text}')
+            raise
+        self.put_variable("params", name, value)
         return unboxed(value) if unbox else value
 
 

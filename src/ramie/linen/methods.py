@@ -68,6 +68,7 @@ _UNWRAPPED = frozenset(
 )
 
 _plain_scope = contextlib.nullcontext()
+_PLACE = "In module "
 
 
 # Marks ---------------------------------------------------------------------------------------
@@ -218,6 +219,14 @@ def _label(module: "Module", method_name: str) -> Any:
     return jax.named_scope(name if method_name == "__call__" else f"{name}.{method_name}")
 
 
+def _note_place(error: Exception, module: "Module", method_name: str) -> None:
+    """Say under an error's message which module it comes from, unless a module below has."""
+    scope = module.__dict__["scope"]
+    notes = getattr(error, "__notes__", ())
+    if scope is not None and not any(note.startswith(_PLACE) for note in notes):
+        error.add_note(f"{_PLACE}{type(module).__name__}.{method_name} at {scope.path_text}")
+
+
 def _run(module: "Module", fun: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
     """Call the method itself: on the stack, named, intercepted, its output captured."""
     stack = context.stack
@@ -232,6 +241,9 @@ def _run(module: "Module", fun: Callable[..., Any], name: str, args: Any, kwargs
         if wanted is not None and module.__dict__["scope"] is not None and wanted(module, name):
             module.sow("intermediates", name, output)
         return output
+    except Exception as error:
+        _note_place(error, module, name)
+        raise
     finally:
         stack.pop()
 

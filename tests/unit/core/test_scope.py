@@ -160,6 +160,8 @@ def test_a_shape_that_is_not_the_initializers_is_refused_for_each_leaf():
 
     with pytest.raises(errors.ScopeParamShapeError, match=r'"pair"'):
         scope.param("pair", pair, 3)
+    with pytest.raises(errors.ScopeParamShapeError, match=r'"none"'):
+        Scope({"params": {"none": None}}).param("none", ZEROS, (3,))
 
 
 def test_a_closure_whose_captured_shape_changes_is_asked_anew():
@@ -277,3 +279,9 @@ def test_flags_reach_every_scope():
     with pytest.raises(ValueError, match="Flag mode not present"):
         Scope({}).get_flag("mode")
     assert Scope({}).get_flag("mode", 1) == 1
+
+
+def test_an_error_of_an_initializer_says_for_which_parameter():
+    with pytest.raises(TypeError) as caught:
+        init(lambda scope: scope.push("a").param("w", ZEROS, "text"))(KEY)
+    assert caught.value.__notes__ == ['While initializing parameter "w" in /a']

@@ -394,6 +394,20 @@ def test_merge_param_wants_exactly_one(a, b):
     assert nn.merge_param("rate", 1, None) == nn.merge_param("rate", None, 1) == 1
 
 
+def test_any_error_tells_the_innermost_module():
+    class Outer(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return Affine("wide", name="layer")(x)
+
+    with pytest.raises(TypeError) as caught:
+        Outer().init(KEY, X)
+    assert caught.value.__notes__[:2] == [  # JAX adds one of its own
+        'While initializing parameter "kernel" in /layer',
+        "In module Affine.__call__ at /layer",
+    ]
+
+
 # Life ----------------------------------------------------------------------------------------
 
 
