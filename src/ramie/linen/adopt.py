@@ -47,12 +47,8 @@ _CLOSED_TYPES: set[type] = {
 ModuleMap = Callable[["Module", str], Any]
 
 
-def _is_container(value: Any) -> bool:
-    return isinstance(value, tuple | list | dict | FrozenDict) or (
-        dataclasses.is_dataclass(value)
-        and not isinstance(value, type)
-        and hasattr(value, "_flax_dataclass")
-    )
+def _is_struct(value: Any) -> bool:
+    return dataclasses.is_dataclass(value) and hasattr(type(value), "_flax_dataclass")
 
 
 def _sorted_keys(mapping: Any) -> list[Any]:
@@ -91,7 +87,7 @@ def map_modules(value: Any, visit: ModuleMap, suffix: str = "") -> Any:
     if isinstance(value, dict | FrozenDict):
         mapped = {k: map_modules(value[k], visit, f"{suffix}_{k}") for k in _sorted_keys(value)}
         return FrozenDict({k: mapped[k] for k in value})
-    if _is_container(value):
+    if _is_struct(value):
         changes = {
             f.name: map_modules(getattr(value, f.name), visit, f"{suffix}_{f.name}")
             for f in dataclasses.fields(value)

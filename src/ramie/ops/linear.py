@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ramie.ops.dispatch import PROVEN_DTYPES, eager_compiled
@@ -251,6 +252,7 @@ def _einsum_keeps_bits(
 ) -> bool:
     return (
         kernel.dtype in PROVEN_DTYPES
+        and kernel.dtype != np.float64  # not shown for this operation
         and options["preferred_element_type"] is None
         and einsum_plan(equation, x.shape, kernel.shape).keeps_bits
     )
