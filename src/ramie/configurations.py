@@ -1,7 +1,8 @@
 """Every switch of Ramie in one table: name, default, and what it does.
 
 A flag called ``flax_x`` starts from the environment variable ``RAMIE_X``, else ``FLAX_X``, else
-its default; ``nnx_x`` from ``RAMIE_NNX_X``, else ``NNX_X``. While a program runs:
+its default; ``nnx_x`` from ``RAMIE_NNX_X``, else ``NNX_X``; ``ramie_x``, which Flax does not know,
+from ``RAMIE_X``. While a program runs:
 
     >>> from ramie.configurations import config
     >>> config.update("flax_return_frozendict", True)
@@ -28,6 +29,7 @@ __all__ = [
     "Flag",
     "FlagHolder",
     "bool_flag",
+    "choice_flag",
     "config",
     "define_bool_state",
     "int_flag",
@@ -35,7 +37,7 @@ __all__ = [
     "static_int_env",
 ]
 
-V = TypeVar("V", bool, "int | None")
+V = TypeVar("V", bool, "int | None", str)
 
 _TRUE = frozenset(("y", "yes", "t", "true", "on", "1"))
 _FALSE = frozenset(("n", "no", "f", "false", "off", "0"))
@@ -46,13 +48,15 @@ class Flag(NamedTuple):
 
     Args:
         name: The attribute of `config`.
-        default: Its value where the environment says nothing; a bool, or an int or None.
+        default: Its value where the environment says nothing; a bool, an int or None, or a word.
         effect: What it does.
+        choices: The words it may be, where it is a word.
     """
 
     name: str
-    default: bool | int | None
+    default: bool | int | str | None
     effect: str
+    choices: tuple[str, ...] = ()
 
 
 FLAGS = (
@@ -114,6 +118,14 @@ FLAGS = (
         True,
         "In graph mode, changes of structure inside a transform reach the caller.",
     ),
+    Flag(
+        "ramie_compiled_layers",
+        "proven",
+        "Which layers run as one compiled program per call outside jit: none of them (off), those "
+        "of which every bit was proven to stay (proven), or all, which is fastest and may change "
+        "last bits as jax.jit does (all).",
+        ("off", "proven", "all"),
+    ),
 )
 
 
@@ -164,6 +176,7 @@ class Config:
     flax_hijax_variable: bool
     nnx_graph_mode: bool
     nnx_graph_updates: bool
+    ramie_compiled_layers: str
 
     _values: dict[str, Any]
 
@@ -179,11 +192,14 @@ class Config:
             )
         super().__setattr__(name, value)
 
-    def update(self, name_or_holder: str | FlagHolder[Any], value: bool | int | None, /) -> None:
+    def update(
+        self, name_or_holder: str | FlagHolder[Any], value: bool | int | str | None, /
+    ) -> None:
         """Set a flag for the rest of the process.
 
         Args:
-            name_or_holder: The flag, with or without the prefix ``flax_``, or its holder.
+            name_or_holder: The flag, with or without the prefix ``flax_`` or ``ramie_``, or its
+                holder.
             value: The new value.
 
         Raises:
@@ -194,11 +210,11 @@ class Config:
         self._values[name] = _KINDS[name](name, value)
 
     @contextmanager
-    def temp_flip_flag(self, var_name: str, var_value: bool | int | None) -> Iterator[None]:
+    def temp_flip_flag(self, var_name: str, var_value: bool | int | str | None) -> Iterator[None]:
         """Set a flag for the length of a ``with`` block.
 
         Args:
-            var_name: The flag, with or without the prefix ``flax_``.
+            var_name: The flag, with or without the prefix ``flax_`` or ``ramie_``.
             var_value: The value inside the block.
 
         Raises:
@@ -215,7 +231,7 @@ class Config:
 
     def _resolve(self, name_or_holder: str | FlagHolder[Any]) -> str:
         name = name_or_holder.name if isinstance(name_or_holder, FlagHolder) else name_or_holder
-        for candidate in (name, f"flax_{name}"):
+        for candidate in (name, f"flax_{name}", f"ramie_{name}"):
             if candidate in self._values and candidate in _KINDS:
                 return candidate
         raise LookupError(
@@ -309,6 +325,35 @@ def int_flag(name: str, *, default: int | None, help: str) -> FlagHolder[int | N
     return _define(name, static_int_env(_variable(name), default), _as_int, help)
 
 
+def choice_flag(name: str, *, choices: tuple[str, ...], default: str, help: str) -> FlagHolder[str]:
+    """Define a flag that is one of a few words.
+
+    Args:
+        name: Its full name; the environment variable is the same in capitals.
+        choices: The words it may be.
+        default: Its value where the environment says nothing.
+        help: What it does.
+
+    Raises:
+        RuntimeError: A flag of this name exists.
+        ValueError: The environment variable is none of the words.
+    """
+
+    def check(flag: str, value: Any) -> str:
+        if isinstance(value, str) and value in choices:
+            return value
+        raise TypeError(f"The flag {flag!r} is one of {', '.join(choices)}; got {value!r}.")
+
+    variable = _variable(name)
+    word = os.environ.get(variable, default)
+    if word not in choices:
+        raise ValueError(
+            f"The environment variable {variable} is {word!r}. Set it to one of "
+            f"{', '.join(choices)}."
+        )
+    return _define(name, word, check, help)
+
+
 def define_bool_state(name: str, default: bool, help: str) -> FlagHolder[bool]:
     """Define the on-or-off flag ``flax_<name>``, as older code does.
 
@@ -326,7 +371,7 @@ def define_bool_state(name: str, default: bool, help: str) -> FlagHolder[bool]:
 
 def _variable(flag: str) -> str:
     """The environment variable that decides a flag: ours if it is set, else the peer's."""
-    ours = "RAMIE_" + flag.removeprefix("flax_").upper()
+    ours = "RAMIE_" + flag.removeprefix("flax_").removeprefix("ramie_").upper()
     return ours if ours in os.environ else flag.upper()
 
 
@@ -355,8 +400,10 @@ def _as_int(name: str, value: Any) -> int | None:
 def _define_table() -> dict[str, FlagHolder[Any]]:
     """Define the flags of the table, and return their holders by the names of this module."""
     holders: dict[str, FlagHolder[Any]] = {}
-    for name, default, effect in FLAGS:
-        if isinstance(default, bool):
+    for name, default, effect, choices in FLAGS:
+        if isinstance(default, str):
+            holders[name] = choice_flag(name, choices=choices, default=default, help=effect)
+        elif isinstance(default, bool):
             holders[name] = bool_flag(name, default=default, help=effect)
         else:
             holders[name] = int_flag(name, default=default, help=effect)

@@ -12,6 +12,7 @@ from ramie.configurations import (
     FLAGS,
     Config,
     bool_flag,
+    choice_flag,
     config,
     define_bool_state,
     int_flag,
@@ -80,6 +81,8 @@ def test_what_is_no_flag_cannot_be_changed(name):
         ("flax_max_repr_depth", 1.5),
         ("flax_max_repr_depth", True),
         ("flax_max_repr_depth", "3"),
+        ("ramie_compiled_layers", "some"),
+        ("ramie_compiled_layers", True),
     ],
 )
 def test_a_flag_takes_only_its_own_kind_of_value(name, value):
@@ -169,17 +172,30 @@ def test_nonsense_in_the_environment_is_refused_by_name(monkeypatch):
         ({"RAMIE_RETURN_FROZENDICT": "1", "FLAX_RETURN_FROZENDICT": "0"}, "True None True"),
         ({"RAMIE_MAX_REPR_DEPTH": "3", "NNX_GRAPH_MODE": "off"}, "False 3 False"),
         ({"RAMIE_NNX_GRAPH_MODE": "false", "NNX_GRAPH_MODE": "true"}, "False None False"),
+        ({"RAMIE_COMPILED_LAYERS": "all"}, "False None True all"),
     ],
 )
 def test_a_program_starts_with_the_flags_of_its_environment(environment, expected):
     code = (
         "from ramie import config as c; "
-        "print(c.flax_return_frozendict, c.flax_max_repr_depth, c.nnx_graph_mode)"
+        "words = {'proven': ()}.get(c.ramie_compiled_layers, (c.ramie_compiled_layers,)); "
+        "print(c.flax_return_frozendict, c.flax_max_repr_depth, c.nnx_graph_mode, *words)"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == expected
+
+
+def test_words_in_the_environment_are_checked(monkeypatch, scratch):
+    monkeypatch.setenv("RAMIE_MOOD", "sunny")
+    assert choice_flag("ramie_mood", choices=("sunny", "grey"), default="grey", help="-").value
+    assert config.ramie_mood == "sunny"
+    with config.temp_flip_flag("mood", "grey"):
+        assert config.ramie_mood == "grey"
+    monkeypatch.setenv("RAMIE_SKY", "green")
+    with pytest.raises(ValueError, match=r"RAMIE_SKY is 'green'.*blue, black"):
+        choice_flag("ramie_sky", choices=("blue", "black"), default="blue", help="-")
 
 
 def test_the_package_hands_out_the_one_object():

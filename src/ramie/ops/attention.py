@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.ops.dispatch import eager_compiled
+from ramie.ops.dispatch import eager_compiled, nowhere
 from ramie.ops.dtypes import promote_dtype
 from ramie.ops.moments import alike, cast
 from ramie.ops.stochastic import check_rate, keep_mask
@@ -174,6 +174,9 @@ def _applied(
     return lax.transpose(y, (*lead, n - 1, n - 3, n - 2))
 
 
+@eager_compiled(
+    static_argnames=("dtype", "precision", "in_float32", "dot_general", "einsum"), proven=nowhere
+)
 def attention_weights(
     query: Array,
     key: Array,

@@ -7,7 +7,8 @@ instead. Inside a transformation nothing changes: the function itself is traced.
 A compiled program may round differently, because XLA fuses. Multiply followed by add, for
 instance, becomes one instruction with one rounding. So the decorator stands only where
 tests/unit/ops/test_compiled_bits.py has shown the bits to be those of the separate operations,
-and its predicate `proven` lets only the cases through for which that was shown.
+and its predicate `proven` lets only the cases through for which that was shown. The rest is
+compiled for those who ask for it, with `config.update("ramie_compiled_layers", "all")`.
 """
 
 import functools
@@ -20,14 +21,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import get_opaque_trace_state
 
-__all__ = ["PROVEN_DTYPES", "eager_compiled", "plain_path_wanted"]
+from ramie.configurations import config
+
+__all__ = ["PROVEN_DTYPES", "eager_compiled", "nowhere", "plain_path_wanted"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 PROVEN_DTYPES = frozenset(np.dtype(t) for t in ("float32", "float64", "float16", jnp.bfloat16))
 """Real floating types for which compiled products and sums were shown to keep every bit (CPU)."""
 
-_config: Any = jax.config
+_jax_config: Any = jax.config
 _Tracer = jax.core.Tracer
 
 # Every operation keeps a kernel of its own, inside one program: multiply and add cannot become one
@@ -53,7 +56,28 @@ def plain_path_wanted() -> bool:
 
     True under `jax.disable_jit`, and when JAX checks results for NaN or infinity.
     """
-    return bool(_config.jax_disable_jit or _config.jax_debug_nans or _config.jax_debug_infs)
+    return bool(
+        _jax_config.jax_disable_jit or _jax_config.jax_debug_nans or _jax_config.jax_debug_infs
+    )
+
+
+def nowhere(*_: Any, **__: Any) -> bool:
+    """Say of no case that its bits stay: what is compiled only for those who ask for all."""
+    return False
+
+
+def _is_stable(setting: Any) -> bool:
+    """Tell whether programs can be kept by this setting.
+
+    Functions that the user passes are left alone: they may be new at each call, or hold state.
+    """
+    if callable(setting) and not isinstance(setting, type):
+        return False
+    try:
+        hash(setting)
+    except TypeError:
+        return False
+    return True
 
 
 def eager_compiled(
@@ -65,7 +89,8 @@ def eager_compiled(
     """Run an operation as one compiled program per shape when it is called on real arrays.
 
     The operation runs as written when an argument is traced, when `jax.disable_jit` or a NaN check
-    is on, on platforms other than the CPU, and where `proven` says no.
+    is on, and unless the flag ``ramie_compiled_layers`` is ``"all"`` also on platforms other than
+    the CPU and where `proven` says no. The flag ``"off"`` has it always run as written.
 
     Args:
       static_argnames: keyword-only parameters of the operation that are configuration: hashable
@@ -80,27 +105,29 @@ def eager_compiled(
 
     def decorate(fn: F) -> F:
         # inline: called on constants while JAX traces something else, leave no nested program.
-        compiled = jax.jit(
-            fn,
-            static_argnames=tuple(static_argnames),
-            inline=True,
-            compiler_options=None if fused else _UNFUSED,
-        )
+        settings: dict[str, Any] = {"static_argnames": tuple(static_argnames), "inline": True}
+        free = jax.jit(fn, **settings)
+        faithful = free if fused else jax.jit(fn, **settings, compiler_options=_UNFUSED)
 
         @functools.wraps(fn)
         def dispatch(*arrays: Any, **configuration: Any) -> Any:
             for array in arrays:
                 if isinstance(array, _Tracer):
                     return fn(*arrays, **configuration)
+            mode = config.ramie_compiled_layers
+            if mode == "off" or plain_path_wanted():
+                return fn(*arrays, **configuration)
+            if mode == "all":
+                chosen = free if all(map(_is_stable, configuration.values())) else fn
+                return chosen(*arrays, **configuration)
             if (
                 (proven is not None and not proven(*arrays, **configuration))
-                or plain_path_wanted()
                 or not _on_proven_platform()
                 # JAX takes compiler options only where nothing else is being traced.
                 or not (fused or get_opaque_trace_state() == _no_trace())
             ):
                 return fn(*arrays, **configuration)
-            return compiled(*arrays, **configuration)
+            return faithful(*arrays, **configuration)
 
         return dispatch  # type: ignore[return-value]
 

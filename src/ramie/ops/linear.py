@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.ops.dispatch import PROVEN_DTYPES, eager_compiled
+from ramie.ops.dispatch import PROVEN_DTYPES, eager_compiled, nowhere
 from ramie.typing import Array, DotGeneralT, Dtype, PrecisionLike, Shape
 
 __all__ = [
@@ -323,6 +323,7 @@ def embed_lookup(embedding: Array, indices: Array) -> Array:
     return jnp.take(embedding, indices, axis=0)
 
 
+@eager_compiled(proven=nowhere)
 def embed_attend(query: Array, embedding: Array) -> Array:
     """Multiply with the transposed table: the logit of each entry.
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
+from ramie.ops.dispatch import eager_compiled, nowhere
 from ramie.ops.moments import (
     as_array,
     canonical_axes,
@@ -27,9 +28,21 @@ __all__ = [
     "layer_norm",
 ]
 
+_STATISTICS = (
+    "epsilon",
+    "dtype",
+    "axis_name",
+    "axis_index_groups",
+    "use_fast_variance",
+    "force_float32_reductions",
+)
+
 # --- the norms ------------------------------------------------------------------------------------
 
 
+@eager_compiled(
+    static_argnames=(*_STATISTICS, "reduction_axes", "feature_axes", "use_mean"), proven=nowhere
+)
 def layer_norm(
     x: Array,
     scale: Array | None = None,
@@ -109,6 +122,9 @@ def layer_norm(
     )
 
 
+@eager_compiled(
+    static_argnames=(*_STATISTICS, "num_groups", "group_size", "reduction_axes"), proven=nowhere
+)
 def group_norm(
     x: Array,
     scale: Array | None = None,
@@ -213,6 +229,7 @@ def _group_size(channels: int, num_groups: int | None, group_size: int | None) -
     return channels // num_groups
 
 
+@eager_compiled(static_argnames=("axis", "epsilon", "dtype"), proven=nowhere)
 def batch_norm(
     x: Array,
     mean: Array,
@@ -254,6 +271,7 @@ def batch_norm(
     )
 
 
+@eager_compiled(static_argnames=(*_STATISTICS, "axis", "momentum"), proven=nowhere)
 def batch_norm_update(
     x: Array,
     running_mean: Array | None,

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ramie.ops.dispatch import eager_compiled, nowhere
 from ramie.ops.dtypes import canonicalize_dtype
 from ramie.ops.moments import alike, as_array, canonical_axes, cast, expand
 from ramie.typing import Array, Axes, Dtype
@@ -21,6 +22,7 @@ def _unit_length(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
     return lax.mul(x, lax.rsqrt(lax.add(total, np.asarray(epsilon, x.dtype))))
 
 
+@eager_compiled(static_argnames=("feature_axes", "epsilon", "dtype"), proven=nowhere)
 def weight_normalize(
     weight: Array,
     scale: Array | None = None,
@@ -50,6 +52,7 @@ def weight_normalize(
     return cast(y, canonicalize_dtype(weight, scale, dtype=dtype))
 
 
+@eager_compiled(static_argnames=("n_steps", "epsilon", "dtype"), proven=nowhere)
 def spectral_normalize(
     weight: Array,
     u: Array,

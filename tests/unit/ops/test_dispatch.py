@@ -1,9 +1,11 @@
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from ramie.configurations import config
 from ramie.ops import dispatch
-from ramie.ops.dispatch import eager_compiled
+from ramie.ops.dispatch import eager_compiled, nowhere
 
 
 @pytest.fixture
@@ -80,3 +82,47 @@ def test_cases_without_proof_run_as_written(monkeypatch):
     monkeypatch.setattr(dispatch, "_on_proven_platform", lambda: False)
     operation(jnp.ones(3, jnp.float32))
     assert seen == [True, False, False]
+
+
+@pytest.fixture
+def unproven():
+    """An operation that is compiled on request only, and notes how it ran."""
+    seen = []
+
+    @eager_compiled(static_argnames=("factor", "then"), proven=nowhere, fused=False)
+    def operation(x, *, factor, then=None):
+        seen.append(isinstance(x, jax.core.Tracer))
+        return x * factor if then is None else then(x * factor)
+
+    return operation, seen
+
+
+def test_everything_is_compiled_on_request(unproven, counted):
+    operation, seen = unproven
+    x = jnp.ones(2)
+    assert operation(x, factor=2).tolist() == [2.0, 2.0]
+    with config.temp_flip_flag("compiled_layers", "all"):
+        assert operation(x, factor=2).tolist() == operation(x, factor=2).tolist() == [2.0, 2.0]
+        with jax.debug_nans(True):
+            operation(x, factor=2)
+    assert seen == [False, True, False]
+    operation, seen = counted
+    with config.temp_flip_flag("compiled_layers", "off"):
+        operation(x, None, power=2)
+    assert seen == [False]
+
+
+def test_no_program_is_kept_for_what_may_be_new_at_each_call(unproven):
+    operation, seen = unproven
+    with config.temp_flip_flag("compiled_layers", "all"):
+        operation(jnp.ones(2), factor=2, then=lambda x: x)
+        operation(jnp.ones(2), factor=np.ones(2))
+    assert seen == [False, False]
+
+
+def test_request_holds_on_every_platform(unproven, monkeypatch):
+    operation, seen = unproven
+    monkeypatch.setattr(dispatch, "_on_proven_platform", lambda: False)
+    with config.temp_flip_flag("compiled_layers", "all"):
+        operation(jnp.ones(2), factor=2)
+    assert seen == [True]
