@@ -54,6 +54,15 @@ def comparison(
     return table(header, rows)
 
 
+def counts(found: dict[str, dict[str, int]]) -> str:
+    """Say in a sentence how many things each contender has, by case."""
+    cases = (
+        f"{case} " + ", ".join(f"{name} {count}" for name, count in each.items())
+        for case, each in found.items()
+    )
+    return "; ".join(cases) + "."
+
+
 def imports(series: dict[str, Series]) -> str:
     """Tabulate the CPU seconds of imports beyond those of `import jax`."""
     rows = [

@@ -1,4 +1,4 @@
-"""ResNet-50 over a Linen namespace, for the cold start of `init`."""
+"""ResNet-50 over a Linen namespace, for the cold start of `init`, and once in plain JAX."""
 
 import functools
 from types import ModuleType
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 STAGES = (3, 4, 6, 3)
 WIDTH, CLASSES, SIDE = 64, 1000, 64
+EPSILON = 1e-5
 
 
 def image() -> jax.Array:
@@ -48,3 +49,46 @@ def linen_resnet(nn: ModuleType) -> Any:
             return nn.Dense(CLASSES)(x.mean((1, 2)))
 
     return ResNet()
+
+
+def raw_resnet(variables: dict[str, Any], x: jax.Array) -> jax.Array:
+    """Compute the model from its variables with nothing but jax and jnp."""
+    params, stats = variables["params"], variables["batch_stats"]
+    x = _conv(params["Conv_0"], x, 2)
+    x = jax.nn.relu(_batch_norm(params["BatchNorm_0"], stats["BatchNorm_0"], x))
+    window, strides = (1, 3, 3, 1), (1, 2, 2, 1)
+    x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, strides, "SAME")
+    names = iter(f"Bottleneck_{index}" for index in range(sum(STAGES)))
+    for stage, blocks in enumerate(STAGES):
+        for block in range(blocks):
+            name = next(names)
+            x = _bottleneck(params[name], stats[name], x, 2 if stage > 0 and block == 0 else 1)
+    return x.mean((1, 2)) @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"]
+
+
+def _bottleneck(
+    params: dict[str, Any], stats: dict[str, Any], x: jax.Array, strides: int
+) -> jax.Array:
+    def norm(index: int, y: jax.Array) -> jax.Array:
+        name = f"BatchNorm_{index}"
+        return _batch_norm(params[name], stats[name], y)
+
+    y = jax.nn.relu(norm(0, _conv(params["Conv_0"], x)))
+    y = jax.nn.relu(norm(1, _conv(params["Conv_1"], y, strides)))
+    y = norm(2, _conv(params["Conv_2"], y))
+    if x.shape != y.shape:
+        x = norm(3, _conv(params["Conv_3"], x, strides))
+    return jax.nn.relu(x + y)
+
+
+def _conv(params: dict[str, jax.Array], x: jax.Array, strides: int = 1) -> jax.Array:
+    return jax.lax.conv_general_dilated(
+        x, params["kernel"], (strides, strides), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _batch_norm(
+    params: dict[str, jax.Array], stats: dict[str, jax.Array], x: jax.Array
+) -> jax.Array:
+    factor = jax.lax.rsqrt(stats["var"] + EPSILON) * params["scale"]
+    return (x - stats["mean"]) * factor + params["bias"]

@@ -2,7 +2,7 @@
 
 import jax
 import pytest
-from benchmarks import measure, report, transformer
+from benchmarks import measure, report, scanned, transformer
 from tests.tolerance import assert_close
 
 import ramie.linen as nn
@@ -15,6 +15,15 @@ def test_both_forms_of_the_transformer_compute_the_same():
     with jax.numpy_rank_promotion("allow"):  # plain JAX code broadcasts, as users' code does
         expected = transformer.raw_transformer(variables, ids)
     assert_close(model.apply(variables, ids), expected, "model")
+
+
+def test_both_forms_of_the_scan_compute_the_same():
+    model, x = scanned.linen_stack(nn), scanned.inputs()
+    variables = jax.jit(model.init)(jax.random.key(0), x)
+    assert variables["params"]["layers"]["up"]["kernel"].shape[0] == scanned.LAYERS
+    with jax.numpy_rank_promotion("allow"):
+        expected = scanned.raw_stack(variables, x)
+    assert_close(model.apply(variables, x), expected, "model")
 
 
 def test_contenders_take_turns_and_the_warm_up_does_not_count():
