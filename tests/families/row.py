@@ -33,8 +33,20 @@ class Input:
         return rng.standard_normal(self.shape).astype(np.float32)
 
 
+class Pair(Input):
+    """An argument that is a pair of arrays of one shape, such as the carry of an LSTM."""
+
+    def array(self, seed: int) -> Any:
+        first, second = np.random.default_rng(seed).standard_normal((2, *self.shape))
+        return first.astype(np.float32), second.astype(np.float32)
+
+
 def floats(*shape: int) -> Input:
     return Input(shape)
+
+
+def pair(*shape: int) -> Input:
+    return Pair(shape)
 
 
 def integers(*shape: int, below: int) -> Input:
@@ -71,8 +83,9 @@ class Row:
     exact: bool = True
     differentiable: bool = True
 
-    def arguments(self) -> tuple[jax.Array, ...]:
-        return tuple(jnp.asarray(x.array(seed)) for seed, x in enumerate(self.inputs))
+    def arguments(self) -> tuple[Any, ...]:
+        arrays = tuple(x.array(seed) for seed, x in enumerate(self.inputs))
+        return jax.tree_util.tree_map(jnp.asarray, arrays)  # type: ignore[no-any-return]
 
     def keys(self, seed: int = 0) -> dict[str, jax.Array]:
         names = ("params", *self.streams)

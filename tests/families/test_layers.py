@@ -59,7 +59,7 @@ def test_init_traced_gives_the_same_variables(row):
 @every_row
 def test_numpy_arrays_are_arrays(row):
     module, variables = prepared(row)
-    inputs = [np.asarray(x) for x in row.arguments()]
+    inputs = jax.tree_util.tree_map(np.asarray, row.arguments())
     numpy_variables = jax.tree_util.tree_map(np.asarray, variables)
     want = row.apply(module, variables)
     _same(assert_exact, row.apply(module, numpy_variables, *inputs), want)

@@ -20,8 +20,10 @@ from ramie.linen import kw_only_dataclasses as kw_only_dataclasses
 from ramie.linen import linear as linear
 from ramie.linen import normalization as normalization
 from ramie.linen import pooling as pooling
+from ramie.linen import recurrent as recurrent
 from ramie.linen import spmd as spmd
 from ramie.linen import stochastic as stochastic
+from ramie.linen import summary as summary
 from ramie.linen import transforms as transforms
 from ramie.linen.activation import PReLU as PReLU
 from ramie.linen.activation import celu as celu
@@ -92,6 +94,15 @@ from ramie.linen.normalization import WeightNorm as WeightNorm
 from ramie.linen.pooling import avg_pool as avg_pool
 from ramie.linen.pooling import max_pool as max_pool
 from ramie.linen.pooling import pool as pool
+from ramie.linen.recurrent import RNN as RNN
+from ramie.linen.recurrent import Bidirectional as Bidirectional
+from ramie.linen.recurrent import ConvLSTMCell as ConvLSTMCell
+from ramie.linen.recurrent import GRUCell as GRUCell
+from ramie.linen.recurrent import LSTMCell as LSTMCell
+from ramie.linen.recurrent import MGUCell as MGUCell
+from ramie.linen.recurrent import OptimizedLSTMCell as OptimizedLSTMCell
+from ramie.linen.recurrent import RNNCellBase as RNNCellBase
+from ramie.linen.recurrent import SimpleCell as SimpleCell
 from ramie.linen.spmd import LogicallyPartitioned as LogicallyPartitioned
 from ramie.linen.spmd import get_logical_axis_rules as get_logical_axis_rules
 from ramie.linen.spmd import logical_axis_rules as logical_axis_rules
@@ -102,6 +113,7 @@ from ramie.linen.spmd import set_logical_axis_rules as set_logical_axis_rules
 from ramie.linen.spmd import with_logical_constraint as with_logical_constraint
 from ramie.linen.spmd import with_logical_partitioning as with_logical_partitioning
 from ramie.linen.stochastic import Dropout as Dropout
+from ramie.linen.summary import tabulate as tabulate
 from ramie.linen.transforms import add_metadata_axis as add_metadata_axis
 from ramie.linen.transforms import checkpoint as checkpoint
 from ramie.linen.transforms import cond as cond
@@ -123,8 +135,11 @@ from ramie.linen.transforms import while_loop as while_loop
 
 __all__ = [
     "PARTITION_NAME",
+    "RNN",
     "BatchNorm",
+    "Bidirectional",
     "Conv",
+    "ConvLSTMCell",
     "ConvLocal",
     "ConvTranspose",
     "Dense",
@@ -134,18 +149,24 @@ __all__ = [
     "Einsum",
     "Embed",
     "FrozenDict",
+    "GRUCell",
     "GroupNorm",
     "InstanceNorm",
+    "LSTMCell",
     "LayerNorm",
     "LogicallyPartitioned",
+    "MGUCell",
     "Module",
     "MultiHeadAttention",
     "MultiHeadDotProductAttention",
+    "OptimizedLSTMCell",
     "PReLU",
     "Partitioned",
     "RMSNorm",
+    "RNNCellBase",
     "SelfAttention",
     "Sequential",
+    "SimpleCell",
     "SpectralNorm",
     "Variable",
     "WeightNorm",
@@ -212,6 +233,7 @@ __all__ = [
     "override_named_call",
     "pool",
     "pooling",
+    "recurrent",
     "relu",
     "relu6",
     "remat",

@@ -1,4 +1,4 @@
-"""One time step of recurrent cells, as functions of what the gates receive.
+"""One time step of recurrent cells, as functions of what the gates receive; and sequences of steps.
 
 The linear maps of a cell (dense or convolutional, separate or packed) are the layer's choice. They
 arrive here as sums per gate, or separately from input and state where a gate needs both.
@@ -9,12 +9,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from ramie.typing import Array
 
 __all__ = [
     "conv_lstm_step",
+    "flip_sequences",
     "gru_step",
+    "last_states",
     "lstm_step",
     "mgu_step",
     "optimized_lstm_step",
@@ -193,3 +196,65 @@ def mgu_step(
     f = gate_fn(xf + hf)
     n = activation_fn(xn + (f * hn if reset_gate else hn))
     return (1.0 - f) * n + f * state
+
+
+def flip_sequences(
+    inputs: Array, seq_lengths: Array | None, num_batch_dims: int, time_major: bool
+) -> Array:
+    """Reverse sequences in time, each within its own length: padding stays at the end.
+
+    Args:
+      inputs: ``[*batch, time, ...]``, or ``[time, *batch, ...]`` if `time_major`.
+      seq_lengths: integers that broadcast to ``[*batch]``, or None if all sequences are full.
+      num_batch_dims: the number of batch axes.
+      time_major: whether time comes first.
+
+    Returns:
+      An array like `inputs`. What is padding is reversed, too, within itself.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> flip_sequences(jnp.array([[1, 2, 3, 0]]), jnp.array([3]), 1, time_major=False).tolist()
+      [[3, 2, 1, 0]]
+    """
+    time_axis = 0 if time_major else num_batch_dims
+    if seq_lengths is None:
+        return jnp.flip(inputs, axis=time_axis)
+    steps, ndim = inputs.shape[time_axis], inputs.ndim
+    batch_axes = range(1, num_batch_dims + 1) if time_major else range(num_batch_dims)
+    batch = tuple(inputs.shape[a] for a in batch_axes)
+    if not steps:
+        return inputs
+    # Counted down from its length, step t reads position length - 1 - t, modulo all steps.
+    down = jnp.arange(steps - 1, -1, -1, dtype=jnp.int32)
+    down = lax.expand_dims(down, [a for a in range(ndim) if a != time_axis])
+    lengths = _in_front(_as_lengths(seq_lengths), batch)
+    lengths = lax.expand_dims(lengths, [a for a in range(ndim) if a not in batch_axes])
+    index = lax.rem(lax.add(*jnp.broadcast_arrays(down, lengths)), jnp.int32(steps))
+    return jnp.take_along_axis(inputs, index, axis=time_axis, mode="promise_in_bounds")
+
+
+def last_states(history: Array, seq_lengths: Array, num_batch_dims: int) -> Array:
+    """Return what was there after the last valid step of each sequence.
+
+    Args:
+      history: a state after each step, ``[time, *batch, ...]``.
+      seq_lengths: integers that broadcast to ``[*batch]``, each from 1 to the number of steps.
+      num_batch_dims: the number of batch axes.
+
+    Returns:
+      ``[*batch, ...]``.
+    """
+    batch = history.shape[1 : 1 + num_batch_dims]
+    index = _in_front(_as_lengths(seq_lengths) - 1, batch)
+    index = lax.expand_dims(index, [0, *range(1 + num_batch_dims, history.ndim)])
+    return jnp.take_along_axis(history, index, axis=0)[0]
+
+
+def _as_lengths(seq_lengths: Array) -> Array:
+    lengths = jnp.asarray(seq_lengths)
+    return lengths if lengths.dtype == jnp.int32 else lengths.astype(jnp.int32)
+
+
+def _in_front(lengths: Array, batch: tuple[int, ...]) -> Array:
+    return lengths if lengths.shape == batch else jnp.broadcast_to(lengths, batch)
