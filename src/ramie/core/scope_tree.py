@@ -390,10 +390,8 @@ class Scope:
         if lazy is None:
             lazy = self._rng_base.get("params")
             if lazy is None:
-                raise errors.InvalidRngError(
-                    f'{self.name} needs PRNG for "{name}" (scope {self.path_text}). Pass '
-                    f"rngs={{'{name}': key}}; the streams given are "
-                    f"{sorted(self._rng_base) or 'none'}."
+                raise errors.InvalidRngError.missing(
+                    name, self.name, self.path_text, self._rng_base
                 )
             name = "params"
         self._check_valid()

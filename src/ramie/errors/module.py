@@ -221,7 +221,7 @@ class InvalidInstanceModuleError(RamieError, TypeError):
 
 
 class IncorrectPostInitOverrideError(RamieError, TypeError):
-    """A module overrides ``__post_init__`` and leaves out the call of the base class.
+    """A module overrides ``__post_init__`` or ``__init__`` and does not call the base class's.
 
     Args:
         module: Class of the module, when known.
@@ -229,8 +229,9 @@ class IncorrectPostInitOverrideError(RamieError, TypeError):
 
     def __init__(self, *, module: str | None = None) -> None:
         super().__init__(
-            f"A __post_init__{in_module(module)} does not call the one of nn.Module, which sets "
-            "the instance up. Add the line super().__post_init__() to it."
+            f"The instance was not set up by nn.Module.__post_init__{in_module(module)}. Add the "
+            "line super().__post_init__() to a __post_init__ of your own; in place of an __init__ "
+            "of your own, declare fields and derive other attributes in setup()."
         )
 
 

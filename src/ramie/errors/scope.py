@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,26 @@ __all__ = [
 ]
 
 ScopePath = str | Iterable[Any]
+
+_SELECTIVE = re.compile(r"(vmap|scan|while_loop)\(")
+_COLLECTION_ARGUMENTS = {
+    "vmap": "variable_axes",
+    "scan": "variable_axes, variable_broadcast or variable_carry",
+    "while_loop": "broadcast_variables or carry_variables",
+}
+
+
+def _crossing_hint(path: str, collection: str | None) -> str:
+    """Tell what a transformation around the path lets in; nothing where there is none."""
+    transforms = _SELECTIVE.findall(path)
+    if not transforms:
+        return ""
+    inner = transforms[-1]
+    if collection is None:
+        what, argument = "stream exists", "split_rngs"
+    else:
+        what, argument = "collection exists", _COLLECTION_ARGUMENTS[inner]
+    return f" Inside of {inner} a {what} only if its argument {argument} names it."
 
 
 class LazyInitError(RamieError, ValueError):
@@ -63,6 +84,23 @@ class InvalidRngError(RamieError, ValueError):
 
     def __init__(self, msg: str) -> None:
         super().__init__(msg)
+
+    @classmethod
+    def missing(
+        cls, stream: str, name: str | None, path: str, given: Iterable[str]
+    ) -> InvalidRngError:
+        """Make the error for a stream that is not there.
+
+        Args:
+            stream: Name of the stream that was asked for.
+            name: Name of the module that asked, None for the outermost.
+            path: Where that is.
+            given: Names of the streams that are there.
+        """
+        return cls(
+            f"{name} needs PRNG for \"{stream}\" (scope {path}). Pass rngs={{'{stream}': key}}; "
+            f"the streams given are {sorted(given) or 'none'}." + _crossing_hint(path, None)
+        )
 
 
 class ApplyScopeInvalidVariablesTypeError(RamieError, TypeError):
@@ -135,7 +173,7 @@ class ScopeCollectionNotFound(RamieError, LookupError):
             f'The collection "{col_name}" is empty or was not passed, and "{var_name}" is to be '
             f'read from it in scope "{path_text(scope_path)}". Give apply a dictionary that holds '
             f"the collection, {{'{col_name}': {{...}}, ...}}, or let apply create its variables "
-            f"with mutable=['{col_name}']."
+            f"with mutable=['{col_name}']." + _crossing_hint(path_text(scope_path), col_name)
         )
 
 

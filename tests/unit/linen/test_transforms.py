@@ -575,3 +575,16 @@ def test_custom_vjp_of_a_module():
     variables = Model().init(KEY, X)
     gradients = jax.grad(Model().apply)(variables, X)
     assert all(np.all(np.abs(leaf) == 1) for leaf in jax.tree.leaves(gradients))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "named"),
+    [
+        ({"variable_axes": {"params": 0}}, errors.InvalidRngError, "split_rngs"),
+        ({"split_rngs": {"params": True}}, errors.ScopeCollectionNotFound, "variable_axes"),
+    ],
+)
+def test_state_that_a_transformation_leaves_outside_is_explained(arguments, error, named):
+    layer = nn.vmap(nn.Dense, **arguments)(2)
+    with pytest.raises(error, match=f"Inside of vmap .* its argument {named} names it"):
+        layer.init(jax.random.key(0), jnp.ones((2, 3)))
