@@ -6,14 +6,14 @@ around a method call in `methods`, what is decided per class in `plan`.
 
 import dataclasses
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ramie import errors
 from ramie.core.filters import Filter
 from ramie.core.scope import Scope, Variable
 from ramie.core.trace import api_boundary
-from ramie.linen import adopt, capture, display, entry
+from ramie.linen import adopt, capture, display, entry, identity, summary
 from ramie.linen.adopt import share_scope as share_scope
 from ramie.linen.context import CaptureFilter
 from ramie.linen.entry import INIT_COLLECTIONS
@@ -58,10 +58,6 @@ __all__ = [
 
 M = TypeVar("M", bound="Module")
 T = TypeVar("T")
-
-
-# Tests of other projects match this message word for word.
-_HOLDS_VARIABLES = "Can't call __hash__ on modules that hold variables."
 
 
 def _no_items() -> tuple[Any, ...]:
@@ -201,32 +197,16 @@ class Module(ModuleBase):
             return True
         if type(self) is not type(other):
             return NotImplemented
-        mine, theirs = self.__dict__, other.__dict__
-        if mine.get("scope") is not theirs.get("scope") or mine["name"] != theirs["name"]:
-            return False
-        return all(mine.get(n) == theirs.get(n) for n in self._plan.compared)
+        return identity.are_equal(self, other)
 
     def __hash__(self) -> int:
-        own = self.__dict__
-        if own.get("scope") is not None:
-            raise TypeError(_HOLDS_VARIABLES)
-        try:
-            return hash((type(self), own["name"], *[own.get(n) for n in self._plan.compared]))
-        except TypeError as error:
-            raise TypeError(
-                f"Module {type(self).__name__} cannot be hashed: {error}. Give its fields "
-                "hashable values, such as tuples instead of lists."
-            ) from error
+        return identity.hash_of(self)
 
     def __repr__(self) -> str:
         return display.module_repr(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        own = self.__dict__
-        kept = own
-        if own.get("scope") is not None:
-            kept = adopt.template_copy(self).__dict__ | {"name": own["name"]}
-        return {k: v for k, v in kept.items() if k not in ("_parent_ref", "_state", "scope")}
+        return identity.picklable_state(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _parent_ref=None, scope=None, _state=ModuleState())
@@ -427,9 +407,8 @@ class Module(ModuleBase):
           InvalidRngError: if `rngs` is neither a key nor a dictionary of keys.
         """
         entry.check_module(self, "init")
-        fn = entry.as_method(self, method)
-        run = entry.init_with_output(fn, self, mutable, capture_intermediates)
-        return run(rngs, *args, **kwargs)[1]
+        run = entry.init(entry.as_method(self, method), self, mutable, capture_intermediates)
+        return run(rngs, *args, **kwargs)
 
     @api_boundary
     def lazy_init(
@@ -475,6 +454,30 @@ class Module(ModuleBase):
           **kwargs: passed to the method.
         """
         return capture.module_paths(self, rngs, args, {"mutable": mutable, **kwargs})
+
+    @api_boundary
+    def tabulate(
+        self,
+        rngs: Any,
+        *args: Any,
+        depth: int | None = None,
+        show_repeated: bool = False,
+        mutable: Filter = INIT_COLLECTIONS,
+        console_kwargs: Mapping[str, Any] | None = None,
+        table_kwargs: Mapping[str, Any] = summary.NO_EXTRAS,
+        column_kwargs: Mapping[str, Any] = summary.NO_EXTRAS,
+        compute_flops: bool = False,
+        compute_vjp_flops: bool = False,
+        **kwargs: Any,
+    ) -> str:
+        """Return a table of the submodules, their inputs, outputs and variables, as text.
+
+        Nothing is computed. The arguments, beside those of the method, are those of
+        `ramie.linen.tabulate`, which describes them and the table.
+        """
+        options = (depth, show_repeated, mutable, console_kwargs, table_kwargs, column_kwargs)
+        show = summary.tabulate(self, rngs, *options, compute_flops, compute_vjp_flops)
+        return show(*args, **kwargs)
 
     @api_boundary
     def apply(

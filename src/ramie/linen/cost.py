@@ -1,0 +1,130 @@
+"""What a method of a module costs in floating-point operations, forward and backward."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ramie.core.filters import Filter
+from ramie.linen.state import ModuleBase
+
+__all__ = ["Call", "split_arrays", "split_floats"]
+
+
+def _is_array(leaf: Any) -> bool:
+    if isinstance(leaf, float):  # numpy.float64 too: a number that Python code may look at
+        return False
+    return isinstance(leaf, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct)
+
+
+def _is_float(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(leaf.dtype, jnp.inexact))
+
+
+def _split(
+    tree: Any, wanted: Callable[[Any], bool]
+) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    leaves, treedef = jax.tree_util.tree_flatten(tree)
+    chosen = [wanted(leaf) for leaf in leaves]
+
+    def rebuild(values: list[Any]) -> Any:
+        given = iter(values)
+        full = [
+            next(given) if is_chosen else leaf
+            for leaf, is_chosen in zip(leaves, chosen, strict=True)
+        ]
+        return jax.tree_util.tree_unflatten(treedef, full)
+
+    return [leaf for leaf, is_chosen in zip(leaves, chosen, strict=True) if is_chosen], rebuild
+
+
+def split_arrays(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """Take the arrays out of a pytree.
+
+    Returns:
+      The arrays, and a function that puts others in their place.
+    """
+    return _split(tree, _is_array)
+
+
+def split_floats(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """Take the arrays with a derivative out of a pytree of arrays; see `split_arrays`."""
+    return _split(tree, _is_float)
+
+
+def _shape_of(array: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype)
+
+
+def _flops(fn: Callable[..., Any], *args: Any) -> int:
+    """Ask the compiler how many operations a function has, without compiling it."""
+    analysis = jax.jit(fn).lower(*args).cost_analysis()
+    return int((analysis or {}).get("flops", 0))
+
+
+class Call:
+    """A call of a module's method, remembered by shapes so that its cost can be asked later.
+
+    Args:
+      module: an unbound module.
+      method: the name of the method.
+      rngs: the keys of its random streams.
+      args: what it was called with; arrays may be tracers, of which shape and dtype are kept.
+      kwargs: as `args`.
+      mutable: the collections that the call creates and changes.
+    """
+
+    def __init__(
+        self,
+        module: ModuleBase,
+        method: str,
+        rngs: Mapping[str, Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        mutable: Filter,
+    ) -> None:
+        self._module: Any = module
+        self._options = {"method": method, "mutable": mutable}
+        self._rngs = {name: _shape_of(key) for name, key in rngs.items()}
+        arrays, rebuild = split_arrays((args, dict(kwargs)))
+        self._arrays = [_shape_of(array) for array in arrays]
+        self._rebuild = rebuild
+
+    def _init(self, rngs: Any, arrays: list[Any]) -> Any:
+        args, kwargs = self._rebuild(arrays)
+        return self._module.init(rngs, *args, **self._options, **kwargs)
+
+    def _apply(self, variables: Any, rngs: Any, arrays: list[Any]) -> Any:
+        args, kwargs = self._rebuild(arrays)
+        result = self._module.apply(variables, *args, rngs=rngs, **self._options, **kwargs)
+        return split_arrays(result)[0]
+
+    def _floats_of_apply(self, variables: Any, rngs: Any, arrays: list[Any]) -> list[Any]:
+        return split_floats(self._apply(variables, rngs, arrays))[0]
+
+    def flops(self, backward: bool = False) -> int:
+        """Count the operations.
+
+        Args:
+          backward: count the call together with its gradient with respect to all variables and
+            inputs; the variables of mutable collections count as outputs too.
+        """
+        variables = jax.eval_shape(self._init, self._rngs, self._arrays)
+        if not backward:
+            return _flops(self._apply, variables, self._rngs, self._arrays)
+
+        def with_gradient(variables: Any, rngs: Any, arrays: list[Any], change: Any) -> Any:
+            floats, rebuild = split_floats((variables, arrays))
+
+            def forward(floats: list[Any]) -> list[Any]:
+                variables, arrays = rebuild(floats)
+                return self._floats_of_apply(variables, rngs, arrays)
+
+            outputs, pull_back = jax.vjp(forward, floats)
+            return outputs, pull_back(change)
+
+        # Were they constants, additions of what comes back to a variable twice would vanish.
+        change = jax.eval_shape(self._floats_of_apply, variables, self._rngs, self._arrays)
+        return _flops(with_gradient, variables, self._rngs, self._arrays, change)

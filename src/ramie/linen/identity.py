@@ -1,0 +1,49 @@
+"""When two modules are equal, and what is kept of a module when it is pickled."""
+
+from typing import TYPE_CHECKING, Any
+
+from ramie.linen.adopt import template_copy
+
+if TYPE_CHECKING:
+    from ramie.linen.module import Module
+
+__all__ = ["are_equal", "hash_of", "picklable_state"]
+
+# Tests of other projects match this message word for word.
+_HOLDS_VARIABLES = "Can't call __hash__ on modules that hold variables."
+
+_NOT_KEPT = ("_parent_ref", "_state", "scope")
+
+
+def are_equal(module: "Module", other: "Module") -> bool:
+    """Tell whether two modules of one class have the same place, name and compared fields."""
+    mine, theirs = module.__dict__, other.__dict__
+    if mine.get("scope") is not theirs.get("scope") or mine["name"] != theirs["name"]:
+        return False
+    return all(mine.get(n) == theirs.get(n) for n in module._plan.compared)
+
+
+def hash_of(module: "Module") -> int:
+    """Return a hash that agrees with `are_equal`.
+
+    Raises:
+      TypeError: for a bound module, and if a field holds what cannot be hashed.
+    """
+    own = module.__dict__
+    if own.get("scope") is not None:
+        raise TypeError(_HOLDS_VARIABLES)
+    try:
+        return hash((type(module), own["name"], *[own.get(n) for n in module._plan.compared]))
+    except TypeError as error:
+        raise TypeError(
+            f"Module {type(module).__name__} cannot be hashed: {error}. Give its fields "
+            "hashable values, such as tuples instead of lists."
+        ) from error
+
+
+def picklable_state(module: "Module") -> dict[str, Any]:
+    """Return the attributes that outlive pickling: those of an unbound copy, and the name."""
+    kept = own = module.__dict__
+    if own.get("scope") is not None:
+        kept = template_copy(module).__dict__ | {"name": own["name"]}
+    return {name: value for name, value in kept.items() if name not in _NOT_KEPT}
