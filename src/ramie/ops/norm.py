@@ -24,6 +24,7 @@ from ramie.typing import Array, Axes, Dtype
 __all__ = [
     "batch_norm",
     "batch_norm_update",
+    "channels_per_group",
     "group_norm",
     "layer_norm",
 ]
@@ -169,7 +170,7 @@ def group_norm(
       Wu, He, "Group Normalization".
     """
     x = as_array(x)
-    size = _group_size(x.shape[-1] if x.ndim else 0, num_groups, group_size)
+    size = channels_per_group(x.shape[-1] if x.ndim else 0, num_groups, group_size)
     if reduction_axes is None:
         axes = tuple(range(1, x.ndim))
     else:
@@ -207,7 +208,12 @@ def group_norm(
     )
 
 
-def _group_size(channels: int, num_groups: int | None, group_size: int | None) -> int:
+def channels_per_group(channels: int, num_groups: int | None, group_size: int | None) -> int:
+    """Return how many channels a group holds, given the number of groups or just that.
+
+    Raises:
+      ValueError: if both or none are given, or the groups do not come out even.
+    """
     if (num_groups is None) == (group_size is None):
         raise ValueError(
             f"Give either num_groups or group_size, and None for the other; got num_groups="

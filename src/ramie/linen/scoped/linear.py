@@ -1,7 +1,7 @@
-"""Layers as functions of a scope, for code that uses `ramie.core` without modules.
+"""Linear maps, convolutions and embeddings on bare scopes.
 
-Each function binds the Linen layer of its name to the scope, so parameters and numbers are the
-layer's. Reached as ``ramie.core.nn``.
+Dense layers and convolutions bind the Linen layer of their name to the scope, so that parameters
+and numbers are the layer's.
 """
 
 from collections.abc import Sequence
@@ -9,13 +9,26 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from ramie import struct
 from ramie.core.scope import Scope
-from ramie.linen import initializers as initializers
+from ramie.linen import initializers
 from ramie.linen.layers import conv as _conv
 from ramie.linen.layers import linear as _linear
+from ramie.linen.layers.linear import default_embed_init as default_embed_init
+from ramie.linen.layers.linear import default_kernel_init as default_kernel_init
+from ramie.ops.linear import embed_attend
 from ramie.typing import Array, Dtype, Initializer, PaddingLike, PrecisionLike
 
-__all__ = ["conv", "conv_transpose", "dense", "dense_general", "initializers"]
+__all__ = [
+    "Embedding",
+    "conv",
+    "conv_transpose",
+    "default_embed_init",
+    "default_kernel_init",
+    "dense",
+    "dense_general",
+    "embedding",
+]
 
 
 def dense(
@@ -25,7 +38,7 @@ def dense(
     bias: bool = True,
     dtype: Dtype = jnp.float32,
     precision: PrecisionLike = None,
-    kernel_init: Initializer = _linear.default_kernel_init,
+    kernel_init: Initializer = default_kernel_init,
     bias_init: Initializer = initializers.zeros,
 ) -> Array:
     """Apply a `linen.Dense` whose parameters lie in the scope: ``[..., in] -> [..., features]``."""
@@ -49,7 +62,7 @@ def dense_general(
     batch_dims: Sequence[int] = (),
     bias: bool = True,
     dtype: Dtype = jnp.float32,
-    kernel_init: Initializer = _linear.default_kernel_init,
+    kernel_init: Initializer = default_kernel_init,
     bias_init: Initializer = initializers.zeros,
     precision: PrecisionLike = None,
 ) -> Array:
@@ -81,7 +94,7 @@ def conv(
     bias: bool = True,
     dtype: Dtype = jnp.float32,
     precision: PrecisionLike = None,
-    kernel_init: Initializer = _linear.default_kernel_init,
+    kernel_init: Initializer = default_kernel_init,
     bias_init: Initializer = initializers.zeros,
 ) -> Array:
     """Apply a `linen.Conv` whose parameters lie in the scope."""
@@ -114,7 +127,7 @@ def conv_transpose(
     bias: bool = True,
     dtype: Dtype = jnp.float32,
     precision: PrecisionLike = None,
-    kernel_init: Initializer = _linear.default_kernel_init,
+    kernel_init: Initializer = default_kernel_init,
     bias_init: Initializer = initializers.zeros,
 ) -> Array:
     """Apply a `linen.ConvTranspose` whose parameters lie in the scope."""
@@ -132,3 +145,61 @@ def conv_transpose(
         bias_init=bias_init,
         parent=scope,
     )(inputs)
+
+
+@struct.dataclass
+class Embedding:
+    """A table of vectors, read by index or compared with queries.
+
+    Attributes:
+      table: ``[num_embeddings, features]``.
+    """
+
+    table: Array
+
+    def lookup(self, indices: Array) -> Array:
+        """Read vectors: ``[...]`` of integers ``-> [..., features]``.
+
+        Args:
+          indices: negative ones count from the end; those beyond an end give the entry there.
+
+        Raises:
+          ValueError: if the indices are not integers.
+        """
+        indices = jnp.asarray(indices)
+        if not jnp.issubdtype(indices.dtype, jnp.integer):
+            raise ValueError(
+                "Input type must be an integer or unsigned integer: an embedding is read by "
+                f"index, but the indices are {indices.dtype}."
+            )
+        return jnp.asarray(self.table)[indices]
+
+    def attend(self, query: Array) -> Array:
+        """Multiply queries with each vector: ``[..., features] -> [..., num_embeddings]``.
+
+        Used to turn the last activations of a model back into scores of the table's entries.
+        """
+        return embed_attend(jnp.asarray(query), jnp.asarray(self.table))
+
+
+def embedding(
+    scope: Scope, num_embeddings: int, features: int, init_fn: Initializer = default_embed_init
+) -> Embedding:
+    """Make an `Embedding` whose table is the parameter ``table`` of the scope.
+
+    Args:
+      scope: where the parameter lies.
+      num_embeddings: number of vectors.
+      features: length of a vector.
+      init_fn: initializer of the table.
+
+    Example:
+      >>> import jax
+      >>> from ramie import core
+      >>> def model(scope, words):
+      ...     return core.nn.embedding(scope, 10, 4).lookup(words)
+      >>> y, variables = core.init(model)(jax.random.key(0), jax.numpy.arange(3))
+      >>> y.shape, variables["params"]["table"].shape
+      ((3, 4), (10, 4))
+    """
+    return Embedding(scope.param("table", init_fn, (num_embeddings, features)))
