@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ramie.linen.layers.linear import PromoteDtypeFn, default_kernel_init, place
-from ramie.linen.module import Module, compact
+from ramie.linen.module import Module, compact, nowrap
 from ramie.ops import conv, initializers
 from ramie.ops.dtypes import promote_dtype
 from ramie.ops.linear import as_tuple
@@ -71,6 +71,7 @@ class _Convolution(Module):
         """Whether all positions of the result use the same weights."""
         raise NotImplementedError
 
+    @nowrap
     def _window_settings(self) -> dict[str, Any]:
         return {
             "strides": self.strides,
@@ -79,6 +80,7 @@ class _Convolution(Module):
             "kernel_dilation": self.kernel_dilation,
         }
 
+    @nowrap
     def _shapes(
         self, window: tuple[int, ...], input_shape: tuple[int, ...]
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
