@@ -21,6 +21,7 @@ Each transformation is this, plus what it does to the values on the way.
 
 import dataclasses
 import operator
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -95,7 +96,8 @@ class Crossing:
         for scope in self._leaves:
             scope._check_valid()
         self._roots, self._places = _find_roots(self._leaves)
-        self._inner: list[Scope] = []
+        # Weakly, or the values of a trace that has ended would live until this one ends.
+        self._inner: list[weakref.ref[Scope]] = []
         outer = [self._leaves[i] for i in self._roots]
         self.variables = _by_group([_contents(scope) for scope in outer], lift.reads)
         self.rngs = _by_group([scope.rngs for scope in outer], lift.rngs)
@@ -138,8 +140,10 @@ class Crossing:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for scope in self._inner:
-            scope.invalidate()
+        for held in self._inner:
+            scope = held()
+            if scope is not None:
+                scope.invalidate()
         self._inner.clear()
 
     def enter(self, variables: Sequence[Group], rngs: Sequence[Group]) -> Scopes:
@@ -167,7 +171,7 @@ class Crossing:
             # drawn again by the next call, and no count has to be carried out.
             inner._counters = outer.rng_counters
             inner_roots.append(inner)
-        self._inner.extend(inner_roots)
+        self._inner.extend(weakref.ref(scope) for scope in inner_roots)
         scopes = []
         for outer, (position, names) in zip(self._leaves, self._places, strict=True):
             scope = inner_roots[position]

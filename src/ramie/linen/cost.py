@@ -27,17 +27,18 @@ def _split(
     tree: Any, wanted: Callable[[Any], bool]
 ) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     leaves, treedef = jax.tree_util.tree_flatten(tree)
-    chosen = [wanted(leaf) for leaf in leaves]
+    places = [i for i, leaf in enumerate(leaves) if wanted(leaf)]
+    chosen = [leaves[i] for i in places]
+    for i in places:
+        leaves[i] = None  # a tracer must not live on in what is returned
 
     def rebuild(values: list[Any]) -> Any:
-        given = iter(values)
-        full = [
-            next(given) if is_chosen else leaf
-            for leaf, is_chosen in zip(leaves, chosen, strict=True)
-        ]
+        full = list(leaves)
+        for i, value in zip(places, values, strict=True):
+            full[i] = value
         return jax.tree_util.tree_unflatten(treedef, full)
 
-    return [leaf for leaf, is_chosen in zip(leaves, chosen, strict=True) if is_chosen], rebuild
+    return chosen, rebuild
 
 
 def split_arrays(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
@@ -69,7 +70,7 @@ class Call:
 
     Args:
       module: an unbound module.
-      method: the name of the method.
+      method: the method, a function whose first argument is the module.
       rngs: the keys of its random streams.
       args: what it was called with; arrays may be tracers, of which shape and dtype are kept.
       kwargs: as `args`.
@@ -79,7 +80,7 @@ class Call:
     def __init__(
         self,
         module: ModuleBase,
-        method: str,
+        method: Callable[..., Any],
         rngs: Mapping[str, Any],
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],

@@ -17,7 +17,7 @@ from ramie.core.rng import LazyRng as LazyRng
 from ramie.linen.adopt import template_copy
 from ramie.linen.cost import Call, split_arrays
 from ramie.linen.entry import INIT_COLLECTIONS
-from ramie.linen.methods import InterceptorContext, intercept_methods
+from ramie.linen.methods import InterceptorContext, intercept_methods, wrap_method_once
 from ramie.linen.summary_text import (
     Line,
     ShownObject,
@@ -234,7 +234,8 @@ def _trace(
         copy.name = about.module.name
         rngs = {name: lazy.rng for name, lazy in scope.rngs.items()}
         inputs = describe(_as_one(args, kwargs))
-        cost = Call(copy, about.method_name, rngs, args, kwargs, mutable)
+        method = wrap_method_once(about.orig_method.__func__)  # its name need not be an attribute
+        cost = Call(copy, method, rngs, args, kwargs, mutable)
         outputs = next_fun(*args, **kwargs)
         calls[place] = _Recorded(
             scope.path, copy, about.method_name, inputs, describe(outputs), cost
