@@ -1,0 +1,171 @@
+"""Event files, which TensorBoard reads: a header, then one checked record after the other.
+
+Messages and checksums come from tensorboardX or, in its absence, from tensorboard, imported when
+the first file is opened. TensorFlow is never imported.
+"""
+
+import dataclasses
+import functools
+import importlib
+import itertools
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ramie import errors, io
+
+__all__ = ["EventFile", "Messages", "as_tensor", "messages"]
+
+_VERSION = "brain.Event:2"
+_numbers = itertools.count()
+
+
+@dataclasses.dataclass(frozen=True)
+class Messages:
+    """The protocol buffers of one of the two packages, and its checksum.
+
+    Attributes:
+      event: module of `Event`.
+      summary: module of `Summary` and `SummaryMetadata`.
+      tensor: module of `TensorProto`.
+      types: module of the numbers of data types.
+      hparams: module of `HParamsPluginData`.
+      checksum: the masked CRC-32C of bytes.
+    """
+
+    event: Any
+    summary: Any
+    tensor: Any
+    types: Any
+    hparams: Any
+    checksum: Callable[[bytes], int]
+
+
+_PACKAGES = {
+    "tensorboardX": (
+        "tensorboardX.proto",
+        "tensorboardX.proto.plugin_hparams_pb2",
+        "tensorboardX.record_writer",
+    ),
+    "tensorboard": (
+        "tensorboard.compat.proto",
+        "tensorboard.plugins.hparams.plugin_data_pb2",
+        "tensorboard.compat.tensorflow_stub.pywrap_tensorflow",
+    ),
+}
+
+
+@functools.cache
+def messages() -> Messages:
+    """Import the messages from the package that is installed.
+
+    Raises:
+      MissingExtraError: if neither package is.
+    """
+    for package, (proto, hparams, checksum) in _PACKAGES.items():
+        try:
+            importlib.import_module(package)
+        except ImportError:
+            continue
+        event, summary, tensor, types = (
+            importlib.import_module(f"{proto}.{name}_pb2")
+            for name in ("event", "summary", "tensor", "types")
+        )
+        plugin = importlib.import_module(hparams)
+        check = importlib.import_module(checksum).masked_crc32c
+        return Messages(event, summary, tensor, types, plugin, check)
+    raise errors.MissingExtraError("tensorboardX", "tensorboard", "write TensorBoard event files")
+
+
+def as_tensor(value: Any) -> Any:
+    """Make a `TensorProto` of an array, or of text: a string, bytes or an array of them.
+
+    Raises:
+      TypeError: for an array of anything else.
+    """
+    array = np.asarray(value)
+    proto = messages().tensor.TensorProto()
+    proto.tensor_shape.SetInParent()
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    if array.dtype.kind in "SUO":
+        proto.dtype = messages().types.DT_STRING
+        proto.string_val.extend(_as_bytes(item) for item in array.ravel().tolist())
+        return proto
+    name = {"bool": "BOOL", "float32": "FLOAT", "float64": "DOUBLE", "float16": "HALF"}.get(
+        array.dtype.name, array.dtype.name.upper()
+    )
+    number = getattr(messages().types, f"DT_{name}", None)
+    if number is None:
+        raise TypeError(
+            f"An array of dtype {array.dtype} cannot be written to an event file: expected "
+            "numbers, booleans or text."
+        )
+    proto.dtype = number
+    proto.tensor_content = array.astype(array.dtype.newbyteorder("<")).tobytes()
+    return proto
+
+
+def _as_bytes(item: Any) -> bytes:
+    if isinstance(item, str):
+        return item.encode("utf-8")
+    if isinstance(item, bytes):
+        return item
+    raise TypeError(f"Text for an event file is a str or bytes, found {type(item).__name__}.")
+
+
+class EventFile:
+    """A new event file. Its methods may be called from several threads.
+
+    Args:
+      log_dir: the folder, made if needed; a URL if fsspec knows it.
+    """
+
+    def __init__(self, log_dir: str | os.PathLike[str]) -> None:
+        folder = os.fspath(log_dir)
+        messages()  # say what is not installed before anything is written
+        io.makedirs(folder)
+        started = int(time.time())
+        host = socket.gethostname()
+        name = f"events.out.tfevents.{started:010}.{host}.{os.getpid()}.{next(_numbers)}"
+        self._file = io.GFile(f"{folder.rstrip('/')}/{name}", "wb")
+        self._lock = threading.Lock()
+        self._write(file_version=_VERSION)
+
+    def add(self, tag: str, value: Any, step: int, metadata: Any = None) -> None:
+        """Append one value.
+
+        Args:
+          tag: its name.
+          value: a `TensorProto`.
+          step: the step of the training.
+          metadata: a `SummaryMetadata`, possibly of another package.
+        """
+        summary = messages().summary.Summary()
+        entry = summary.value.add(tag=tag, tensor=value)
+        if metadata is not None:
+            entry.metadata.ParseFromString(metadata.SerializeToString())
+        self._write(step=step, summary=summary)
+
+    def _write(self, **fields: Any) -> None:
+        data = messages().event.Event(wall_time=time.time(), **fields).SerializeToString()
+        length = struct.pack("<Q", len(data))
+        checks = [struct.pack("<I", messages().checksum(part)) for part in (length, data)]
+        with self._lock:
+            self._file.write(b"".join([length, checks[0], data, checks[1]]))
+
+    def flush(self) -> None:
+        """Hand everything to the operating system."""
+        with self._lock:
+            self._file.flush()
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        with self._lock:
+            self._file.close()
