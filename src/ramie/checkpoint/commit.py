@@ -100,10 +100,16 @@ def _is_abandoned(path: str) -> bool:
 
 
 class Staged:
-    """A temporary file on its way to become a checkpoint; made by `staging`."""
+    """A temporary file on its way to become a checkpoint; made by `staging`.
+
+    Attributes:
+      path: its temporary name.
+      inode: the number by which the file system knows it, which stays when it is published.
+    """
 
     def __init__(self, path: str, descriptor: int) -> None:
         self.path = path
+        self.inode = os.fstat(descriptor).st_ino
         self._descriptor: int | None = descriptor
 
     def write(self, pieces: Iterable[Any]) -> int:
@@ -128,14 +134,19 @@ class Staged:
             raise
         return total
 
-    def publish(self, final: str) -> None:
+    def publish(self, final: str, *, sync: bool = True) -> None:
         """Give the file its final name, replacing what has it, and sync the directory.
 
         The caller holds `directory_lock`: from here on no lock shows that the file is in use.
+
+        Args:
+          final: the name.
+          sync: False if the caller syncs the directory in a moment.
         """
         self._close()
         os.replace(self.path, final)
-        storage.sync_directory(os.path.dirname(final))
+        if sync:
+            storage.sync_directory(os.path.dirname(final))
 
     def discard(self) -> None:
         """Remove the file if it is not published."""

@@ -3,9 +3,13 @@
 import os
 from typing import Any, NamedTuple
 
-from ramie.checkpoint import commit, retention, steps, storage
+from ramie.checkpoint import commit, integrity, retention, steps, storage
 from ramie.checkpoint.formats import msgpack
-from ramie.errors import InvalidCheckpointError, UnsupportedCheckpointError
+from ramie.errors import (
+    InvalidCheckpointError,
+    MalformedDataError,
+    UnsupportedCheckpointError,
+)
 from ramie.serialization import to_state_dict
 
 __all__ = ["Plan", "make_plan", "save", "write"]
@@ -97,20 +101,42 @@ def make_plan(
 def write(plan: Plan, state: Any) -> str:
     """Write a state dict as planned, then remove what it replaces and what has expired."""
     storage.make_directory(plan.folder)
-    with commit.staging(plan.folder) as staged:
-        staged.write(msgpack.pieces(state, plan.path, plan.number))
-        with commit.directory_lock(plan.folder):
-            # Looked up again: another writer may have committed meanwhile.
-            doomed = [other for other in _replaced(plan) if other.path != plan.path]
-            staged.publish(plan.path)
-            gone = {other.path for other in doomed}
-            rest = [
-                other for other in steps.find(plan.folder, plan.start) if other.path not in gone
-            ]
-            doomed += retention.expired(rest, plan.keep, plan.keep_every_n_steps)
-            for other in doomed:
-                storage.remove(other.path)
+    checksum = integrity.Checksum()
+    try:
+        with commit.staging(plan.folder) as staged, commit.staging(plan.folder) as sheet:
+            pieces = msgpack.pieces(state, plan.path, plan.number)
+            staged.write(integrity.checked(pieces, checksum))
+            record = checksum.record(staged.inode)
+            with commit.directory_lock(plan.folder):
+                # Looked up again: another writer may have committed meanwhile.
+                doomed = [other for other in _replaced(plan) if other.path != plan.path]
+                _publish(plan.path, staged, sheet, record)
+                gone = {other.path for other in doomed}
+                rest = [
+                    other for other in steps.find(plan.folder, plan.start) if other.path not in gone
+                ]
+                doomed += retention.expired(rest, plan.keep, plan.keep_every_n_steps)
+                for other in doomed:
+                    integrity.remove_with_manifest(other.path)
+                integrity.remove_orphans(plan.folder)
+    finally:
+        checksum.close()
     return plan.path
+
+
+def _publish(
+    path: str, staged: commit.Staged, sheet: commit.Staged, record: integrity.Record
+) -> None:
+    """Publish a checkpoint after its manifest, which speaks of the file it replaces as well."""
+    try:
+        old = integrity.read_manifest(path)
+    except MalformedDataError:  # it is about to be replaced
+        old = None
+    before = old.records[:1] if old else ()
+    sheet.write([integrity.encode_manifest(path, [record, *before], sheet.inode)])
+    # On a fresh name nobody looks before the file is there, and one sync serves both.
+    sheet.publish(integrity.manifest_path(path), sync=storage.kind_of(path) != "absent")
+    staged.publish(path)
 
 
 def _replaced(plan: Plan) -> list[steps.Found]:

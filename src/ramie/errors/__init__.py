@@ -9,6 +9,7 @@ from ramie.errors.base import RamieError as RamieError
 from ramie.errors.checkpoint import CheckpointBusyError as CheckpointBusyError
 from ramie.errors.checkpoint import CheckpointNotFoundError as CheckpointNotFoundError
 from ramie.errors.checkpoint import CheckpointOptionError as CheckpointOptionError
+from ramie.errors.checkpoint import DamagedCheckpointError as DamagedCheckpointError
 from ramie.errors.checkpoint import MalformedDataError as MalformedDataError
 from ramie.errors.checkpoint import UnsupportedCheckpointError as UnsupportedCheckpointError
 from ramie.errors.files import AlreadyExistsError as AlreadyExistsError
@@ -73,6 +74,7 @@ __all__ = [
     "CheckpointNotFoundError",
     "CheckpointOptionError",
     "CursorFindError",
+    "DamagedCheckpointError",
     "DescriptorAttributeError",
     "FlaxError",
     "ImmutableVariableError",

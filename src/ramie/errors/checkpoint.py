@@ -11,6 +11,7 @@ __all__ = [
     "CheckpointBusyError",
     "CheckpointNotFoundError",
     "CheckpointOptionError",
+    "DamagedCheckpointError",
     "MalformedDataError",
     "UnsupportedCheckpointError",
 ]
@@ -35,6 +36,39 @@ class MalformedDataError(RamieError, ValueError):
         super().__init__(
             f"Cannot read {subject}: {problem}{where}. It was damaged, cut short, or not written "
             "by msgpack_serialize; restore another copy or an earlier checkpoint."
+        )
+
+
+class DamagedCheckpointError(MalformedDataError):
+    """A checkpoint file is not what was saved: its checksums differ from those in its manifest.
+
+    Args:
+        source: The file.
+        ranges: Pairs of first byte and byte after the last, between which the damage is.
+        intact: The newest checkpoint of the directory that is undamaged, when one was looked for.
+
+    Attributes:
+        source: The file.
+        ranges: As given.
+        intact: The path of the newest undamaged checkpoint, or None.
+    """
+
+    def __init__(
+        self, source: str, ranges: Sequence[tuple[int, int]], intact: str | None = None
+    ) -> None:
+        self.problem, self.path, self.offset = "its checksums differ", ".", ranges[0][0]
+        self.source, self.ranges, self.intact = source, tuple(ranges), intact
+        spans = ", ".join(f"{start} to {end}" for start, end in ranges[:4])
+        more = " and others" if len(ranges) > 4 else ""
+        RamieError.__init__(
+            self,
+            f'The checkpoint "{source}" is damaged: it is not what was saved, in the bytes '
+            f"{spans}{more}. "
+            + (
+                f'The newest undamaged checkpoint is "{intact}".'
+                if intact
+                else "Restore another checkpoint, or a backup of this one."
+            ),
         )
 
 

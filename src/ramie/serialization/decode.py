@@ -6,7 +6,7 @@ class of error, with its path in the tree. Arrays are read straight into their o
 """
 
 import struct
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
@@ -24,7 +24,19 @@ from ramie.serialization.encode import (
 __all__ = ["decode"]
 
 
-def decode(stream: BinaryIO, size: int, source: str | None = None) -> Any:
+class Stream(Protocol):
+    """Where the bytes come from; neither method gives fewer than asked for but at the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes."""
+        ...
+
+    def readinto(self, memory: memoryview, /) -> int:
+        """Fill memory with the next bytes, and return how many there were."""
+        ...
+
+
+def decode(stream: Stream, size: int, source: str | None = None) -> Any:
     """Read one msgpack tree that fills a stream.
 
     Args:
@@ -95,7 +107,7 @@ class _Level:
 class _Decoder:
     """The state of one run: the input with what is left of it, and the stack of containers."""
 
-    def __init__(self, stream: BinaryIO, size: int, source: str | None) -> None:
+    def __init__(self, stream: Stream, size: int, source: str | None) -> None:
         self._stream = stream
         self._size = size
         self._left = size
@@ -186,7 +198,7 @@ class _Decoder:
         return data
 
     def _fill(self, memory: memoryview) -> None:
-        if len(memory) > self._left or self._stream.readinto(memory) != len(memory):  # type: ignore[attr-defined]
+        if len(memory) > self._left or self._stream.readinto(memory) != len(memory):
             self._fail("the data ended before its stated size")
         self._left -= len(memory)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.listing import names
 
 from ramie import checkpoint
 
@@ -85,14 +86,14 @@ def test_acknowledged_saves_survive_sigkill(tmp_path, mode):
     first = 0
     for _ in range(4):
         acknowledged = kill_at(start_writer(tmp_path, mode, first), generator)
-        for name in os.listdir(tmp_path):
+        for name in names(tmp_path):
             if not name.startswith("."):
                 check_content(checkpoint.restore(tmp_path / name, None))
         latest = check_content(checkpoint.restore(tmp_path, None))
         assert acknowledged <= latest <= acknowledged + 1
         first = latest + 1
     checkpoint.save(tmp_path, {"end": np.ones(3)}, 10**6, overwrite=mode == "overwrite")
-    assert os.listdir(tmp_path) == ["checkpoint_1000000"]
+    assert names(tmp_path) == ["checkpoint_1000000"]
 
 
 def test_two_writers_on_one_directory_never_tear_a_file(tmp_path):
@@ -110,6 +111,6 @@ def test_two_writers_on_one_directory_never_tear_a_file(tmp_path):
             writer.kill()
             writer.wait()
             writer.stdout.close()
-    for name in os.listdir(tmp_path):
+    for name in names(tmp_path):
         if not name.startswith("."):
             check_content(checkpoint.restore(tmp_path / name, None))

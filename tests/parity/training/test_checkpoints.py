@@ -14,6 +14,7 @@ import optax
 from flax import config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.listing import names
 from tests.tolerance import assert_exact
 
 from ramie.training import checkpoints as ours
@@ -26,10 +27,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Flax Checkpointing will soon:Dep
 def classic_backend(monkeypatch):
     with config.temp_flip_flag("use_orbax_checkpointing", False):
         yield
-
-
-def names(folder):
-    return sorted(os.listdir(folder))
 
 
 def some_tree():

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.listing import names
 from tests.tolerance import assert_exact
 
 from ramie import errors
@@ -55,7 +56,7 @@ def test_saves_follow_each_other(tmp_path):
     for step in range(5):
         checkpoints.save_checkpoint(tmp_path, {"step": step}, step, async_manager=manager)
     assert manager.save_future.result() == str(tmp_path / "checkpoint_4")
-    assert os.listdir(tmp_path) == ["checkpoint_4"]
+    assert names(tmp_path) == ["checkpoint_4"]
     manager.wait_previous_save()
     manager.wait_previous_save()
     with pytest.raises(errors.InvalidCheckpointError):
@@ -75,7 +76,7 @@ def test_a_failure_is_raised_once_by_the_next_call(tmp_path, monkeypatch):
             checkpoints.save_checkpoint(tmp_path, {}, 2, async_manager=manager)
     checkpoints.save_checkpoint(tmp_path, {}, 2, async_manager=manager)
     manager.wait_previous_save()
-    assert os.listdir(tmp_path) == ["checkpoint_2"]
+    assert names(tmp_path) == ["checkpoint_2"]
 
 
 def test_what_cannot_be_read_fails_at_once(tmp_path):

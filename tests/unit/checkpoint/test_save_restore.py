@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from tests.listing import names
 from tests.tolerance import assert_exact
 
 from ramie import checkpoint, errors, serialization, struct
+from ramie.checkpoint import integrity
 from ramie.core.frozen import FrozenDict
 
 
@@ -25,10 +27,6 @@ def some_state(seed=0):
         {"dense": {"kernel": jax.random.normal(jax.random.key(seed), (3, 4)), "bias": jnp.ones(4)}}
     )
     return State(seed, params, optax.adam(1e-3).init(params))
-
-
-def names(folder):
-    return sorted(os.listdir(folder))
 
 
 def test_a_state_comes_back_with_the_types_of_the_target(tmp_path):
@@ -119,7 +117,9 @@ def test_retention_acts_after_the_new_checkpoint_is_durable(tmp_path, monkeypatc
         "ramie.checkpoint.storage.sync_directory", lambda path: events.append("sync")
     )
     checkpoint.save(tmp_path, {}, 2)
-    assert events == ["rename", "sync", "remove"]
+    # The manifest goes before the checkpoint, in both.
+    assert events[:3] == ["rename", "rename", "sync"]
+    assert set(events[3:]) == {"remove"}
 
 
 def test_old_directories_are_removed_too(tmp_path):
@@ -153,6 +153,9 @@ def test_damaged_files_are_named(tmp_path):
     path = checkpoint.save(tmp_path, {"a": np.arange(100)}, 1)
     with open(path, "r+b") as file:
         file.truncate(50)
+    with pytest.raises(errors.DamagedCheckpointError, match=r'checkpoint_1" is damaged'):
+        checkpoint.restore(tmp_path, None)
+    os.unlink(integrity.manifest_path(path))
     with pytest.raises(errors.MalformedDataError, match=r'checkpoint_1".* at path \./a, byte'):
         checkpoint.restore(tmp_path, None)
     open(path, "w").close()

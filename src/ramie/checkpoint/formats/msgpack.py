@@ -1,11 +1,14 @@
 """One file that holds the msgpack bytes of a state dict, as Flax's classic checkpoints do."""
 
+import io
 import os
+import stat
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 
+from ramie.checkpoint import integrity
 from ramie.errors import CheckpointOptionError, MPACheckpointingRequiredError
 from ramie.serialization import state_pieces
 from ramie.serialization.decode import decode
@@ -42,13 +45,37 @@ def _is_spread(leaf: Any) -> bool:
 def read(path: str) -> Any:
     """Return the state dict in a checkpoint file; each array is read into its own memory.
 
+    If the file has a manifest, everything read is compared with the checksums there.
+
     Raises:
-      MalformedDataError: if the file is damaged, or no checkpoint.
+      DamagedCheckpointError: if it is not what was saved; a MalformedDataError.
+      MalformedDataError: if there is no manifest and the file is damaged, or no checkpoint.
       CheckpointOptionError: if the path is a device, a pipe or the like.
     """
+    manifest = integrity.read_manifest(path)
     # Without O_NONBLOCK, opening a pipe that took a checkpoint's name would wait for ever.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with open(descriptor, "rb", buffering=_BUFFER) as file:
-        if not os.path.isfile(path):
+    with io.FileIO(descriptor) as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise CheckpointOptionError("path", path, "it is not a regular file")
-        return decode(file, os.fstat(descriptor).st_size, source=path)
+        if manifest is None or not manifest.records:
+            with io.BufferedReader(file, _BUFFER) as buffered:
+                return decode(buffered, status.st_size, source=path)
+        return _read_checked(path, file, status, manifest)
+
+
+def _read_checked(
+    path: str, file: io.FileIO, status: os.stat_result, manifest: integrity.Manifest
+) -> Any:
+    checksum = integrity.Checksum(manifest.records[0].chunk)
+    stream = integrity.CheckedStream(file, checksum)
+    try:
+        try:
+            return decode(stream, status.st_size, source=path)
+        finally:
+            # Also when decoding failed: the checksums tell damage from a file of another kind.
+            stream.drain()
+            integrity.compare(path, manifest, checksum.record(), status.st_ino)
+    finally:
+        checksum.close()
