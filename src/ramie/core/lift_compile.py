@@ -193,7 +193,7 @@ def remat(
     rngs: Filter = True,
     concrete: bool = False,
     prevent_cse: bool = True,
-    static_argnums: int | tuple[int, ...] = (),
+    static_argnums: int | Iterable[int] = (),
     policy: Callable[..., bool] | None = None,
 ) -> Callable[..., Any]:
     """Lift `jax.checkpoint` to functions of a scope: recompute in the backward pass, do not store.
@@ -204,14 +204,15 @@ def remat(
       rngs: the random streams that `fn` may use.
       concrete: JAX no longer supports True and says so.
       prevent_cse: keep the compiler from merging the recomputation with the first computation.
-      static_argnums: the positions of arguments that are not traced; the scope has position 0.
+      static_argnums: the positions of arguments that are not traced; the first argument after the
+        scope has position 0.
       policy: which intermediate values to store after all, from `jax.checkpoint_policies`.
 
     Returns:
       A function ``(scope, *args, **kwargs)``.
     """
     lift = Lift((variables,), (variables,), (rngs,), "remat")
-    static = tuple(i + 1 if i > 0 else i for i in _as_tuple(static_argnums) if i != 0)
+    static = tuple(i + 2 if i >= 0 else i for i in _as_tuple(static_argnums))
     options: dict[str, Any] = {"concrete": concrete} if concrete else {}
 
     def rematted(scopes: Scopes, *args: Any, **kwargs: Any) -> Any:

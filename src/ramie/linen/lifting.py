@@ -8,6 +8,7 @@ of the modules are bound to the scopes there.
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy as shallow_copy
 from typing import Any
 
 import jax
@@ -179,7 +180,9 @@ class _Copies:
     def of(self, item: Any, cls: type[Module] | None = None) -> Any:
         """Return the copy of a bound module or variable; anything unbound is returned itself."""
         if isinstance(item, Variable):
-            return Variable(self.scope(item.scope), item.collection, item.name, item.unbox)
+            inside = shallow_copy(item)  # of its own class, with all it carries
+            inside.scope = self.scope(item.scope)
+            return inside
         own = item.__dict__
         if own["scope"] is None:
             return item

@@ -50,7 +50,8 @@ def _is_name(entry: Any) -> bool:
     return entry is None or entry is _UNCONSTRAINED or isinstance(entry, str)
 
 
-def _is_spec(tree: Any) -> bool:
+def is_logical_spec(tree: Any) -> bool:
+    """Tell whether a tree is the spec of one array: a name or None for each dimension."""
     if isinstance(tree, PartitionSpec):
         return True
     return isinstance(tree, tuple) and all(_is_name(entry) for entry in tree)
@@ -112,7 +113,7 @@ def logical_to_mesh_axes(
 
 def logical_to_mesh(tree: Any, rules: LogicalRules | None = None) -> Any:
     """Translate each `PartitionSpec` of logical names in a tree into one of mesh axes."""
-    return jax.tree.map(lambda spec: logical_to_mesh_axes(spec, rules), tree, is_leaf=_is_spec)
+    return jax.tree.map(lambda spec: logical_to_mesh_axes(spec, rules), tree, is_leaf=is_logical_spec)
 
 
 def logical_to_mesh_sharding(tree: Any, mesh: Mesh, rules: LogicalRules | None = None) -> Any:
@@ -126,7 +127,7 @@ def logical_to_mesh_sharding(tree: Any, mesh: Mesh, rules: LogicalRules | None =
     return jax.tree.map(
         lambda spec: NamedSharding(mesh, spec),
         logical_to_mesh(tree, rules),
-        is_leaf=_is_spec,
+        is_leaf=is_logical_spec,
     )
 
 
@@ -183,7 +184,7 @@ def with_logical_constraint(
         return _with_sharding_constraint(part, spec, mesh=mesh)
 
     return jax.tree.map(
-        constrain, logical_axis_resources, x, is_leaf=lambda tree: tree is None or _is_spec(tree)
+        constrain, logical_axis_resources, x, is_leaf=lambda tree: tree is None or is_logical_spec(tree)
     )
 
 

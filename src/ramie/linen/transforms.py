@@ -250,7 +250,13 @@ def remat(
         "static_argnums": static_argnums,
         "policy": policy,
     }
-    return lift_target(target, "Checkpoint", _plain_lifter(lift.remat), options, methods)
+    return lift_target(target, "Checkpoint", _remat_lifter, options, methods)
+
+
+def _remat_lifter(static_argnums: int | Iterable[int] = (), **options: Any) -> Lifter:
+    positions = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
+    without_module = tuple(i - 1 if i > 0 else i for i in positions if i != 0)
+    return lifted_by(lift.remat, static_argnums=without_module, **options)
 
 
 checkpoint = remat

@@ -306,7 +306,7 @@ def test_remat_recomputes_and_keeps_values():
     def fn(scope, x, power):
         return jnp.sin(dense(scope, x, 3)) ** power
 
-    lifted = functools.partial(lift.remat(fn, static_argnums=2))
+    lifted = functools.partial(lift.remat(fn, static_argnums=1))
     loss = lambda run: lambda v, x: core.apply(lambda s, x: run(s, x, 2).sum())(v, x)
     x = jnp.ones((1, 3))
     _, variables = core.init(lambda s, x: lifted(s, x, 2))(KEY, x)
