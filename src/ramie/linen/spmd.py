@@ -113,7 +113,9 @@ def logical_to_mesh_axes(
 
 def logical_to_mesh(tree: Any, rules: LogicalRules | None = None) -> Any:
     """Translate each `PartitionSpec` of logical names in a tree into one of mesh axes."""
-    return jax.tree.map(lambda spec: logical_to_mesh_axes(spec, rules), tree, is_leaf=is_logical_spec)
+    return jax.tree.map(
+        lambda spec: logical_to_mesh_axes(spec, rules), tree, is_leaf=is_logical_spec
+    )
 
 
 def logical_to_mesh_sharding(tree: Any, mesh: Mesh, rules: LogicalRules | None = None) -> Any:
@@ -184,7 +186,10 @@ def with_logical_constraint(
         return _with_sharding_constraint(part, spec, mesh=mesh)
 
     return jax.tree.map(
-        constrain, logical_axis_resources, x, is_leaf=lambda tree: tree is None or is_logical_spec(tree)
+        constrain,
+        logical_axis_resources,
+        x,
+        is_leaf=lambda tree: tree is None or is_logical_spec(tree),
     )
 
 
