@@ -75,12 +75,14 @@ ROWS = (
         lambda nn, **k: nn.RNN(nn.LSTMCell(4), return_carry=True, **k),
         (floats(2, 5, 3),),
         dtypes=False,
+        loops=True,
     ),
     Row(
         "rnn_reversed_time_major",
         lambda nn, **k: nn.RNN(nn.GRUCell(4), time_major=True, reverse=True, unroll=2, **k),
         (floats(5, 2, 3),),
         dtypes=False,
+        loops=True,
     ),
     Row(
         "bidirectional",
@@ -90,5 +92,6 @@ ROWS = (
         (floats(2, 5, 3),),
         kwargs={"seq_lengths": np.array([5, 2])},
         dtypes=False,
+        loops=True,
     ),
 )

@@ -71,6 +71,8 @@ class Row:
       dtypes: whether the module has the fields `dtype` and `param_dtype`.
       exact: whether the eager result is Flax's bit for bit in float32.
       differentiable: whether gradients of the parameters make sense.
+      loops: whether the call runs a loop, whose steps are compiled even in eager mode and round
+        differently one operation at a time.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Row:
     dtypes: bool = True
     exact: bool = True
     differentiable: bool = True
+    loops: bool = False
 
     def arguments(self) -> tuple[Any, ...]:
         arrays = tuple(x.array(seed) for seed, x in enumerate(self.inputs))

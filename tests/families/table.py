@@ -1,6 +1,13 @@
 """The table of layers. A row here gives a layer every test in this folder and its parity tests."""
 
-from tests.families import attention_rows, conv_rows, linear_rows, norm_rows, recurrent_rows, stateless_rows
+from tests.families import (
+    attention_rows,
+    conv_rows,
+    linear_rows,
+    norm_rows,
+    recurrent_rows,
+    stateless_rows,
+)
 
 ROWS = (
     *linear_rows.ROWS,

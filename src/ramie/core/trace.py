@@ -6,15 +6,21 @@ from typing import Any, TypeVar
 import jax
 from jax._src import source_info_util as jax_source_info  # no public way hides frames of a library
 from jax._src import traceback_util as jax_tracebacks
+from jax._src.core import physical_aval  # for an element type of our own, as are the next three
 from jax._src.core import trace_ctx  # no public way tells which trace owns a tracer
+from jax._src.dtypes import ExtendedDType as ExtendedDType
+from jax._src.interpreters.pxla import global_aval_to_result_handler
+from jax._src.sharding_impls import physical_sharding
 from jax.extend.core import get_opaque_trace_state
 
 from ramie import errors
 
 __all__ = [
+    "ExtendedDType",
     "api_boundary",
     "check_trace_level",
     "current_trace",
+    "extended_result_handler",
     "hide_frames",
     "is_leak",
     "show_frames",
@@ -71,3 +77,14 @@ def show_frames(paths: Iterable[str]) -> None:
                 registry._exclude_paths.remove(path)
     jax_source_info._exclude_path_regex.cache_clear()
     jax_source_info.is_user_filename.cache_clear()
+
+
+def extended_result_handler(aval: Any, out_sharding: Any, committed: bool) -> Any:
+    """Return what makes an array of an extended element type from the buffers of a program."""
+    from jax._src.earray import EArray  # the only class of arrays for extended types
+
+    stored = physical_aval(aval)
+    handler = global_aval_to_result_handler(
+        stored, physical_sharding(aval, out_sharding), committed
+    )
+    return handler.wrap(lambda array: EArray(aval, array))

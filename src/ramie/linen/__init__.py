@@ -13,8 +13,10 @@ from ramie.core.meta import unbox as unbox
 from ramie.core.meta import with_partitioning as with_partitioning
 from ramie.linen import activation as activation
 from ramie.linen import attention as attention
+from ramie.linen import batch_apply as batch_apply
 from ramie.linen import combinators as combinators
 from ramie.linen import dtypes as dtypes
+from ramie.linen import fp8_ops as fp8_ops
 from ramie.linen import initializers as initializers
 from ramie.linen import kw_only_dataclasses as kw_only_dataclasses
 from ramie.linen import linear as linear
@@ -60,10 +62,16 @@ from ramie.linen.attention import dot_product_attention as dot_product_attention
 from ramie.linen.attention import dot_product_attention_weights as dot_product_attention_weights
 from ramie.linen.attention import make_attention_mask as make_attention_mask
 from ramie.linen.attention import make_causal_mask as make_causal_mask
+from ramie.linen.batch_apply import BatchApply as BatchApply
 from ramie.linen.combinators import Sequential as Sequential
 from ramie.linen.entry import apply as apply
 from ramie.linen.entry import init as init
 from ramie.linen.entry import init_with_output as init_with_output
+from ramie.linen.fp8_ops import Fp8DirectDotGeneralOp as Fp8DirectDotGeneralOp
+from ramie.linen.fp8_ops import Fp8DotGeneral as Fp8DotGeneral
+from ramie.linen.fp8_ops import Fp8DotGeneralOp as Fp8DotGeneralOp
+from ramie.linen.fp8_ops import Fp8Einsum as Fp8Einsum
+from ramie.linen.fp8_ops import NANOOFp8DotGeneralOp as NANOOFp8DotGeneralOp
 from ramie.linen.initializers import ones as ones
 from ramie.linen.initializers import ones_init as ones_init
 from ramie.linen.initializers import zeros as zeros
@@ -136,6 +144,7 @@ from ramie.linen.transforms import while_loop as while_loop
 __all__ = [
     "PARTITION_NAME",
     "RNN",
+    "BatchApply",
     "BatchNorm",
     "Bidirectional",
     "Conv",
@@ -148,6 +157,10 @@ __all__ = [
     "Dropout",
     "Einsum",
     "Embed",
+    "Fp8DirectDotGeneralOp",
+    "Fp8DotGeneral",
+    "Fp8DotGeneralOp",
+    "Fp8Einsum",
     "FrozenDict",
     "GRUCell",
     "GroupNorm",
@@ -159,6 +172,7 @@ __all__ = [
     "Module",
     "MultiHeadAttention",
     "MultiHeadDotProductAttention",
+    "NANOOFp8DotGeneralOp",
     "OptimizedLSTMCell",
     "PReLU",
     "Partitioned",
@@ -175,6 +189,7 @@ __all__ = [
     "apply",
     "attention",
     "avg_pool",
+    "batch_apply",
     "broadcast",
     "celu",
     "checkpoint",
@@ -191,6 +206,7 @@ __all__ = [
     "elu",
     "enable_named_call",
     "fold_rngs",
+    "fp8_ops",
     "gelu",
     "get_logical_axis_rules",
     "get_partition_spec",
