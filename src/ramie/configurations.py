@@ -95,6 +95,12 @@ FLAGS = (
         False,
         "Accepted and without effect: there is no compiled companion library.",
     ),
+    Flag(
+        "flax_fast_init",
+        True,
+        "init traces the forward pass instead of running it, and draws parameters of all shapes "
+        "with one program; else it runs everything, operation by operation.",
+    ),
     Flag("flax_array_ref", False, "nnx Variables keep their value in a mutable array reference."),
     Flag("flax_pytree_module", True, "nnx Modules are pytrees unless a class says otherwise."),
     Flag(
@@ -169,6 +175,7 @@ class Config:
     flax_return_frozendict: bool
     flax_fix_rng_separator: bool
     flax_use_flaxlib: bool
+    flax_fast_init: bool
     flax_array_ref: bool
     flax_pytree_module: bool
     flax_max_repr_depth: int | None

@@ -11,7 +11,7 @@ from jax.interpreters import partial_eval
 
 from ramie import errors
 
-__all__ = ["evaluate_known", "evaluate_without"]
+__all__ = ["evaluate", "evaluate_known", "evaluate_without", "needed_part"]
 
 
 def _is_abstract(leaf: Any) -> bool:
@@ -137,3 +137,86 @@ def evaluate_known(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mappin
     values = iter(traced.run(known))
     results = [next(values) if ok else s for s, ok in zip(traced.shapes, known, strict=True)]
     return jax.tree_util.tree_unflatten(traced.out_tree, results)
+
+
+# Equations that move, compare or count: alone or compiled together, they give the same bits.
+_MOVING = frozenset(
+    (
+        *("broadcast_in_dim", "reshape", "squeeze", "transpose", "rev", "slice", "dynamic_slice"),
+        *("dynamic_update_slice", "gather", "concatenate", "pad", "select_n", "iota", "split"),
+        *("copy", "copy_p", "convert_element_type", "bitcast_convert_type", "stop_gradient"),
+        *("random_wrap", "random_unwrap", "random_seed", "random_split", "random_fold_in"),
+        *("random_bits", "random_clone"),
+    )
+)
+_ARITHMETIC = frozenset(
+    (
+        *("add", "sub", "mul", "div", "neg", "abs", "sign", "max", "min", "sqrt", "rsqrt"),
+        *("square", "integer_pow", "pow", "exp", "log", "eq", "ne", "lt", "le", "gt", "ge"),
+        *("is_finite", "floor", "ceil", "round", "clamp"),
+        *("reduce_max", "reduce_min", "reduce_sum", "argmax", "argmin"),
+    )
+)
+# Whole programs. JAX compiles them in an eager call too, except `checkpoint`: that it runs equation
+# by equation, as the evaluation here does.
+_PROGRAMS = frozenset(("jit", "pjit", "scan", "while", "cond", "checkpoint", "remat2"))
+_SAMPLERS = frozenset(("_uniform", "_normal", "_normal_real", "_truncated_normal", "_bernoulli"))
+
+
+def _is_rounded(aval: Any) -> bool:
+    dtype = getattr(aval, "dtype", None)
+    return dtype is not None and jnp.issubdtype(dtype, jnp.inexact)
+
+
+def _keeps_every_bit(jaxpr: Any) -> bool:
+    """Tell whether evaluation equation by equation rounds as the calls that were traced.
+
+    A function of `jax.numpy` may be one compiled program when called eagerly, and several equations
+    in a trace; XLA fuses within the program and can round differently there. The trace does not
+    tell. So no number that arithmetic has rounded may enter arithmetic again.
+    """
+    rounded: set[Any] = set()
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        arguments = [v for v in equation.invars if not isinstance(v, jex.Literal)]
+        has_rounded = any(v in rounded for v in arguments)
+        if name in _MOVING:
+            if has_rounded:
+                rounded.update(v for v in equation.outvars if _is_rounded(v.aval))
+            continue
+        if name in _PROGRAMS:
+            if has_rounded:
+                return False
+            if equation.params.get("name") in _SAMPLERS:
+                continue
+        elif "jaxpr" in equation.params or "call_jaxpr" in equation.params:
+            return False
+        elif not any(_is_rounded(v.aval) for v in (*equation.invars, *equation.outvars)):
+            continue
+        elif has_rounded or name not in _ARITHMETIC:
+            return False
+        rounded.update(v for v in equation.outvars if _is_rounded(v.aval))
+    return True
+
+
+def needed_part(closed: Any) -> Any:
+    """Cut a traced program without inputs down to what its outputs need.
+
+    Args:
+      closed: what `jax.make_jaxpr` gives.
+
+    Returns:
+      A program for `evaluate`; or None if some bits of its outputs might differ from those of the
+      eager calls that were traced.
+    """
+    wanted = [True] * len(closed.jaxpr.outvars)
+    jaxpr, used_consts, _ = partial_eval.dce_jaxpr_consts(closed.jaxpr, wanted)
+    if jaxpr.effects or not _keeps_every_bit(jaxpr):
+        return None
+    consts = [c for c, is_used in zip(closed.consts, used_consts, strict=True) if is_used]
+    return jex.ClosedJaxpr(jaxpr, consts)
+
+
+def evaluate(closed: Any) -> list[Any]:
+    """Run a program without inputs, equation by equation."""
+    return [jnp.asarray(value) for value in jex.jaxpr_as_fun(closed)()]

@@ -16,7 +16,7 @@ from ramie import errors
 from ramie.configurations import config
 from ramie.typing import PRNGKey
 
-__all__ = ["LazyRng", "check_rngs", "fold_in_path", "is_valid_rng"]
+__all__ = ["LazyRng", "check_rngs", "fold_in_path", "host_key", "is_valid_rng"]
 
 PathPart = str | int
 
@@ -52,9 +52,13 @@ def fold_in_path(rng: PRNGKey, path: Iterable[PathPart]) -> PRNGKey:
     parts = tuple(path)
     if not parts:
         return rng
+    return _fold_in(rng, np.uint32(_path_hash(parts)))
+
+
+def _path_hash(parts: tuple[PathPart, ...]) -> int:
     separator = b"\x00" if config.flax_fix_rng_separator else b""
     digest = hashlib.sha1(b"".join([separator + _encode(part) for part in parts])).digest()
-    return _fold_in(rng, np.uint32(int.from_bytes(digest[:4], "big")))
+    return int.from_bytes(digest[:4], "big")
 
 
 # One program for every key: tracing `fold_in` anew costs more than the hash.
@@ -119,6 +123,69 @@ class LazyRng:
 
     def __repr__(self) -> str:
         return f"LazyRng(rng={self.rng!r}, suffix={self.suffix!r})"
+
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+
+
+def _threefry(key: tuple[int, int], counter: tuple[int, int]) -> tuple[int, int]:
+    """Hash two words under a key of two words: Threefry-2x32 with 20 rounds.
+
+    Reference: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, 2011.
+    """
+    mask = 0xFFFFFFFF
+    schedule = (*key, key[0] ^ key[1] ^ 0x1BD11BDA)
+    x, y = (counter[0] + key[0]) & mask, (counter[1] + key[1]) & mask
+    for group in range(5):
+        for turn in _ROTATIONS[group % 2]:
+            x = (x + y) & mask
+            y = ((y << turn | y >> (32 - turn)) & mask) ^ x
+        x = (x + schedule[(group + 1) % 3]) & mask
+        y = (y + schedule[(group + 2) % 3] + group + 1) & mask
+    return x, y
+
+
+_last_root: tuple[Any, tuple[int, int] | None] = (None, None)
+
+
+def _root_words(rng: Any) -> tuple[int, int] | None:
+    """Return the words of a threefry key that is committed to no device."""
+    global _last_root
+    known, words = _last_root
+    if known is rng:
+        return words
+    words = None
+    if isinstance(rng, jax.Array) and not isinstance(rng, jax.core.Tracer):
+        is_typed = jax.numpy.issubdtype(rng.dtype, jax.dtypes.prng_key)
+        if is_typed:
+            is_threefry = rng.shape == () and jax.random.key_impl(rng) == "threefry2x32"
+        else:
+            is_threefry = rng.shape == (2,) and rng.dtype == np.uint32 and _raw_is_threefry()
+        if is_threefry and not rng.committed:
+            data = np.asarray(jax.random.key_data(rng) if is_typed else rng)
+            words = int(data[0]), int(data[1])
+    _last_root = (rng, words)  # one assignment: other threads see the pair or another pair
+    return words
+
+
+def _raw_is_threefry() -> bool:
+    default: Any = jax.config.jax_default_prng_impl  # type: ignore[attr-defined]
+    return bool(default == "threefry2x32")
+
+
+def host_key(lazy: LazyRng) -> np.ndarray[Any, Any] | None:
+    """Derive a key without JAX.
+
+    Returns:
+      The two words of the key that `LazyRng.as_jax_rng` gives; or None if that is not a threefry
+      key, or is committed to a device.
+    """
+    words = _root_words(lazy.rng)
+    if words is None:
+        return None
+    if lazy.suffix:
+        words = _threefry(words, (0, _path_hash(lazy.suffix)))
+    return np.array(words, np.uint32)
 
 
 def is_valid_rng(rng: Any) -> bool:

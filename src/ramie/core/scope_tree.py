@@ -26,9 +26,10 @@ from ramie.core.collections import (
 )
 from ramie.core.filters import Filter, in_filter
 from ramie.core.frozen import FrozenDict
+from ramie.core.initialise import at_traced_forward, create, create_param
 from ramie.core.rng import LazyRng
-from ramie.core.shapes import check_shape, needs_key
-from ramie.core.trace import current_trace, is_leak
+from ramie.core.shapes import check_shape
+from ramie.core.trace import current_trace, is_leak, outside_traces
 from ramie.typing import PRNGKey
 
 __all__ = ["Scope", "no_flag"]
@@ -382,7 +383,11 @@ class Scope:
           InvalidRngError: if there is neither.
           InvalidScopeError: if this scope has ended.
         """
-        return self._next_rng(name).as_jax_rng()
+        lazy = self._next_rng(name)
+        if at_traced_forward():
+            with outside_traces():
+                return lazy.as_jax_rng()
+        return lazy.as_jax_rng()
 
     def _next_rng(self, name: str) -> LazyRng:
         """Count a request and return its key, not yet derived."""
@@ -542,7 +547,7 @@ class Scope:
                 if self.is_collection_empty(col):
                     raise errors.ScopeCollectionNotFound(col, name, self.path_text)
                 raise errors.ScopeVariableNotFoundError(name, col, self.path_text)
-            self.put_variable(col, name, init_fn(*init_args, **init_kwargs))
+            self.put_variable(col, name, create(init_fn, init_args, init_kwargs))
         return Variable(self, col, name, unbox)
 
     def param(
@@ -575,9 +580,8 @@ class Scope:
                 raise errors.ScopeCollectionNotFound("params", name, self.path_text)
             raise errors.ScopeParamNotFoundError(name, self.path_text)
         lazy = self._next_rng("params")
-        key = lazy.as_jax_rng() if needs_key(init_fn) else lazy.rng
         try:
-            value = init_fn(key, *init_args, **init_kwargs)
+            value = create_param(init_fn, lazy, init_args, init_kwargs)
         except Exception as error:
             error.add_note(f'While initializing parameter "{name}" in {self.path_text}')
             raise

@@ -19,7 +19,7 @@ from ramie import errors
 if TYPE_CHECKING:
     from ramie.core.scope_tree import Scope
 
-__all__ = ["check_shape", "expected_shapes", "leaf_shapes", "needs_key"]
+__all__ = ["check_shape", "expected_shapes", "is_self_contained", "leaf_shapes", "needs_key"]
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -78,6 +78,26 @@ def _function_key(fn: types.FunctionType, depth: int) -> Hashable:
     if fn.__kwdefaults__:
         parts.extend((k, _key(v, depth + 1)) for k, v in fn.__kwdefaults__.items())
     return tuple(parts)
+
+
+def is_self_contained(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> bool:
+    """Tell whether a call reads only real arrays and values that never change: no tracer.
+
+    A function that closes over other things (`self`, an array) is not looked into: False.
+    """
+    try:
+        if not hasattr(type(fn), "output_shape"):
+            _key(fn)
+        for value in (*args, *kwargs.values()) if kwargs else args:
+            if isinstance(value, jax.core.Tracer):
+                return False
+            if not isinstance(value, jax.Array | np.ndarray):
+                _key(value)
+    except _Unkeyable:
+        return False
+    return True
 
 
 def leaf_shapes(value: Any) -> Shapes:

@@ -1,13 +1,17 @@
 """What JAX is tracing right now: the one place that looks behind JAX's public interface."""
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import jax
 from jax._src import source_info_util as jax_source_info  # no public way hides frames of a library
 from jax._src import traceback_util as jax_tracebacks
-from jax._src.core import physical_aval  # for an element type of our own, as are the next three
-from jax._src.core import trace_ctx  # no public way tells which trace owns a tracer
+from jax._src.core import (
+    eval_context,  # the public ensure_compile_time_eval stays in the trace
+    physical_aval,  # for an element type of our own, as are the next three
+    trace_ctx,  # no public way tells which trace owns a tracer
+)
 from jax._src.dtypes import ExtendedDType as ExtendedDType
 from jax._src.interpreters.pxla import global_aval_to_result_handler
 from jax._src.sharding_impls import physical_sharding
@@ -23,6 +27,9 @@ __all__ = [
     "extended_result_handler",
     "hide_frames",
     "is_leak",
+    "is_top_level",
+    "leaves_nothing_behind",
+    "outside_traces",
     "show_frames",
 ]
 
@@ -50,6 +57,28 @@ def is_leak(base_level: Any, value: Any) -> bool:
     if not isinstance(value, jax.core.Tracer) or base_level == current_trace():
         return False
     return getattr(value, "_trace", None) is trace_ctx.trace
+
+
+def is_top_level() -> bool:
+    """Tell whether JAX traces nothing here: operations on arrays are executed at once."""
+    return trace_ctx.is_top_level()
+
+
+def leaves_nothing_behind(token: Any) -> bool:
+    """Tell whether a trace that has ended is gone, and so no tracer of it was kept anywhere.
+
+    Args:
+      token: what `current_trace` gave inside the trace.
+    """
+    return token._trace_ref() is None  # every tracer holds its trace
+
+
+def outside_traces() -> AbstractContextManager[None]:
+    """Execute, for the length of a ``with`` block, operations on arrays at once.
+
+    A tracer in such an operation is an error.
+    """
+    return eval_context()
 
 
 def api_boundary(fun: F) -> F:

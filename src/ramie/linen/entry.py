@@ -1,10 +1,12 @@
 """The ways into a module from outside: init, apply, bind, for modules and for functions of one."""
 
 import inspect
+import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ramie import core, errors
+from ramie.core import initialise
 from ramie.core.filters import DenyList, Filter, union_filters
 from ramie.core.rng import is_valid_rng
 from ramie.core.scope import Scope
@@ -12,6 +14,7 @@ from ramie.linen.adopt import rebind
 from ramie.linen.capture import capture_filter
 from ramie.linen.context import CaptureFilter, context
 from ramie.linen.state import ModuleBase
+from ramie.ops.dispatch import plain_path_wanted
 
 if TYPE_CHECKING:
     from ramie.linen.module import Module
@@ -29,6 +32,10 @@ __all__ = [
 
 INIT_COLLECTIONS = DenyList("intermediates")
 """What `init` creates: everything but intermediates."""
+
+# Classes whose variables could not be had from a traced forward pass: their `init` does not try
+# again. This decides how fast it is, and nothing else.
+_run_forward: weakref.WeakSet[type] = weakref.WeakSet()
 
 
 def check_module(module: Any, method: str) -> None:
@@ -209,9 +216,34 @@ def init(
 
     Returns:
       A function ``(rngs, *args, **kwargs)`` that returns the variables.
+
+    Outside of JAX transformations the function is traced and not executed; only initializers run.
+    Where that cannot give the variables (it needs a value to go on, prints with `jax.debug`, keeps
+    an array outside of the call, or a variable is computed from activations), it is run for real,
+    from the beginning: what its Python code does beside computing is then done twice. The flag
+    `flax_fast_init` turns this off.
     """
     both = init_with_output(fn, module, mutable, capture_intermediates)
-    return lambda rngs, *args, **kwargs: both(rngs, *args, **kwargs)[1]
+
+    def initialised(rngs: Any, *args: Any, **kwargs: Any) -> Any:
+        check_init_rngs(module, rngs)
+        kind = type(module)
+        # Captured outputs need the whole forward pass.
+        if (
+            not capture_intermediates
+            and kind not in _run_forward
+            and not plain_path_wanted()
+            and initialise.may_attempt(rngs, args, kwargs)
+        ):
+            variables = initialise.attempt(lambda: both(rngs, *args, **kwargs)[1])
+            if variables is not initialise.NOT_POSSIBLE:
+                return variables
+            variables = both(rngs, *args, **kwargs)[1]
+            _run_forward.add(kind)
+            return variables
+        return both(rngs, *args, **kwargs)[1]
+
+    return initialised
 
 
 def lazy_init(

@@ -23,7 +23,7 @@ from jax.extend.core import get_opaque_trace_state
 
 from ramie.configurations import config
 
-__all__ = ["PROVEN_DTYPES", "eager_compiled", "nowhere", "plain_path_wanted"]
+__all__ = ["PROVEN_DTYPES", "eager_compiled", "no_trace", "nowhere", "plain_path_wanted"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,7 +45,8 @@ def _on_proven_platform() -> bool:
 
 
 @functools.cache
-def _no_trace() -> Any:
+def no_trace() -> Any:
+    """Return the trace state of a thread that traces nothing."""
     # What JAX traces belongs to the thread, so a new one shows what nothing traced looks like.
     with ThreadPoolExecutor(max_workers=1) as other_thread:
         return other_thread.submit(get_opaque_trace_state).result()
@@ -124,7 +125,7 @@ def eager_compiled(
                 (proven is not None and not proven(*arrays, **configuration))
                 or not _on_proven_platform()
                 # JAX takes compiler options only where nothing else is being traced.
-                or not (fused or get_opaque_trace_state() == _no_trace())
+                or not (fused or get_opaque_trace_state() == no_trace())
             ):
                 return fn(*arrays, **configuration)
             return faithful(*arrays, **configuration)

@@ -7,6 +7,7 @@ pickled, and the shape of what it returns is known without running it.
 """
 
 import functools
+import math
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from jax.nn import initializers as _jax
 from jax.nn.initializers import ones as ones
 from jax.nn.initializers import zeros as zeros
 
+from ramie.ops import sampling
 from ramie.typing import Array, Dtype, PRNGKey, Shape
 from ramie.typing import Initializer as Initializer
 
@@ -82,6 +84,63 @@ def _traced_once(sample: Callable[..., Any], key: PRNGKey, shape: Shape, dtype: 
     return sample(key, shape, dtype)
 
 
+def _is_number(value: Any) -> bool:
+    return type(value) is float or type(value) is int
+
+
+def _request(
+    distribution: str, settings: Mapping[str, Any], shape: Shape, dtype: Any
+) -> tuple[str, tuple[float, float], Any] | None:
+    """Say which sampler of `jax.random` an initializer calls, with which bounds and factor."""
+    if distribution == "uniform" and _is_number(settings["scale"]):
+        return "uniform", (0.0, 1.0), settings["scale"]
+    if distribution == "normal" and _is_number(settings["stddev"]):
+        return "normal", (0.0, 1.0), settings["stddev"]
+    if distribution == "truncated_normal":
+        bounds = settings["lower"], settings["upper"]
+        if all(map(_is_number, (*bounds, settings["stddev"]))):
+            return "truncated_normal", bounds, settings["stddev"]
+    if distribution == "variance_scaling":
+        return _scaled_request(settings, shape, dtype)
+    return None
+
+
+def _size(shape: Shape, axes: Axes) -> int:
+    return math.prod(shape[axis] for axis in ((axes,) if isinstance(axes, int) else axes))
+
+
+def _scaled_request(
+    settings: Mapping[str, Any], shape: Shape, dtype: Any
+) -> tuple[str, tuple[float, float], Any] | None:
+    """As `_request`, for variance scaling. The factor is rounded after each step, as JAX does."""
+    routine, mode, in_axis = settings["distribution"], settings["mode"], settings["in_axis"]
+    if not _is_number(settings["scale"]) or 0 in shape or (in_axis == -2 and len(shape) < 2):
+        return None
+    try:
+        fan_in, fan_out = _size(shape, in_axis), _size(shape, settings["out_axis"])
+        batch = _size(shape, settings["batch_axis"])
+    except (IndexError, TypeError):
+        return None
+    field = math.prod(shape) / fan_in / fan_out / batch
+    fans = {"fan_in": fan_in * field, "fan_out": fan_out * field}
+    fans["fan_avg"] = (fans["fan_in"] + fans["fan_out"]) / 2
+    fans["fan_geo_avg"] = (fans["fan_in"] * fans["fan_out"]) ** 0.5
+    kind = sampling.proven_dtype(dtype)
+    if mode not in fans or kind is None:
+        return None
+    variance = np.asarray(settings["scale"] / fans[mode], kind)
+    if not jax.numpy.finfo(kind).tiny <= variance < np.inf:
+        return None
+    if routine == "truncated_normal":
+        # The standard deviation of a normal distribution that is cut off at -2 and 2.
+        return routine, (-2.0, 2.0), np.sqrt(variance) / np.asarray(0.87962566103423978, kind)
+    if routine == "normal":
+        return routine, (0.0, 1.0), np.sqrt(variance)
+    if routine == "uniform":
+        return routine, (-1.0, 1.0), np.sqrt(np.asarray(3, kind) * variance)
+    return None
+
+
 class DescribedInitializer:
     """An initializer that knows what it draws. The functions of this module return it.
 
@@ -100,6 +159,7 @@ class DescribedInitializer:
     _hash: int
     _sample: Callable[..., Any]
     __name__ = "init"  # how the repr of a module prints it, as for the closures of JAX
+    takes_host_keys = True
 
     def __new__(cls, distribution: str, settings: Mapping[str, Any]) -> "DescribedInitializer":
         """Return the initializer with these settings: the one there is, or a new one."""
@@ -134,12 +194,49 @@ class DescribedInitializer:
           dtype: the dtype of the result; that of the initializer if None.
           out_sharding: how the result is laid out over devices.
         """
+        if out_sharding is None:
+            if isinstance(key, jax.core.Tracer):
+                dtype = self.settings["dtype"] if dtype is None else dtype
+                return _traced_once(self._sample, key, tuple(shape), dtype)
+            drawn = self.draw(key, shape, dtype)
+            if drawn is not None:
+                return drawn
         dtype = self.settings["dtype"] if dtype is None else dtype
+        if isinstance(key, np.ndarray) and key.shape == (2,):
+            key = jax.random.wrap_key_data(key, impl="threefry2x32")
         if out_sharding is not None:
             return self._sample(key, shape, dtype, out_sharding)
-        if isinstance(key, jax.core.Tracer):
-            return _traced_once(self._sample, key, tuple(shape), dtype)
         return self._sample(key, shape, dtype)
+
+    def draw(
+        self, key: PRNGKey, shape: Shape, dtype: Dtype | None, final_shape: Shape | None = None
+    ) -> Array | None:
+        """Draw an array with `ramie.ops.sampling`, without compiling anything for its shape.
+
+        Args:
+          key: the random key, or the data of a threefry key as a NumPy array.
+          shape: the shape to draw.
+          dtype: the dtype of the result; that of the initializer if None.
+          final_shape: a shape of the same size that the result is brought to.
+
+        Returns:
+          The array; or None where that was not shown to give the bits of a plain call.
+        """
+        if not sampling.is_direct():
+            return None
+        settings = self.settings
+        dtype = settings["dtype"] if dtype is None else dtype
+        if self.distribution == "constant":
+            return sampling.full(
+                shape if final_shape is None else final_shape, settings["value"], dtype
+            )
+        request = _request(self.distribution, settings, shape, dtype)
+        if request is None:
+            return None
+        routine, bounds, factor = request
+        return sampling.draw(
+            routine, key, shape, dtype, bounds=bounds, factor=factor, final_shape=final_shape
+        )
 
     @property
     def needs_key(self) -> bool:
@@ -218,8 +315,22 @@ class ReshapedInitializer:
             return False
         return bool(getattr(inner, "needs_key", True))
 
+    @property
+    def takes_host_keys(self) -> bool:
+        """Whether a key may be given as the words of a threefry key, in a NumPy array."""
+        return getattr(self.initializer, "takes_host_keys", False)
+
     def __call__(self, key: PRNGKey, shape: Shape, dtype: Any = None) -> Any:
         """Draw an array of `shape`. Boxes with metadata keep their box."""
+        inner = self.initializer
+        if not isinstance(key, jax.core.Tracer):
+            made = None
+            if isinstance(inner, DescribedInitializer):
+                made = inner.draw(key, self.flat_shape(shape), dtype, shape)
+            elif (inner is zeros or inner is ones) and sampling.is_direct():
+                made = sampling.full(shape, int(inner is ones), dtype)
+            if made is not None:
+                return made
         drawn = self.initializer(key, self.flat_shape(shape), dtype)
         return jax.tree_util.tree_map(lambda x: jax.numpy.reshape(x, shape), drawn)
 

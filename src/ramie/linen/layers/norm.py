@@ -9,6 +9,7 @@ from ramie.linen.layers.linear import place
 from ramie.linen.module import Module, compact, merge_param
 from ramie.ops import initializers, norm
 from ramie.ops.moments import canonical_axes
+from ramie.ops.sampling import filled
 from ramie.typing import Array, Axes, Dtype, Initializer
 
 __all__ = [
@@ -21,11 +22,11 @@ __all__ = [
 
 
 def _zero_mean(shape: tuple[int, ...]) -> Array:
-    return jnp.zeros(shape, jnp.float32)
+    return filled(shape, 0, jnp.float32)
 
 
 def _unit_variance(shape: tuple[int, ...]) -> Array:
-    return jnp.ones(shape, jnp.float32)
+    return filled(shape, 1, jnp.float32)
 
 
 def _sizes(module: Module, x: Array, axes: Axes) -> tuple[int, ...]:

@@ -1,0 +1,235 @@
+"""Creating variables without running the forward pass that asks for them.
+
+What `init` returns depends on a forward pass only through shapes, as a rule. So the pass is traced
+once, abstractly, and nothing of it is executed; initializers run for real while that goes on,
+because their key is a real one. Should a variable turn out to depend on what was only traced, the
+equations it needs are evaluated, if that keeps every bit. In all other cases (Python code that
+needs values, effects such as printing, values kept outside of the call, errors) `attempt` says that
+it did not succeed, and the caller runs the forward pass for real, from the beginning.
+"""
+
+import gc
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ramie.configurations import config
+from ramie.core.abstract import evaluate, needed_part
+from ramie.core.rng import LazyRng, host_key
+from ramie.core.shapes import is_self_contained, needs_key
+from ramie.core.trace import current_trace, is_top_level, leaves_nothing_behind, outside_traces
+
+__all__ = [
+    "NOT_POSSIBLE",
+    "at_traced_forward",
+    "attempt",
+    "create",
+    "create_param",
+    "may_attempt",
+]
+
+_jax_config: Any = jax.config
+
+
+class _Here(threading.local):
+    """The trace state of the abstract forward pass that runs in this thread, if one does."""
+
+    level: Any = None
+
+
+_here = _Here()
+
+
+class _NotPossible:
+    """Says that an attempt did not succeed."""
+
+    def __repr__(self) -> str:
+        return "<not possible abstractly>"
+
+
+NOT_POSSIBLE = _NotPossible()
+
+
+def at_traced_forward() -> bool:
+    """Tell whether this runs in an abstract forward pass, and in no transformation inside it."""
+    level = _here.level
+    return level is not None and bool(level == current_trace())
+
+
+class _Slot:
+    """Stands in the variables for a value that is still to be computed.
+
+    Not a pytree node, so a leaf.
+
+    Args:
+      index: its place among these values.
+    """
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+def _map_leaves(fn: Callable[[Any], Any], tree: Any) -> Any:
+    """Map over nested dictionaries and other pytrees; dictionaries keep their order."""
+    if type(tree) is dict:
+        return {key: _map_leaves(fn, value) for key, value in tree.items()}
+    if isinstance(tree, jax.Array):
+        return fn(tree)
+    return jax.tree_util.tree_map(fn, tree)
+
+
+def may_attempt(*trees: Any) -> bool:
+    """Tell whether `attempt` has a chance, here and with these arguments of the forward pass."""
+    if not config.flax_fast_init or not is_top_level():
+        return False
+    if _jax_config.jax_check_tracer_leaks or _jax_config.jax_debug_key_reuse:
+        return False
+    if not jax.sharding.get_abstract_mesh().empty:
+        return False  # arrays are placed as they are made
+    return not any(isinstance(x, jax.core.Tracer) for x in jax.tree_util.tree_leaves(trees))
+
+
+def attempt(forward: Callable[[], Any]) -> Any:
+    """Run a function that creates variables, without executing what only its outputs need.
+
+    Args:
+      forward: makes a root scope of its own, and returns a tree of variables.
+
+    Returns:
+      The variables, or `NOT_POSSIBLE`. In that case `forward` may have run in part.
+    """
+    try:
+        variables, state, part = _trace(forward)
+    except Exception:  # whatever it is, the real forward pass raises it too, or succeeds
+        return NOT_POSSIBLE
+    if part is None:
+        return NOT_POSSIBLE
+    if not leaves_nothing_behind(state):
+        gc.collect()  # a cycle may have kept a tracer; what is left now was kept on purpose
+        if not leaves_nothing_behind(state):
+            return NOT_POSSIBLE
+    if not part.jaxpr.outvars:
+        return variables
+    values = evaluate(part)
+    if [x.weak_type for x in values] != [v.aval.weak_type for v in part.jaxpr.outvars]:
+        return NOT_POSSIBLE
+    return _map_leaves(lambda x: values[x.index] if isinstance(x, _Slot) else x, variables)
+
+
+def _trace(forward: Callable[[], Any]) -> tuple[Any, Any, Any]:
+    """Trace `forward` once.
+
+    Returns:
+      The variables with a `_Slot` for each tracer, the state of the trace, and the program that
+      computes these tracers or None. Nothing here outlives the call that holds the trace: JAX
+      remembers a trace for as long as the function lives, and equations may hold it.
+    """
+    variables: Any = None
+    state: Any = None
+
+    def traced() -> list[Any]:
+        nonlocal variables, state
+        outer, _here.level = _here.level, current_trace()
+        state = _here.level
+        try:
+            made = forward()
+        finally:
+            _here.level = outer
+        slots: dict[int, _Slot] = {}
+        tracers: list[Any] = []
+
+        def emptied(leaf: Any) -> Any:
+            if not isinstance(leaf, jax.core.Tracer):
+                return leaf
+            slot = slots.get(id(leaf))
+            if slot is None:
+                slot = slots[id(leaf)] = _Slot(len(tracers))
+                tracers.append(leaf)
+            return slot
+
+        variables = _map_leaves(emptied, made)
+        return tracers
+
+    closed = jax.make_jaxpr(traced)()
+    return variables, state, None if closed.effects else needed_part(closed)
+
+
+_ZEROS, _ONES = jax.nn.initializers.zeros, jax.nn.initializers.ones
+
+
+def _constant(fill: int, shape: Any, dtype: Any = None) -> Any:
+    """Make an array of zeros or ones by transfer, or None if JAX should make it."""
+    if (
+        _jax_config.jax_disable_jit
+        or not jax.sharding.get_abstract_mesh().empty
+        or not isinstance(shape, tuple | list)
+        or not all(type(size) is int and size >= 0 for size in shape)
+    ):
+        return None
+    try:
+        kind = np.dtype(float if dtype is None else dtype)
+    except TypeError:
+        return None
+    if dtype is None:
+        kind = np.dtype(jax.dtypes.canonicalize_dtype(kind))
+    if kind.itemsize > 4 and not _jax_config.jax_enable_x64:
+        return None  # JAX warns and narrows
+    # A plain array and no view: what several variables share cannot be donated.
+    return jax.device_put(np.full(tuple(shape), fill, kind))
+
+
+def _really(init_fn: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> Any:
+    made = None
+    if not kwargs:
+        if init_fn is _ZEROS or init_fn is _ONES:
+            if 2 <= len(args) <= 3:
+                made = _constant(int(init_fn is _ONES), *args[1:])
+        elif (init_fn is jnp.zeros or init_fn is jnp.ones) and 1 <= len(args) <= 2:
+            made = _constant(int(init_fn is jnp.ones), *args)
+    return init_fn(*args, **kwargs) if made is None else made
+
+
+def create(init_fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Return `init_fn(*args, **kwargs)`, the first value of a variable."""
+    if at_traced_forward():
+        if not is_self_contained(init_fn, args, kwargs):
+            return init_fn(*args, **kwargs)
+    elif not (config.flax_fast_init and is_top_level()):
+        return init_fn(*args, **kwargs)
+    with outside_traces():
+        return _really(init_fn, args, kwargs)
+
+
+def create_param(
+    init_fn: Callable[..., Any], lazy: LazyRng, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
+    """Return `init_fn(key, *args, **kwargs)`, the first value of a parameter.
+
+    Args:
+      init_fn: the initializer.
+      lazy: its key, not yet derived.
+      args: see above.
+      kwargs: see above.
+    """
+    is_traced = at_traced_forward()
+    if not (is_traced or (config.flax_fast_init and is_top_level())):
+        return init_fn(lazy.as_jax_rng() if needs_key(init_fn) else lazy.rng, *args, **kwargs)
+    if is_traced and not is_self_contained(init_fn, args, kwargs):
+        with outside_traces():
+            derived = lazy.as_jax_rng()
+        return init_fn(derived, *args, **kwargs)
+    with outside_traces():
+        key: Any = None
+        if not needs_key(init_fn):
+            key = lazy.rng
+        elif getattr(init_fn, "takes_host_keys", False):
+            key = host_key(lazy)
+        if key is None:
+            key = lazy.as_jax_rng()
+        return _really(init_fn, (key, *args), kwargs)

@@ -1,0 +1,279 @@
+"""Drawing arrays of any shape with one compiled program per distribution and dtype.
+
+Drawing random numbers is cheap, compiling the program that draws them is not: about a second for
+each shape of a convolution kernel. With partitionable threefry, JAX's default, the bits of element
+`i` depend on the key and on `i` alone, whatever the shape. So one program that draws a block of
+elements from a given offset serves every shape, and arrays are put together from blocks.
+
+How bits become numbers is left to `jax.random`: the program calls the public sampler with a key of
+a random number generator of its own, threefry whose counter starts at the offset. The tests compare
+each distribution and dtype with `jax.random` bit by bit. What they do not cover is not drawn here:
+`draw` returns None, and the caller asks JAX.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+from jax.extend import random as jex_random
+from jax.extend.core import get_opaque_trace_state
+
+from ramie.configurations import config
+from ramie.ops.dispatch import no_trace, plain_path_wanted
+from ramie.typing import Array, PRNGKey, Shape
+
+__all__ = ["draw", "filled", "full", "is_direct", "key_words", "proven_dtype"]
+
+BLOCK = 1 << 14
+LARGE_BLOCK = 1 << 16
+
+_IN_FLIGHT = 8  # blocks computed ahead of their copy into the result
+_UINT = {8: np.uint8, 16: np.uint16, 32: np.uint32}
+_DTYPES = frozenset(np.dtype(t) for t in ("float32", "float16", jax.numpy.bfloat16))
+_WIDE = np.dtype("float64")
+_INTEGERS = frozenset(np.dtype(t) for t in ("bool", "int32", "int8", "uint8", "uint32"))
+_ROUTINES = ("uniform", "normal", "truncated_normal")
+_config: Any = jax.config
+
+
+def _refuse(*_: Any) -> Any:
+    raise NotImplementedError("Keys with an offset draw bits; they are not split or folded.")
+
+
+def _bits_from_offset(state: Array, width: int, shape: Shape) -> Array:
+    """Draw what partitionable threefry draws for the elements from an offset on.
+
+    Args:
+      state: the two words of the key, then the high and the low word of the offset.
+      width: bits per element.
+      shape: one axis.
+    """
+    start = lax.broadcast_in_dim(state[3], shape, ())
+    low = lax.add(lax.iota(np.dtype("uint32"), shape[0]), start)
+    carry = lax.convert_element_type(lax.lt(low, start), np.uint32)
+    high = lax.add(lax.broadcast_in_dim(state[2], shape, ()), carry)
+    first, second = jex_random.threefry2x32_p.bind(state[0], state[1], high, low)
+    if width == 64:
+        first, second = (lax.convert_element_type(word, np.uint64) for word in (first, second))
+        return lax.bitwise_or(lax.shift_left(first, lax.full_like(first, 32)), second)
+    return lax.convert_element_type(lax.bitwise_xor(first, second), _UINT[width])
+
+
+_FROM_OFFSET = jex_random.define_prng_impl(
+    key_shape=(4,),
+    seed=_refuse,
+    split=_refuse,
+    random_bits=_bits_from_offset,
+    fold_in=_refuse,
+    name="threefry2x32_from_offset",
+    tag="ofs",
+)
+
+
+@functools.partial(jax.jit, static_argnames=("routine", "dtype", "size"))
+def _block(
+    state: Any, lower: Any, upper: Any, factor: Any, *, routine: str, dtype: Any, size: int
+) -> Array:
+    key = jax.random.wrap_key_data(state, impl=_FROM_OFFSET)
+    if routine == "truncated_normal":
+        drawn = jax.random.truncated_normal(key, lower, upper, (size,), dtype)
+    elif routine == "normal":
+        drawn = jax.random.normal(key, (size,), dtype)
+    else:
+        drawn = jax.random.uniform(key, (size,), dtype, lower, upper)
+    # JAX's initializers scale in a step of its own. The barrier keeps the compiler from joining the
+    # factor with one inside the sampler, which would round differently.
+    return lax.mul(lax.optimization_barrier(drawn), lax.broadcast_in_dim(factor, (size,), ()))
+
+
+def is_direct() -> bool:
+    """Tell whether arrays may be made by the sampler and by transfer from the host, here and now.
+
+    Not inside a JAX transformation, nor with debugging switches on, nor under a mesh, nor off the
+    CPU, nor when the flag `flax_fast_init` is off.
+    """
+    if not config.flax_fast_init or plain_path_wanted() or _config.jax_debug_key_reuse:
+        return False
+    if get_opaque_trace_state() != no_trace():
+        return False
+    device = _config.jax_default_device
+    if device is None:
+        on_cpu = _default_backend() == "cpu"
+    else:
+        on_cpu = (device if isinstance(device, str) else device.platform) == "cpu"
+    return on_cpu and bool(jax.sharding.get_abstract_mesh().empty)
+
+
+@functools.cache
+def _default_backend() -> str:
+    return jax.default_backend()
+
+
+def key_words(key: PRNGKey) -> tuple[tuple[int, int], Any] | None:
+    """Read a key, if it is one whose numbers the sampler reproduces: threefry, partitionable.
+
+    Args:
+      key: a single key, typed or raw; a NumPy array is taken as the data of a threefry key.
+
+    Returns:
+      Its two words, and the device that it is committed to or None.
+    """
+    if not isinstance(key, jax.Array | np.ndarray) or isinstance(key, jax.core.Tracer):
+        return None
+    if not _config.jax_threefry_partitionable:
+        return None
+    device = None
+    if isinstance(key, jax.Array) and key.committed:
+        devices = key.devices()
+        if len(devices) != 1:
+            return None
+        (device,) = devices
+        if device.platform != "cpu":
+            return None
+    data: Any = key
+    if jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key):
+        if jax.random.key_impl(key) != "threefry2x32":
+            return None
+        data = jax.random.key_data(key)
+    elif isinstance(key, jax.Array) and _config.jax_default_prng_impl != "threefry2x32":
+        return None
+    words = np.asarray(data)
+    if words.shape != (2,) or words.dtype != np.uint32:
+        return None
+    return (int(words[0]), int(words[1])), device
+
+
+def proven_dtype(dtype: Any) -> np.dtype[Any] | None:
+    """Return a dtype as NumPy's if its bits were proven; None stands for JAX's default.
+
+    Args:
+      dtype: a dtype in any spelling.
+
+    Returns:
+      The dtype, or None if it was not proven or JAX would not keep it as it is.
+    """
+    if dtype is None:
+        return np.dtype(jax.dtypes.canonicalize_dtype(float))
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        return None
+    if found in _DTYPES or (found == _WIDE and _config.jax_enable_x64):
+        return found
+    return None
+
+
+def _known_shape(shape: Any) -> tuple[int, ...] | None:
+    if not isinstance(shape, Sequence) or isinstance(shape, str):
+        return None
+    sizes = tuple(shape)
+    if all(type(size) is int and size >= 0 for size in sizes):
+        return sizes
+    if all(isinstance(size, int | np.integer) and size >= 0 for size in sizes):
+        return tuple(map(int, sizes))
+    return None
+
+
+def filled(shape: Shape, value: Any, dtype: Any = None) -> Array:
+    """Return an array full of one number, without the compiler where that is possible.
+
+    Args:
+      shape: its shape.
+      value: a Python number.
+      dtype: its dtype; by default JAX's for floating point numbers.
+    """
+    made = full(shape, value, dtype) if is_direct() else None
+    if made is not None:
+        return made
+    return jax.numpy.full(shape, value, jax.numpy.dtype(float) if dtype is None else dtype)
+
+
+def full(shape: Any, value: Any, dtype: Any) -> Array | None:
+    """Make an array of one number by transfer from the host; see `filled`.
+
+    Returns:
+      The array; or None for dtypes, shapes and numbers that are left to JAX.
+    """
+    if type(value) not in (int, float, bool):
+        return None
+    known = proven_dtype(dtype)
+    if known is None:
+        try:
+            known = np.dtype(dtype)
+        except TypeError:
+            return None
+        if known not in _INTEGERS:
+            return None
+    sizes = _known_shape(shape)
+    if sizes is None or (known in _INTEGERS and value not in (0, 1)):
+        return None
+    return jax.device_put(np.full(sizes, value, known))
+
+
+def draw(
+    routine: str,
+    key: Any,
+    shape: Shape,
+    dtype: Any,
+    *,
+    bounds: tuple[Any, Any] = (0.0, 1.0),
+    factor: Any = 1.0,
+    final_shape: Shape | None = None,
+) -> Array | None:
+    """Draw what a sampler of `jax.random` gives, times a factor.
+
+    Args:
+      routine: the sampler: "uniform", "normal" or "truncated_normal".
+      key: the random key.
+      shape: the shape of the result.
+      dtype: the dtype of the result, and of the sampler.
+      bounds: of the distribution, before scaling; not used by "normal".
+      factor: what the numbers are multiplied by: a Python number, or a scalar of `dtype`.
+      final_shape: a shape of the same size that the result is brought to.
+
+    Returns:
+      The array, or None if its bits were not shown to be JAX's.
+    """
+    known, sizes = proven_dtype(dtype), _known_shape(shape)
+    if known is None or sizes is None or routine not in _ROUTINES:
+        return None
+    found = key_words(key)
+    if found is None:
+        return None
+    words, device = found
+    values = _drawn(words, math.prod(sizes), routine, known, bounds, np.asarray(factor, known))
+    values = values.reshape(sizes if final_shape is None else final_shape)
+    return jax.device_put(values) if device is None else jax.device_put(values, device)
+
+
+def _drawn(
+    words: tuple[int, int],
+    count: int,
+    routine: str,
+    dtype: np.dtype[Any],
+    bounds: tuple[Any, Any],
+    factor: Any,
+) -> np.ndarray[Any, Any]:
+    """Put `count` numbers together from blocks, on the host."""
+    size = BLOCK if count <= BLOCK else LARGE_BLOCK
+    out = np.empty(count, dtype)
+    pending: list[tuple[int, Any]] = []
+
+    def store() -> None:
+        start, block = pending.pop(0)
+        stop = min(start + size, count)
+        out[start:stop] = np.asarray(block)[: stop - start]
+
+    for start in range(0, count, size):
+        state = np.array([*words, start >> 32, start & 0xFFFFFFFF], np.uint32)
+        block = _block(state, *bounds, factor, routine=routine, dtype=dtype, size=size)
+        pending.append((start, block))
+        if len(pending) > _IN_FLIGHT:
+            store()
+    while pending:
+        store()
+    return out
