@@ -229,6 +229,25 @@ def learning_rates() -> Picture:
     return picture
 
 
+def recurrent() -> Picture:
+    """A cell applied to five steps."""
+    picture = Picture(720, 200)
+    for step in range(5):
+        x = 95 + 115 * step
+        picture.box(x, 80, 72, 40, BLUE, "cell")
+        picture.arrow((x + 36, 162), (x + 36, 122))
+        picture.text(x + 36, 180, f"input {step}", size=13)
+        picture.arrow((x + 36, 80), (x + 36, 44))
+        picture.text(x + 36, 34, f"output {step}", size=13)
+        picture.arrow((x - 43, 100), (x - 2, 100), colour=ORANGE)
+    picture.arrow((627, 100), (668, 100), colour=ORANGE)
+    picture.text(26, 97, "first", size=12, colour=ORANGE)
+    picture.text(26, 112, "carry", size=12, colour=ORANGE)
+    picture.text(694, 97, "final", size=12, colour=ORANGE)
+    picture.text(694, 112, "carry", size=12, colour=ORANGE)
+    return picture
+
+
 def ring() -> Picture:
     """What the classifier of the guide to the basics has learned."""
     import optax
@@ -287,6 +306,7 @@ PICTURES = (
     batch_norm_modes,
     dropout,
     learning_rates,
+    recurrent,
     ring,
 )
 
