@@ -31,6 +31,7 @@ ALLOWED = {
     "checkpoint": {"serialization", "struct", "io"},
     "training": {"core", "ops", "checkpoint", "jax_utils", *TOOLS},
     "metrics": {"core", "ops", "checkpoint", *TOOLS},
+    "testing": {"metrics", *TOOLS},
     "interop": {"core", "ops", "checkpoint", *TOOLS},
     "compat": set(),
     "demo": {"core", "linen", "nnx", "checkpoint", "training", "metrics", "jax_utils", *TOOLS},

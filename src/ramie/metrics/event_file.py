@@ -13,16 +13,19 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from ramie import errors, io
 
-__all__ = ["EventFile", "Messages", "as_tensor", "messages"]
+__all__ = ["EventFile", "Messages", "as_array", "as_tensor", "messages", "read"]
 
 _VERSION = "brain.Event:2"
+_LENGTH = struct.Struct("<Q")
+_CHECK = struct.Struct("<I")
 _numbers = itertools.count()
 
 
@@ -120,6 +123,47 @@ def _as_bytes(item: Any) -> bytes:
     raise TypeError(f"Text for an event file is a str or bytes, found {type(item).__name__}.")
 
 
+def as_array(proto: Any) -> np.ndarray[Any, Any]:
+    """Return the array in a `TensorProto` that `as_tensor` has made; text as an array of bytes.
+
+    Raises:
+      TypeError: for a data type without a counterpart in NumPy.
+    """
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    if proto.dtype == messages().types.DT_STRING:
+        array = np.empty(len(proto.string_val), dtype=object)
+        array[:] = list(proto.string_val)
+        return array.reshape(shape)
+    name = messages().types.DataType.Name(proto.dtype).removeprefix("DT_").lower()
+    name = {"float": "float32", "double": "float64", "half": "float16"}.get(name, name)
+    return np.frombuffer(proto.tensor_content, dtype=jnp.dtype(name)).reshape(shape)
+
+
+def read(path: str) -> Iterator[Any]:
+    """Read the events of a file that this module has written, the header first.
+
+    A record at the end that is not wholly there yet is left out: the file may still be written.
+
+    Raises:
+      ValueError: if a checksum does not fit.
+    """
+    with io.GFile(path, "rb") as file:
+        while len(head := file.read(_LENGTH.size + _CHECK.size)) == _LENGTH.size + _CHECK.size:
+            length = head[: _LENGTH.size]
+            _verify(length, head[_LENGTH.size :], path)
+            size = _LENGTH.unpack(length)[0]
+            record = file.read(size + _CHECK.size)
+            if len(record) < size + _CHECK.size:
+                return
+            _verify(record[:size], record[size:], path)
+            yield messages().event.Event.FromString(record[:size])
+
+
+def _verify(data: bytes, check: bytes, path: str) -> None:
+    if _CHECK.unpack(check)[0] != messages().checksum(data):
+        raise ValueError(f"The event file {path!r} is damaged: a checksum does not fit its data.")
+
+
 class EventFile:
     """A new event file. Its methods may be called from several threads.
 
@@ -155,8 +199,8 @@ class EventFile:
 
     def _write(self, **fields: Any) -> None:
         data = messages().event.Event(wall_time=time.time(), **fields).SerializeToString()
-        length = struct.pack("<Q", len(data))
-        checks = [struct.pack("<I", messages().checksum(part)) for part in (length, data)]
+        length = _LENGTH.pack(len(data))
+        checks = [_CHECK.pack(messages().checksum(part)) for part in (length, data)]
         with self._lock:
             self._file.write(b"".join([length, checks[0], data, checks[1]]))
 
