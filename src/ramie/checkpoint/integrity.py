@@ -277,7 +277,7 @@ def _record(content: dict[str, Any]) -> Record:
     numbers_ok = all(type(n) is int and n >= 0 for n in (size, chunk, inode)) and chunk > 0
     sums_ok = isinstance(checksums, list) and all(isinstance(text, str) for text in checksums)
     if not numbers_ok or not sums_ok or len(checksums) != -(-size // chunk):
-        raise ValueError("a content has no proper size, chunk, inode and checksums")
+        raise ValueError(f"no proper size, chunk, inode and checksums in {str(content)[:80]}")
     return Record(size, chunk, tuple(checksums), inode)
 
 

@@ -1,14 +1,20 @@
 """Restoring: finding the checkpoint that is asked for, and reading it into a target."""
 
 import os
+import warnings
 from typing import Any
 
-from ramie.checkpoint import steps, storage
+from ramie.checkpoint import health, steps, storage
 from ramie.checkpoint.formats import msgpack
-from ramie.errors import CheckpointNotFoundError, UnsupportedCheckpointError
-from ramie.serialization import from_state_dict
+from ramie.checkpoint.match import restore_into
+from ramie.errors import (
+    CheckpointNotFoundError,
+    DamagedCheckpointError,
+    MalformedDataError,
+    UnsupportedCheckpointError,
+)
 
-__all__ = ["available_steps", "latest", "restore"]
+__all__ = ["available_steps", "latest", "newest_intact", "restore"]
 
 _ORBAX_MARKS = ("_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt", "checkpoint")
 _ATTEMPTS = 10
@@ -44,14 +50,22 @@ def restore(
     step: int | float | None = None,
     *,
     prefix: str = "checkpoint_",
+    fallback: bool = False,
+    strict: bool = True,
 ) -> Any:
     """Read a checkpoint into a copy of a target.
 
+    What was saved by Ramie is compared with the checksums in its manifest on the way.
+
     Args:
       path: a directory of checkpoints, or one checkpoint.
-      target: a tree of the structure that was saved, or None for the plain state dict.
+      target: a tree of the structure that was saved, or None for the plain state dict. Arrays in
+        it, or `jax.ShapeDtypeStruct`s, say which shape and dtype is wanted.
       step: which checkpoint of the directory; the latest by default.
       prefix: the start of the names in the directory.
+      fallback: if the latest checkpoint is damaged, warn and take the newest that is not.
+      strict: whether arrays must have the shape and dtype that the target says; otherwise they
+        come as they were saved, as Flax's restore has it.
 
     Returns:
       The target with the saved values, arrays as numpy arrays; the very target if no step is
@@ -59,24 +73,68 @@ def restore(
 
     Raises:
       CheckpointNotFoundError: if there is none of the given step; a ValueError.
-      MalformedDataError: if the file is damaged; a ValueError.
-      ValueError: if the saved structure does not match; the message names the path.
+      DamagedCheckpointError: if the file is not what was saved; names the newest checkpoint that
+        is undamaged; a MalformedDataError.
+      MalformedDataError: if the file has no manifest, and is damaged; a ValueError.
+      CheckpointMismatchError: if the structure, a shape or a dtype does not match the target;
+        lists all differences by path; a ValueError.
     """
     place = storage.local_path(path)
     if step is not None:
-        return from_state_dict(target, _read(_of_step(place, step, prefix)))
+        chosen = _of_step(place, step, prefix)
+        return restore_into(target, _read_among(chosen, place, prefix), chosen, strict=strict)
     if storage.kind_of(place) != "directory" or _is_orbax(place):
-        return target if _is_absent(place) else from_state_dict(target, _read(place))
+        if _is_absent(place):
+            return target
+        return restore_into(target, _read(place), place, strict=strict)
     for _ in range(_ATTEMPTS):
         newest = latest(place, prefix)
         if newest is None:
             return target
         try:
-            return from_state_dict(target, _read(newest))
+            state = _read_among(newest, place, prefix)
         except FileNotFoundError:
             # A writer's retention removed it after we looked; then there is a newer one.
             continue
+        except MalformedDataError as error:
+            intact = newest_intact(place, prefix) if fallback else None
+            if intact is None:
+                raise
+            warnings.warn(
+                f'{error} Going on with "{intact}", as fallback=True asks for.',
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            newest, state = intact, _read(intact)
+        return restore_into(target, state, newest, strict=strict)
     raise CheckpointNotFoundError(place, f"{prefix}<step>")
+
+
+def newest_intact(directory: str | os.PathLike[str], prefix: str = "checkpoint_") -> str | None:
+    """Return the path of the newest checkpoint that is not damaged, or None if there is none.
+
+    Args:
+      directory: where the checkpoints are; it need not exist.
+      prefix: the start of their names.
+    """
+    found = steps.find(*steps.split_prefix(storage.local_path(directory), prefix))
+    for checkpoint in reversed(found):
+        if health.verify(checkpoint.path).state != "damaged":
+            return checkpoint.path
+    return None
+
+
+def _read_among(chosen: str, place: str, prefix: str) -> Any:
+    """Read one of the checkpoints of a directory; if it is damaged, say which one is not."""
+    try:
+        return _read(chosen)
+    except MalformedDataError as error:
+        intact = newest_intact(place, prefix)
+        if isinstance(error, DamagedCheckpointError):
+            raise DamagedCheckpointError(chosen, error.ranges, intact) from error
+        if intact:
+            error.add_note(f'The newest checkpoint that can be read is "{intact}".')
+        raise
 
 
 def _is_absent(place: str) -> bool:

@@ -7,6 +7,7 @@ from ramie.errors.base import FlaxError as FlaxError
 from ramie.errors.base import MissingExtraError as MissingExtraError
 from ramie.errors.base import RamieError as RamieError
 from ramie.errors.checkpoint import CheckpointBusyError as CheckpointBusyError
+from ramie.errors.checkpoint import CheckpointMismatchError as CheckpointMismatchError
 from ramie.errors.checkpoint import CheckpointNotFoundError as CheckpointNotFoundError
 from ramie.errors.checkpoint import CheckpointOptionError as CheckpointOptionError
 from ramie.errors.checkpoint import DamagedCheckpointError as DamagedCheckpointError
@@ -71,6 +72,7 @@ __all__ = [
     "CallShareScopeOnUnboundModuleError",
     "CallUnbindOnUnboundModuleError",
     "CheckpointBusyError",
+    "CheckpointMismatchError",
     "CheckpointNotFoundError",
     "CheckpointOptionError",
     "CursorFindError",

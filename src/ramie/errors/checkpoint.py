@@ -9,6 +9,7 @@ from ramie.errors.base import RamieError
 
 __all__ = [
     "CheckpointBusyError",
+    "CheckpointMismatchError",
     "CheckpointNotFoundError",
     "CheckpointOptionError",
     "DamagedCheckpointError",
@@ -69,6 +70,52 @@ class DamagedCheckpointError(MalformedDataError):
                 if intact
                 else "Restore another checkpoint, or a backup of this one."
             ),
+        )
+
+
+class CheckpointMismatchError(RamieError, ValueError):
+    """A checkpoint does not fit what it is restored into; says everything that differs.
+
+    Args:
+        source: The file.
+        missing: Paths that the target has and the file lacks.
+        extra: Paths that the file has and the target lacks.
+        shapes: Lines with a path, the shape wanted and the shape found.
+        dtypes: Lines with a path, the dtype wanted and the dtype found.
+        kinds: Lines with a path where one has a container and the other a leaf.
+
+    Attributes:
+        source, missing, extra, shapes, dtypes, kinds: as given.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        missing: Sequence[str] = (),
+        extra: Sequence[str] = (),
+        shapes: Sequence[str] = (),
+        dtypes: Sequence[str] = (),
+        kinds: Sequence[str] = (),
+    ) -> None:
+        self.source = source
+        self.missing, self.extra = list(missing), list(extra)
+        self.shapes, self.dtypes, self.kinds = list(shapes), list(dtypes), list(kinds)
+        sections = (
+            ("missing from the file", self.missing),
+            ("in the file only", self.extra),
+            ("of another shape", self.shapes),
+            ("of another dtype", self.dtypes),
+            ("of another structure", self.kinds),
+        )
+        listed = "".join(
+            f"\n  {title}:" + "".join(f"\n    {line}" for line in lines)
+            for title, lines in sections
+            if lines
+        )
+        super().__init__(
+            f'The checkpoint "{source}" does not fit the target:{listed}\n'
+            "Restore into a target of the saved structure, or with target=None to get nested dicts "
+            "of everything in the file, and take from them what fits."
         )
 
 

@@ -38,6 +38,18 @@ __all__ = [
     "save_checkpoint_multiprocess",
 ]
 
+ORBAX_CKPT_FILENAME = "checkpoint"
+"""The msgpack file in a step's folder that Orbax wrote in its first layout."""
+
+ORBAX_METADATA_FILENAME = "_METADATA"
+ORBAX_MANIFEST_OCDBT = "manifest.ocdbt"
+"""Files by which a folder is known as one of Orbax."""
+
+MP_ARRAY_POSTFIX = "_gda"
+MP_ARRAY_PH = "//GDAPlaceholder:"
+COMMIT_SUCCESS_FILE = "commit_success.txt"
+"""What the multi-process checkpoints of early releases put beside, into and after their file."""
+
 _NUMBERED = re.compile(r"(.*)_([0-9]+)", re.DOTALL)
 
 
@@ -196,14 +208,16 @@ def restore_checkpoint(
     Raises:
       CheckpointNotFoundError: if there is none of the given step; a ValueError.
       MalformedDataError: if the file is damaged; a ValueError.
-      ValueError: if the saved structure does not match the target; the message names the path.
+      CheckpointMismatchError: if the saved structure does not match the target; lists all that is
+        missing; a ValueError. Shapes and dtypes are as saved, whatever the target has, as in Flax;
+        `ramie.checkpoint.restore` compares them too.
       UnsupportedCheckpointError: for Orbax directories; a NotImplementedError.
     """
     _refuse(
         {"orbax_checkpointer": orbax_checkpointer, "orbax_transforms": orbax_transforms},
         "Restore Orbax checkpoints with Orbax itself, and msgpack files without it.",
     )
-    return checkpoint.restore(ckpt_dir, target, step, prefix=prefix)
+    return checkpoint.restore(ckpt_dir, target, step, prefix=prefix, strict=False)
 
 
 def latest_checkpoint(ckpt_dir: str | os.PathLike[str], prefix: str = "checkpoint_") -> str | None:

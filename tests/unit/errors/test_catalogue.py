@@ -36,6 +36,7 @@ ARGUMENTS = {
     "MPARestoreDataCorruptedError": (3, "/data"),
     "MPARestoreTargetRequiredError": ("/data", 3, "params/kernel"),
     "MPARestoreTypeNotMatchError": (3, "/data"),
+    "CheckpointMismatchError": ("/data/checkpoint_3", ["./a"], [], ["./b: (2,) wanted"]),
     "DamagedCheckpointError": ("/data/checkpoint_3", [(0, 16)]),
     "MalformedDataError": ("the bytes end early", "./params", 12),
     "MissingExtraError": ("fsspec", "remote", "reach gs:// paths"),

@@ -1,0 +1,79 @@
+"""Health: whether a checkpoint file is still what was saved, without restoring it."""
+
+import io
+import os
+from typing import Literal, NamedTuple
+
+from ramie.checkpoint import integrity, storage
+from ramie.checkpoint.formats import msgpack
+from ramie.errors import CheckpointNotFoundError, CheckpointOptionError, MalformedDataError
+
+__all__ = ["Health", "verify"]
+
+_PIECE = 1 << 22
+
+
+class Health(NamedTuple):
+    """What `verify` found.
+
+    Attributes:
+      state: "intact" if the checksums are those of the save; "readable" if there are none to
+        compare with, and the file can be read as a whole; "damaged" otherwise.
+      problem: what is wrong with a damaged file, else the empty string.
+    """
+
+    state: Literal["intact", "readable", "damaged"]
+    problem: str = ""
+
+
+def verify(path: str | os.PathLike[str]) -> Health:
+    """Check a checkpoint file; it is read, and nothing is changed.
+
+    A file with a manifest takes no memory to check. One without, written by Flax for instance, is
+    read as for a restore.
+
+    Args:
+      path: the checkpoint.
+
+    Raises:
+      CheckpointNotFoundError: if there is nothing at the path.
+      CheckpointOptionError: if it is no regular file.
+      OSError: if it cannot be read.
+
+    Example:
+      >>> import tempfile
+      >>> from ramie import checkpoint
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...   checkpoint.verify(checkpoint.save(directory, {"a": 1}, step=1)).state
+      'intact'
+    """
+    place = storage.local_path(path)
+    kind = storage.kind_of(place)
+    if kind == "absent":
+        raise CheckpointNotFoundError(os.path.dirname(place), os.path.basename(place))
+    if kind != "file":
+        raise CheckpointOptionError("path", place, "it is not a regular file")
+    try:
+        manifest = integrity.read_manifest(place)
+        if manifest is not None and _sum_up(place, manifest):
+            return Health("intact")
+        msgpack.read(place)
+    except MalformedDataError as error:
+        return Health("damaged", str(error))
+    return Health("readable")
+
+
+def _sum_up(path: str, manifest: integrity.Manifest) -> bool:
+    """Compare a file with its manifest; tell whether the manifest speaks of this file at all."""
+    with io.FileIO(path) as file:
+        inode = os.fstat(file.fileno()).st_ino
+        if not manifest.records or not manifest.speaks_of(inode):
+            return False
+        checksum = integrity.Checksum(manifest.records[0].chunk)
+        try:
+            while piece := file.read(_PIECE):
+                checksum.add(piece)
+            integrity.compare(path, manifest, checksum.record(), inode)
+        finally:
+            checksum.close()
+    return True
