@@ -24,6 +24,25 @@ from ramie import errors, io
 __all__ = ["EventFile", "Messages", "as_array", "as_tensor", "messages", "read"]
 
 _VERSION = "brain.Event:2"
+# The numbers of TensorFlow's types.proto; not every package has all of their names.
+_TEXT = 7
+_DATA_TYPES = {
+    "float32": 1,
+    "float64": 2,
+    "int32": 3,
+    "uint8": 4,
+    "int16": 5,
+    "int8": 6,
+    "complex64": 8,
+    "int64": 9,
+    "bool": 10,
+    "bfloat16": 14,
+    "uint16": 17,
+    "complex128": 18,
+    "float16": 19,
+    "uint32": 22,
+    "uint64": 23,
+}
 _LENGTH = struct.Struct("<Q")
 _CHECK = struct.Struct("<I")
 _numbers = itertools.count()
@@ -37,7 +56,6 @@ class Messages:
       event: module of `Event`.
       summary: module of `Summary` and `SummaryMetadata`.
       tensor: module of `TensorProto`.
-      types: module of the numbers of data types.
       hparams: module of `HParamsPluginData`.
       checksum: the masked CRC-32C of bytes.
     """
@@ -45,7 +63,6 @@ class Messages:
     event: Any
     summary: Any
     tensor: Any
-    types: Any
     hparams: Any
     checksum: Callable[[bytes], int]
 
@@ -76,13 +93,13 @@ def messages() -> Messages:
             importlib.import_module(package)
         except ImportError:
             continue
-        event, summary, tensor, types = (
+        event, summary, tensor = (
             importlib.import_module(f"{proto}.{name}_pb2")
-            for name in ("event", "summary", "tensor", "types")
+            for name in ("event", "summary", "tensor")
         )
         plugin = importlib.import_module(hparams)
         check = importlib.import_module(checksum).masked_crc32c
-        return Messages(event, summary, tensor, types, plugin, check)
+        return Messages(event, summary, tensor, plugin, check)
     raise errors.MissingExtraError("tensorboardX", "tensorboard", "write TensorBoard event files")
 
 
@@ -98,13 +115,10 @@ def as_tensor(value: Any) -> Any:
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     if array.dtype.kind in "SUO":
-        proto.dtype = messages().types.DT_STRING
+        proto.dtype = _TEXT
         proto.string_val.extend(_as_bytes(item) for item in array.ravel().tolist())
         return proto
-    name = {"bool": "BOOL", "float32": "FLOAT", "float64": "DOUBLE", "float16": "HALF"}.get(
-        array.dtype.name, array.dtype.name.upper()
-    )
-    number = getattr(messages().types, f"DT_{name}", None)
+    number = _DATA_TYPES.get(array.dtype.name)
     if number is None:
         raise TypeError(
             f"An array of dtype {array.dtype} cannot be written to an event file: expected "
@@ -130,13 +144,14 @@ def as_array(proto: Any) -> np.ndarray[Any, Any]:
       TypeError: for a data type without a counterpart in NumPy.
     """
     shape = [dim.size for dim in proto.tensor_shape.dim]
-    if proto.dtype == messages().types.DT_STRING:
+    if proto.dtype == _TEXT:
         array = np.empty(len(proto.string_val), dtype=object)
         array[:] = list(proto.string_val)
         return array.reshape(shape)
-    name = messages().types.DataType.Name(proto.dtype).removeprefix("DT_").lower()
-    name = {"float": "float32", "double": "float64", "half": "float16"}.get(name, name)
-    return np.frombuffer(proto.tensor_content, dtype=jnp.dtype(name)).reshape(shape)
+    names = {number: name for name, number in _DATA_TYPES.items()}
+    if proto.dtype not in names:
+        raise TypeError(f"A tensor of data type number {proto.dtype} has no counterpart here.")
+    return np.frombuffer(proto.tensor_content, jnp.dtype(names[proto.dtype])).reshape(shape)
 
 
 def read(path: str) -> Iterator[Any]:
