@@ -1,0 +1,1 @@
+"""Parts of Linen whose interface may still change."""
