@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ramie.core import axes_scan, meta
-from ramie.core.crossing import Group, Lift, Scopes, map_rngs
+from ramie.core.crossing import Group, Lift, Scopes, tree_map_rngs
 from ramie.core.filters import Filter
 from ramie.core.frozen import FrozenDict
 from ramie.core.lift_compile import remat
@@ -51,7 +51,8 @@ def _with_axes(
 
 
 def _split_keys(group: Group, count: int) -> Group:
-    return map_rngs(lambda lazy: lazy.replace(rng=jax.random.split(lazy.rng, count)), group)
+    keys: Group = tree_map_rngs(lambda key: jax.random.split(key, count), group)
+    return keys
 
 
 def _axis_length(axes: Any, tree: Any) -> int | None:
@@ -234,7 +235,7 @@ def scan(
                 if data_transform is not None:
                     variables, rngs = data_transform(variables, rngs)
                 inner = crossing.enter(variables, rngs)
-                state, y = fn(inner, carry[1], *step_args, **kwargs)
+                state, y = _pair(fn(inner, carry[1], *step_args, **kwargs))
                 constants_out, carry_out, *slices_out = crossing.leave(inner)
                 check_carried(carried, carry_out)
                 return constants_out, (carry_out, state), (y, tuple(slices_out))
@@ -340,6 +341,23 @@ def remat_scan(
             )
         )
     return fn
+
+
+def _pair(result: Any) -> Any:
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise TypeError(
+            "What is scanned has to return a pair, the next carry and an output of this step "
+            f"(None for no output), but it returned {_described(result)}."
+        )
+    return result
+
+
+def _described(result: Any) -> str:
+    if isinstance(result, tuple | list):
+        return f"a {type(result).__name__} of {len(result)}"
+    if hasattr(result, "shape"):
+        return f"one array of shape {result.shape}"
+    return f"one value of type {type(result).__name__}"
 
 
 def _with_empty_output(step: Callable[..., Any]) -> Callable[..., Any]:

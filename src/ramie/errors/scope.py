@@ -45,7 +45,10 @@ def _crossing_hint(path: str, collection: str | None) -> str:
         what, argument = "stream exists", "split_rngs"
     else:
         what, argument = "collection exists", _COLLECTION_ARGUMENTS[inner]
-    return f" Inside of {inner} a {what} only if its argument {argument} names it."
+    hint = f" Inside of {inner} a {what} only if its argument {argument} names it"
+    if collection is not None and inner == "while_loop":
+        return f"{hint}, and no variable is created: make them all before the loop."
+    return f"{hint}."
 
 
 class LazyInitError(RamieError, ValueError):

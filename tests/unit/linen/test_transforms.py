@@ -588,3 +588,23 @@ def test_state_that_a_transformation_leaves_outside_is_explained(arguments, erro
     layer = nn.vmap(nn.Dense, **arguments)(2)
     with pytest.raises(error, match=f"Inside of vmap .* its argument {named} names it"):
         layer.init(jax.random.key(0), jnp.ones((2, 3)))
+
+
+def test_a_loop_that_would_create_parameters_says_where_to_make_them():
+    class Loop(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            layer = nn.Dense(3)
+            return nn.while_loop(lambda layer, x: False, lambda layer, x: layer(x), layer, x)
+
+    with pytest.raises(errors.ScopeCollectionNotFound, match="make them all before the loop"):
+        Loop().init(KEY, X)
+
+
+def test_what_is_scanned_has_to_return_a_pair():
+    class OnlyCarry(nn.Module):
+        def __call__(self, carry, x):
+            return carry + x
+
+    with pytest.raises(TypeError, match=r"has to return a pair.*one array of shape \(3,\)"):
+        nn.scan(OnlyCarry)().apply({}, X[0], X)
