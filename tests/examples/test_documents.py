@@ -10,13 +10,6 @@ def _name(page):
     return page.relative_to(fences.ROOT).as_posix()
 
 
-@pytest.fixture(scope="module")
-def server():
-    server = fences.PageServer()
-    yield server
-    server.close()
-
-
 @pytest.mark.parametrize("page", fences.PAGES, ids=_name)
 def test_code_runs_and_prints_what_the_page_shows(page, server, tmp_path):
     python, left_out = fences.runnable(page)

@@ -29,13 +29,6 @@ for word in ("c", "d"):
 """
 
 
-@pytest.fixture(scope="module")
-def server():
-    server = fences.PageServer()
-    yield server
-    server.close()
-
-
 @pytest.fixture
 def write(tmp_path):
     def write(package="numpy", value="2.5", promise="2", printed="a b\nc\nd"):
