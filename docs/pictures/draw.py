@@ -190,6 +190,23 @@ def dropout() -> Picture:
     return picture
 
 
+def bars() -> Picture:
+    """Four images of the guide to images: bars in noise."""
+    picture = Picture(720, 200)
+    rng = np.random.default_rng(5)
+    for column, (standing, noise) in enumerate(((0, 0.1), (1, 0.1), (0, 0.4), (1, 0.4))):
+        image = rng.normal(0, noise, (8, 8))
+        bar = image[:, 5] if standing else image[2]
+        bar[1:6] += 1.0
+        left = 40 + 170 * column
+        for (row, place), value in np.ndenumerate(image):
+            grey = int(np.clip(120 + 110 * value, 0, 255))
+            x, y = left + 17 * place, 20 + 17 * row
+            picture.shape("rect", x=x, y=y, width=17, height=17, fill=f"rgb({grey},{grey},{grey})")
+        picture.text(left + 68, 182, "standing" if standing else "lying")
+    return picture
+
+
 def _plot(picture: Picture, curves: Iterable[tuple[str, str, np.ndarray]], top: float) -> None:
     """Draw curves over the steps, with axes and a legend."""
     left, right, low, high = 60, 520, 250, 30
@@ -305,6 +322,7 @@ PICTURES = (
     padded_batch,
     batch_norm_modes,
     dropout,
+    bars,
     learning_rates,
     recurrent,
     ring,
