@@ -10,6 +10,13 @@ def _name(page):
     return page.relative_to(fences.ROOT).as_posix()
 
 
+def _places(page):
+    """The headings of a page, written as in links."""
+    prose = fences.FENCE.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", fences.PAGES, ids=_name)
 def test_code_runs_and_prints_what_the_page_shows(page, server, tmp_path):
     python, left_out = fences.runnable(page)
@@ -35,8 +42,10 @@ def test_commands_name_targets_that_exist(page):
 @pytest.mark.parametrize("page", fences.PAGES, ids=_name)
 def test_links_lead_to_files(page):
     prose = fences.FENCE.sub("", page.read_text(encoding="utf-8"))
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", prose):
-        assert (page.parent / target).exists(), target
+    for target, place in re.findall(r"\]\(([^)#:]*)#?([^):]*)\)", prose):
+        destination = page.parent / target if target else page
+        assert destination.exists(), target
+        assert not place or place in _places(destination), f"{target} has no heading {place!r}"
 
 
 def test_the_index_of_guides_lists_each_of_them_once():
