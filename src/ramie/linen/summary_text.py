@@ -127,10 +127,9 @@ def _dtype_of(value: Any) -> Any:
         return None
     if _is_extended(dtype):  # keys
         return dtype
-    try:
+    if jnp.issubdtype(dtype, np.number) or dtype == np.bool_:
         return jax.dtypes.canonicalize_dtype(dtype)
-    except TypeError:  # text or objects: not an array to JAX
-        return None
+    return None  # text or objects: not an array to JAX
 
 
 def _is_extended(dtype: Any) -> bool:

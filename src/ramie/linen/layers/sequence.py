@@ -14,7 +14,7 @@ from ramie.linen.kw_only_dataclasses import field
 from ramie.linen.layers.cell import RNNCellBase
 from ramie.linen.layers.linear import place
 from ramie.linen.methods import compact
-from ramie.linen.module import Module
+from ramie.linen.module import Module, nowrap
 from ramie.ops import recurrent
 from ramie.ops.linear import as_tuple
 from ramie.typing import Array, InOutScanAxis, PRNGKey
@@ -153,6 +153,7 @@ class RNN(Module):
             carry, y = cell(carry, x)
             return carry, (carry, y) if history_wanted else y
 
+        step.__name__ = "__call__"  # for profiles and tables it is the cell's own
         run = transforms.scan(
             step,
             variable_axes=self.variable_axes,
@@ -178,9 +179,11 @@ class RNN(Module):
             )
         return (carry, outputs) if with_carry else outputs
 
+    @nowrap
     def _steps_differ(self) -> bool:
         return bool(self.variable_axes) or any(self.split_rngs.values())
 
+    @nowrap
     def _axes(
         self, shape: tuple[int, ...], time_major: bool
     ) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
@@ -200,6 +203,7 @@ class RNN(Module):
             return 0, shape[1 : time_axis + 1], features
         return time_axis, shape[:time_axis], features
 
+    @nowrap
     def _checked_lengths(self, seq_lengths: Any, batch: tuple[int, ...]) -> Array | None:
         if seq_lengths is None:
             return None
@@ -220,6 +224,7 @@ class RNN(Module):
             )
         return lengths
 
+    @nowrap
     def _first_carry(
         self, init_key: PRNGKey | None, batch: tuple[int, ...], features: tuple[int, ...]
     ) -> Any:
@@ -327,6 +332,7 @@ class Bidirectional(Module):
             return (forward_carry, backward_carry), merged
         return merged
 
+    @nowrap
     def _merged(self, forward: Any, backward: Any) -> Any:
         if jax.tree_util.tree_structure(forward) != jax.tree_util.tree_structure(backward):
             raise ValueError(

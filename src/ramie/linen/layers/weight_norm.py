@@ -50,13 +50,14 @@ def _call_with_mapped_weights(
             collections,
         )
 
-    def call(layer: Module) -> Any:
+    def call(layer: Module, *args: Any, **kwargs: Any) -> Any:
         return layer(*args, **kwargs)  # type: ignore[operator]
 
+    call.__name__ = "__call__"  # for profiles and tables it is the layer's own
     mapped = map_variables(
         call, "params", trans_in_fn=seen, init=wrapper.is_initializing(), mutable=False
     )
-    return mapped(layer)
+    return mapped(layer, *args, **kwargs)
 
 
 class SpectralNorm(Module):
