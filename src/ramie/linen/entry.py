@@ -116,9 +116,13 @@ def check_init_rngs(module: "Module", rngs: Any) -> None:
     """
     if isinstance(rngs, Mapping) or is_valid_rng(rngs):
         return
+    given = rngs
+    if hasattr(rngs, "shape"):
+        given = f"an array of shape {rngs.shape} and dtype {rngs.dtype}"
     raise errors.InvalidRngError(
         f"RNGs should be of shape (2,) or PRNGKey in Module {type(module).__name__}, but rngs "
-        f"are: {rngs}"
+        f"are: {given}. The first argument of init is a key or a dictionary of keys by stream: "
+        "init(jax.random.key(0), x)."
     )
 
 

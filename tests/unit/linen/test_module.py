@@ -284,6 +284,11 @@ def test_init_needs_keys(rngs):
         Affine(2).init(rngs, X)
 
 
+def test_an_input_in_the_place_of_the_key_is_described_and_not_printed():
+    with pytest.raises(errors.InvalidRngError, match=r"shape \(1, 2\).* init\(jax.random.key\(0\)"):
+        Affine(2).init(jnp.ones((1, 2)))
+
+
 def test_mutable_decides_what_comes_back():
     model = Counter()
     variables = model.init(KEY, X)
