@@ -33,7 +33,7 @@ ALLOWED = {
     "metrics": {"core", "ops", "checkpoint", *TOOLS},
     "testing": {"metrics", *TOOLS},
     "interop": {"core", "ops", "checkpoint", *TOOLS},
-    "compat": set(),
+    "compat": {"traverse_util"},  # for lift_parts, which install() does not load
     "demo": {"core", "linen", "nnx", "checkpoint", "training", "metrics", "jax_utils", *TOOLS},
     "cli": {"core", "linen", "nnx", "checkpoint", "training", "metrics", "demo", *TOOLS},
 }

@@ -9,7 +9,6 @@ ROOTS = ("flax", "flax_extra")
 ALIASES: dict[str, str] = {
     "flax.core.frozen_dict": "ramie.core.frozen",
     "flax.core.nn": "ramie.linen.scoped",
-    "flax.core.partial_eval": "ramie.core.scope",
     "flax.core.spmd": "ramie.core.sharding",
     "flax.core.tracers": "ramie.core.trace",
     "flax.core.variables": "ramie.core.collections",

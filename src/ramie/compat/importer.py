@@ -12,6 +12,7 @@ from types import ModuleType
 import ramie
 from ramie.compat import distribution
 from ramie.compat.aliases import ALIASES, is_aliased, target_of
+from ramie.compat.attributes import ATTRIBUTES
 from ramie.compat.namespace import Namespace
 from ramie.version import __version__ as ramie_version
 
@@ -45,10 +46,24 @@ class AliasLoader(Loader):
         parent = sys.modules.get(parent_name)
         if parent is not None and child not in vars(parent):
             self.attributes.append((parent, child))  # the import system is about to set it
+        self._add_attributes(name, real)
         for alias, behind in ALIASES.items():
             # `flax.core.frozen_dict` is read as an attribute as often as it is imported.
             if alias.rpartition(".")[0] == name and _find(behind) is not None:
                 importlib.import_module(alias)
+        for alias in ATTRIBUTES:
+            # The package has imported these of its modules, so that no import of them will follow.
+            if alias.rpartition(".")[0] == name and target_of(alias) in sys.modules:
+                importlib.import_module(alias)
+
+    def _add_attributes(self, name: str, module: ModuleType) -> None:
+        """Give a module the names that its counterpart holds by accident."""
+        for attribute, place in ATTRIBUTES.get(name, {}).items():
+            if attribute not in vars(module):
+                path, _, value = place.partition(":")
+                held = importlib.import_module(path)
+                setattr(module, attribute, getattr(held, value) if value else held)
+                self.attributes.append((module, attribute))
 
     def forget(self) -> None:
         """Take back every name this loader gave out."""

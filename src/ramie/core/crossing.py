@@ -34,7 +34,16 @@ from ramie.core.filters import Filter, group_collections, intersect_filters, uni
 from ramie.core.rng import LazyRng
 from ramie.core.scope import Scope
 
-__all__ = ["Crossing", "Group", "Lift", "Scopes", "count_roots", "map_rngs"]
+__all__ = [
+    "Crossing",
+    "Group",
+    "Lift",
+    "Scopes",
+    "count_roots",
+    "map_rngs",
+    "set_from_dict",
+    "tree_map_rngs",
+]
 
 Scopes: TypeAlias = Any
 """A scope, or a pytree whose leaves are scopes."""
@@ -205,7 +214,7 @@ class Crossing:
                 for col, part in collections.items():
                     if not scope.is_mutable_collection(col):
                         raise errors.ModifyScopeVariableError(col, "*", scope.path_text)
-                    _update(scope._mutable_collection(col), plain(part))
+                    set_from_dict(scope._mutable_collection(col), plain(part))
 
     def _writable(self, outer: Scope) -> Filter:
         writes: Filter = False
@@ -228,6 +237,16 @@ def count_roots(scopes: Scopes) -> int:
 def map_rngs(fn: Callable[[LazyRng], LazyRng], group: Group) -> Group:
     """Apply `fn` to every stream of a group."""
     return tuple({name: fn(rng) for name, rng in streams.items()} for streams in group)
+
+
+def tree_map_rngs(fn: Callable[[Any], Any], tree: Any) -> Any:
+    """Apply a function of keys, such as ``lambda key: jax.random.split(key, 4)``, to streams.
+
+    Args:
+      fn: from a key to a key or an array of keys.
+      tree: a pytree of keys and of `LazyRng`s, whose paths stay.
+    """
+    return jax.tree_util.tree_map(fn, tree)
 
 
 def _by_group(per_scope: Sequence[Mapping[str, Any]], filters: Sequence[Filter]) -> tuple[Any, ...]:
@@ -303,17 +322,30 @@ def _place(scope: Scope) -> tuple[int, tuple[str, ...]]:
     return id(scope._tree.variables), scope.path
 
 
-def _update(target: dict[str, Any], news: Mapping[str, Any]) -> None:
-    # In place, because child scopes hold on to the nested dictionaries. What is new enters in
-    # the order of its names, as it does when it comes out of a JAX transformation.
-    for name, value in _in_order(news):
-        held = target.get(name)
+def set_from_dict(original: dict[str, Any], updates: Mapping[str, Any]) -> None:
+    """Write nested entries into a nested dictionary, in place.
+
+    In place, because child scopes hold on to the nested dictionaries. What is new enters in the
+    order of its names, as it does when it comes out of a JAX transformation.
+
+    Args:
+      original: the dictionary to write to; entries that `updates` does not name stay.
+      updates: the entries.
+
+    Example:
+      >>> held = {"layer": {"w": 1, "b": 2}}
+      >>> set_from_dict(held, {"layer": {"w": 3}})
+      >>> held
+      {'layer': {'w': 3, 'b': 2}}
+    """
+    for name, value in _in_order(updates):
+        held = original.get(name)
         if isinstance(value, dict):
             if not isinstance(held, dict):
-                held = target[name] = {}
-            _update(held, value)
+                held = original[name] = {}
+            set_from_dict(held, value)
         else:
-            target[name] = value
+            original[name] = value
 
 
 def _in_order(entries: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:

@@ -3,6 +3,10 @@
 The primitive they stand on is in `crossing`; `pack` offers it for transformations of your own.
 """
 
+from ramie.core import axes_scan as axes_scan
+from ramie.core import meta as meta
+from ramie.core.crossing import set_from_dict as set_from_dict
+from ramie.core.crossing import tree_map_rngs as tree_map_rngs
 from ramie.core.filters import DenyList as DenyList
 from ramie.core.filters import group_collections as group_collections
 from ramie.core.filters import in_filter as in_filter
@@ -14,6 +18,7 @@ from ramie.core.frozen import freeze as freeze
 from ramie.core.frozen import unfreeze as unfreeze
 from ramie.core.lift_compile import checkpoint as checkpoint
 from ramie.core.lift_compile import fold_rngs as fold_rngs
+from ramie.core.lift_compile import id_fn as id_fn
 from ramie.core.lift_compile import jit as jit
 from ramie.core.lift_compile import map_variables as map_variables
 from ramie.core.lift_compile import pack as pack

@@ -16,6 +16,7 @@ __all__ = [
     "StaticResult",
     "checkpoint",
     "fold_rngs",
+    "id_fn",
     "jit",
     "map_variables",
     "pack",
@@ -261,15 +262,16 @@ def fold_rngs(
     return folded
 
 
-def _identity(x: Any) -> Any:
+def id_fn(x: Any) -> Any:
+    """Return what it is given: the mapping that changes nothing."""
     return x
 
 
 def map_variables(
     fn: Callable[..., Any],
     mapped_collections: Filter,
-    map_in_fn: Callable[[Any], Any] = _identity,
-    map_out_fn: Callable[[Any], Any] = _identity,
+    map_in_fn: Callable[[Any], Any] = id_fn,
+    map_out_fn: Callable[[Any], Any] = id_fn,
     init: bool = False,
     mutable: bool = False,
     rngs: Filter = True,
@@ -332,7 +334,7 @@ def _any_mutable(scope: Any, collections: Filter) -> bool:
 
 
 def _copy(group: Group) -> Group:
-    return jax.tree.map(_identity, group)
+    return jax.tree.map(id_fn, group)
 
 
 def swap_collection(fn: Callable[..., Any], col_a: str, col_b: str) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ramie.core.crossing import Group, Lift, Scopes, map_rngs
+from ramie.core.crossing import Group, Lift, Scopes, tree_map_rngs
 from ramie.core.filters import Filter
 from ramie.core.frozen import FrozenDict
 from ramie.core.lift_map import check_carried, merged
@@ -150,7 +150,7 @@ def while_loop(
 
         def at_step(number: Any) -> tuple[Group, ...]:
             return tuple(
-                map_rngs(lambda rng: rng.replace(rng=jax.random.fold_in(rng.rng, number)), group)
+                tree_map_rngs(lambda key: jax.random.fold_in(key, number), group)
                 if split
                 else group
                 for group, split in zip(crossing.rngs, split_rngs.values(), strict=True)

@@ -23,6 +23,7 @@ from ramie.core.rng import check_rngs, is_valid_rng
 from ramie.core.scope_tree import Scope as Scope
 from ramie.core.scope_tree import no_flag as no_flag
 from ramie.typing import CollectionFilter as CollectionFilter
+from ramie.typing import FrozenVariableDict as FrozenVariableDict
 from ramie.typing import PRNGSequenceFilter as PRNGSequenceFilter
 
 __all__ = [

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from ramie.core import meta as meta
+
 __all__ = [
     "LogicalRules",
     "get_logical_axis_rules",

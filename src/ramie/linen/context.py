@@ -31,5 +31,15 @@ class _Context(threading.local):
         self.capture: list[CaptureFilter | None] = [None]
         self.named_call: bool = bool(config.flax_profile)
 
+    @property
+    def module_stack(self) -> list[Any]:
+        """The name under which other projects read `stack`."""
+        return self.stack
+
+    @property
+    def capture_stack(self) -> list[CaptureFilter | None]:
+        """The name under which other projects read `capture`."""
+        return self.capture
+
 
 context = _Context()

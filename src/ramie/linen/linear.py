@@ -1,5 +1,8 @@
 """Linear layers and convolutions, under the names of ``flax.linen.linear``."""
 
+from ramie.core import meta as meta
+from ramie.linen import initializers as initializers
+from ramie.linen import module as module
 from ramie.linen.layers.conv import Conv as Conv
 from ramie.linen.layers.conv import ConvLocal as ConvLocal
 from ramie.linen.layers.conv import ConvTranspose as ConvTranspose
@@ -10,6 +13,8 @@ from ramie.linen.layers.linear import Embed as Embed
 from ramie.linen.layers.linear import PromoteDtypeFn as PromoteDtypeFn
 from ramie.linen.layers.linear import default_embed_init as default_embed_init
 from ramie.linen.layers.linear import default_kernel_init as default_kernel_init
+from ramie.linen.module import Module as Module
+from ramie.linen.module import compact as compact
 from ramie.ops.conv import canonicalize_padding as canonicalize_padding
 from ramie.ops.conv import conv_dimension_numbers as _conv_dimension_numbers
 from ramie.ops.dtypes import promote_dtype as promote_dtype

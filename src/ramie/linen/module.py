@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ramie import errors
+from ramie.core.filters import DenyList as DenyList
 from ramie.core.filters import Filter
+from ramie.core.frozen import FrozenDict as FrozenDict
 from ramie.core.scope import Scope, Variable
 from ramie.core.trace import api_boundary
 from ramie.linen import adopt, capture, display, entry, identity, summary
 from ramie.linen.adopt import share_scope as share_scope
-from ramie.linen.context import CaptureFilter
+from ramie.linen.context import CaptureFilter, context
 from ramie.linen.entry import INIT_COLLECTIONS
 from ramie.linen.entry import apply as apply
 from ramie.linen.entry import init as init
@@ -55,6 +57,8 @@ __all__ = [
     "share_scope",
     "wrap_method_once",
 ]
+
+_context = context  # the name under which other projects look for the module that runs
 
 M = TypeVar("M", bound="Module")
 T = TypeVar("T")
@@ -118,7 +122,8 @@ class Module(ModuleBase):
 
     # Attributes ----------------------------------------------------------------------------
 
-    if not TYPE_CHECKING:  # to a type checker it is a field, see above
+    if not TYPE_CHECKING:  # to a type checker these are declared above
+        scope = None  # of a module that is not bound
 
         @property
         def parent(self) -> Any:

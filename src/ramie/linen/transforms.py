@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ramie.core import lift
+from ramie.core import meta as meta
 from ramie.core.filters import Filter
 from ramie.core.frozen import FrozenDict
 from ramie.core.lift_compile import StaticResult
+from ramie.core.scope import Scope as Scope
+from ramie.core.scope import Variable as Variable
 from ramie.linen.fingerprint import ModuleKey as _HashableProxy
 from ramie.linen.lifted_calls import cond as cond
 from ramie.linen.lifted_calls import custom_vjp as custom_vjp

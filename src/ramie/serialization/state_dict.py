@@ -38,7 +38,7 @@ class _Path(threading.local):
         self.names: list[str] = []
 
 
-_HANDLERS: dict[type, _Handler] = {}
+HANDLERS: dict[type, _Handler] = {}
 _PATH = _Path()
 
 
@@ -94,11 +94,11 @@ def register_serialization_state(
             f"{ty.__qualname__} has a serialization handler already; pass override=True to "
             "replace it."
         )
-    _HANDLERS[ty] = _Handler(ty_to_state_dict, ty_from_state_dict)
+    HANDLERS[ty] = _Handler(ty_to_state_dict, ty_from_state_dict)
 
 
 def _find_handler(ty: type) -> _Handler | None:
-    handler = _HANDLERS.get(ty)
+    handler = HANDLERS.get(ty)
     if handler is None and _is_struct_dataclass(ty):
         return _STRUCT
     return handler

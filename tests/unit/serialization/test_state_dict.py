@@ -130,7 +130,7 @@ class Counter:
 
 
 def test_a_type_can_be_registered_once(monkeypatch):
-    monkeypatch.setattr("ramie.serialization.state_dict._HANDLERS", {})
+    monkeypatch.setattr("ramie.serialization.state_dict.HANDLERS", {})
     paths = []
 
     def restore(counter, state):
@@ -153,7 +153,7 @@ def test_a_type_can_be_registered_once(monkeypatch):
 
 
 def test_a_handler_with_other_keys_than_strings_is_refused(monkeypatch):
-    monkeypatch.setattr("ramie.serialization.state_dict._HANDLERS", {})
+    monkeypatch.setattr("ramie.serialization.state_dict.HANDLERS", {})
     serialization.register_serialization_state(Counter, lambda c: {1: c.count}, vars)
     with pytest.raises(TypeError, match="state dict of a Counter has the key 1 of type int"):
         serialization.to_state_dict(Counter(1))
@@ -186,7 +186,7 @@ def test_threads_have_paths_of_their_own(monkeypatch):
         thread.join()
         return counter
 
-    monkeypatch.setattr("ramie.serialization.state_dict._HANDLERS", {})
+    monkeypatch.setattr("ramie.serialization.state_dict.HANDLERS", {})
     serialization.register_serialization_state(Counter, vars, restore)
     serialization.from_state_dict(Counter(1), {}, name="outer")
     assert seen == [""]
