@@ -109,7 +109,15 @@ def _choose(
 
             return branch
 
-        y, written = choose([inside(fn) for fn in branches], crossing.variables, operands)
+        try:
+            y, written = choose([inside(fn) for fn in branches], crossing.variables, operands)
+        except TypeError as error:
+            if "branch" in str(error):  # JAX compares what the branches return, variables included
+                error.add_note(
+                    f"The branches of {name} have to leave the same variables behind, too. Create "
+                    "them before: call every branch once while the module is_initializing()."
+                )
+            raise
         crossing.commit(written)
         return y
 

@@ -608,3 +608,15 @@ def test_what_is_scanned_has_to_return_a_pair():
 
     with pytest.raises(TypeError, match=r"has to return a pair.*one array of shape \(3,\)"):
         nn.scan(OnlyCarry)().apply({}, X[0], X)
+
+
+def test_a_branch_that_alone_creates_parameters_says_where_to_make_them():
+    class Either(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            layer = nn.Dense(3)
+            return nn.cond(True, lambda layer, x: layer(x), lambda layer, x: x, layer, x)
+
+    with pytest.raises(TypeError, match="branch") as raised:
+        Either().init(KEY, X)
+    assert any("same variables" in note for note in raised.value.__notes__)
