@@ -19,7 +19,7 @@ from ramie.typing import Array
 __all__ = ["MAX_GRAD_FLOAT32", "MaxGradDType", "MaxGradRules", "MaxGradScalar"]
 
 
-class MaxGradScalar(jax.dtypes.extended):  # type: ignore[misc]
+class MaxGradScalar(jax.dtypes.extended):
     """The scalar type of `MaxGradDType`, for `jax.numpy.issubdtype`."""
 
 

@@ -214,7 +214,8 @@ class Module(ModuleBase):
         return identity.picklable_state(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _parent_ref=None, scope=None, _state=ModuleState())
+        kept = identity.found_functions(state)
+        self.__dict__.update(kept, _parent_ref=None, scope=None, _state=ModuleState())
         self.__dict__["_state"].is_initialized = True
 
     def _bound(self, what: str) -> Scope:

@@ -1,9 +1,13 @@
 """Recurrent steps against the equations in NumPy."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.tolerance import assert_close
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.tolerance import assert_close, assert_exact
 
 from ramie.ops import recurrent
 
@@ -62,3 +66,50 @@ def test_mgu(reset_gate):
     n = np.tanh(xn + (f * hn if reset_gate else hn))
     got = recurrent.mgu_step(state, tuple(rest[:2]), tuple(rest[2:]), reset_gate=reset_gate)
     _close(got, (1 - f) * n + f * h)
+
+
+def _flipped(x, lengths):
+    """Flip each row of ``[batch, time, ...]`` within its length, and its padding within itself."""
+    rows = [np.concatenate([r[:n][::-1], r[n:][::-1]]) for r, n in zip(x, lengths, strict=True)]
+    return np.stack(rows)
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=2, max_size=2),
+    st.booleans(),
+    st.sampled_from([(), (2,)]),
+)
+@settings(max_examples=10, deadline=None)
+def test_flipping_sequences(lengths, time_major, features):
+    x = np.arange(len(lengths) * 4 * math.prod(features)).reshape(len(lengths), 4, *features)
+    want = _flipped(x, lengths)
+    if time_major:
+        x, want = x.swapaxes(0, 1), want.swapaxes(0, 1)
+    got = recurrent.flip_sequences(jnp.asarray(x), jnp.array(lengths), 1, time_major)
+    assert_exact(got, want.astype(got.dtype))
+
+
+def test_flipping_whole_sequences_and_several_batch_axes():
+    x = jnp.arange(2 * 3 * 4).reshape(2, 3, 4)
+    assert_exact(recurrent.flip_sequences(x, None, 2, time_major=False), x[..., ::-1])
+    assert_exact(recurrent.flip_sequences(x, None, 2, time_major=True), x[::-1])
+    lengths = jnp.array([[1, 2, 3], [4, 3, 2]])
+    got = recurrent.flip_sequences(x, lengths, 2, time_major=False)
+    want = _flipped(np.asarray(x).reshape(6, 4), np.asarray(lengths).ravel())
+    assert_exact(got, want.reshape(2, 3, 4))
+    empty = jnp.zeros((2, 0))
+    assert recurrent.flip_sequences(empty, jnp.array([0, 0]), 1, time_major=False).shape == (2, 0)
+
+
+def test_lengths_of_any_integer_type_and_one_for_all():
+    x = jnp.arange(10).reshape(2, 5)
+    for lengths in (jnp.array([4, 4], jnp.uint8), jnp.int32(4)):
+        got = recurrent.flip_sequences(x, lengths, 1, time_major=False)
+        assert_exact(got, _flipped(np.asarray(x), [4, 4]))
+
+
+def test_last_states():
+    history = jnp.arange(3 * 2 * 4.0).reshape(3, 2, 4)
+    got = recurrent.last_states(history, jnp.array([1, 3]), 1)
+    assert_exact(got, np.stack([history[0, 0], history[2, 1]]))
+    assert_exact(recurrent.last_states(history[:, 0], jnp.int32(2), 0), history[1, 0])

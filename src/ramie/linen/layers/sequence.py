@@ -169,7 +169,7 @@ class RNN(Module):
         if history_wanted:
             history, outputs = outputs
             carry = jax.tree_util.tree_map(
-                lambda states: recurrent.last_states(states, lengths, ndim),  # type: ignore[arg-type]
+                lambda states: recurrent.last_states(states, lengths, ndim),
                 history,
             )
         if backwards and turn == restore:
@@ -302,7 +302,7 @@ class Bidirectional(Module):
           ValueError: if `initial_carry` is no pair, and as `RNN` does.
         """
         del reverse, keep_order
-        shared = {
+        shared: dict[str, Any] = {
             "seq_lengths": seq_lengths,
             "return_carry": True,
             "time_major": _or(time_major, self.time_major),
@@ -334,7 +334,8 @@ class Bidirectional(Module):
 
     @nowrap
     def _merged(self, forward: Any, backward: Any) -> Any:
-        if jax.tree_util.tree_structure(forward) != jax.tree_util.tree_structure(backward):
+        structures: list[Any] = [jax.tree_util.tree_structure(y) for y in (forward, backward)]
+        if structures[0] != structures[1]:
             raise ValueError(
                 f"{place(self)}: the two directions return different structures, so they cannot "
                 "be merged step by step."
