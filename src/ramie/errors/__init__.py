@@ -19,6 +19,7 @@ from ramie.errors.files import MPACheckpointingRequiredError as MPACheckpointing
 from ramie.errors.files import MPARestoreDataCorruptedError as MPARestoreDataCorruptedError
 from ramie.errors.files import MPARestoreTargetRequiredError as MPARestoreTargetRequiredError
 from ramie.errors.files import MPARestoreTypeNotMatchError as MPARestoreTypeNotMatchError
+from ramie.errors.interop import StateDictMismatchError as StateDictMismatchError
 from ramie.errors.module import ApplyModuleInvalidMethodError as ApplyModuleInvalidMethodError
 from ramie.errors.module import AssignSubModuleError as AssignSubModuleError
 from ramie.errors.module import CallCompactUnboundModuleError as CallCompactUnboundModuleError
@@ -106,6 +107,7 @@ __all__ = [
     "ScopeVariableNotFoundError",
     "SetAttributeFrozenModuleError",
     "SetAttributeInModuleSetupError",
+    "StateDictMismatchError",
     "TraceContextError",
     "TransformTargetError",
     "TransformedMethodReturnValueError",

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from ramie.linen.adopt import template_copy
 from ramie.linen.context import CaptureFilter
+from ramie.linen.cost import split_arrays
 from ramie.linen.methods import InterceptorContext, intercept_methods
 
 if TYPE_CHECKING:
@@ -90,6 +91,12 @@ def module_paths(
             copy.name = about.module.name
         return next_fun(*args, **kwargs)
 
+    arrays, rebuild = split_arrays((rngs, args, dict(kwargs)))
+
+    def create(arrays: list[Any]) -> Any:
+        rngs, args, kwargs = rebuild(arrays)
+        return module.init(rngs, *args, **kwargs)
+
     with intercept_methods(note):
-        jax.eval_shape(lambda: module.init(rngs, *args, **kwargs))
+        jax.eval_shape(create, arrays)
     return found
