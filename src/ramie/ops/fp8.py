@@ -493,6 +493,16 @@ def quantized_dot_bwd(
 quantized_dot.defvjp(quantized_dot_fwd, quantized_dot_bwd)
 
 
+def _all_given(meta: tuple[Array | None, ...]) -> list[Array]:
+    given = [value for value in meta if value is not None]
+    if len(given) < len(meta):
+        raise ValueError(
+            "fp8_scaled_dot_general takes a scale and a history for each of lhs, rhs and grad: "
+            f"{len(meta) - len(given)} of these six arrays are missing."
+        )
+    return given
+
+
 def fp8_scaled_dot_general(
     lhs: Array,
     rhs: Array,
@@ -500,12 +510,12 @@ def fp8_scaled_dot_general(
     precision: Any = None,
     preferred_element_type: Dtype | None = None,
     *,
-    lhs_scale: Array,
-    rhs_scale: Array,
-    grad_scale: Array,
-    lhs_amax_history: Array,
-    rhs_amax_history: Array,
-    grad_amax_history: Array,
+    lhs_scale: Array | None = None,
+    rhs_scale: Array | None = None,
+    grad_scale: Array | None = None,
+    lhs_amax_history: Array | None = None,
+    rhs_amax_history: Array | None = None,
+    grad_amax_history: Array | None = None,
     quantize_compute_type: Dtype = jnp.float32,
 ) -> Array:
     """Multiply in fp8: both factors in e4m3, the gradient in e5m2.
@@ -527,7 +537,13 @@ def fp8_scaled_dot_general(
 
     Returns:
       The product. The gradients of scales and histories are their next values.
+
+    Raises:
+      ValueError: if a scale or a history is missing. They have defaults only so that functions made
+        with `functools.partial` can be called like `jax.lax.dot_general`.
     """
+    meta = (lhs_scale, lhs_amax_history, rhs_scale, rhs_amax_history, grad_scale, grad_amax_history)
+    lhs_scale, lhs_amax_history, rhs_scale, rhs_amax_history, *grad_meta = _all_given(meta)
     if precision is not None:
         warnings.warn(
             "The function fp8_scaled_dot_general will set the precision itself: the argument "
@@ -544,8 +560,7 @@ def fp8_scaled_dot_general(
         rhs,
         q_rhs,
         new_rhs,
-        grad_scale,
-        grad_amax_history,
+        *grad_meta,
         dimension_numbers,
         preferred_element_type,
     )

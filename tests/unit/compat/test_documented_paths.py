@@ -35,6 +35,7 @@ DOCUMENTED = {
     "flax.linen.batch_apply": "BatchApply",
     "flax.linen.combinators": "Sequential",
     "flax.linen.dtypes": "promote_dtype",
+    "flax.linen.experimental.layers_with_named_axes": "Dense",
     "flax.linen.fp8_ops": "Fp8DotGeneralOp",
     "flax.linen.initializers": "zeros_init",
     "flax.linen.kw_only_dataclasses": "dataclass",
