@@ -130,9 +130,14 @@ def runnable(page: Path, available: set[str] | None = None) -> tuple[list[Block]
 
 
 def plain_environment() -> dict[str, str]:
-    """Return the environment of a newcomer: JAX's defaults, but our compilation cache."""
+    """Return the environment of a newcomer: JAX's defaults, but our compilation cache.
+
+    `NPROC` is how many threads XLA takes for its work. By default they are no more than the devices
+    forced out of a small machine, and collectives that wait for each other may take them all.
+    """
     strict = ("XLA_FLAGS", "JAX_NUMPY_RANK_PROMOTION", "PYTHONPATH")
-    return {name: value for name, value in os.environ.items() if name not in strict}
+    plain = {name: value for name, value in os.environ.items() if name not in strict}
+    return plain | {"NPROC": "16"}
 
 
 def run_python(arguments: list[str], folder: Path, text: str = "") -> str:
