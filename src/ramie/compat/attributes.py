@@ -4,6 +4,8 @@ Code that reads, say, ``flax.core.lift.traverse_util`` gets what it means, witho
 importing what they have no use for, or what lies above them.
 """
 
+from ramie import typing
+
 _CORE = "ramie.core"
 _META = "ramie.core.meta"
 _SERIALIZATION = "ramie.serialization"
@@ -64,6 +66,26 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
     "flax.typing": {"partial": "functools:partial"},
 }
 """For each module the names, and where each is found: a module, or ``module:name``."""
+
+_COMMON = {
+    "jax": "jax",
+    "jnp": "jax.numpy",
+    "lax": "jax.lax",
+    "np": "numpy",
+    **{name: f"ramie.typing:{name}" for name in typing.__all__},
+}
+
+
+def attributes_of(name: str) -> dict[str, str]:
+    """Return the names that a module of Flax holds by accident, and where each is found.
+
+    Types for annotations are imported from wherever they were seen, so all modules have them.
+
+    Args:
+        name: a dotted path that starts with ``flax``.
+    """
+    common = _COMMON if name.startswith(("flax.core.", "flax.linen.")) else {}
+    return {**common, **ATTRIBUTES.get(name, {})}
 
 
 class _ChildToken:

@@ -12,7 +12,7 @@ from types import ModuleType
 import ramie
 from ramie.compat import distribution
 from ramie.compat.aliases import ALIASES, is_aliased, target_of
-from ramie.compat.attributes import ATTRIBUTES
+from ramie.compat.attributes import ATTRIBUTES, attributes_of
 from ramie.compat.namespace import Namespace
 from ramie.version import __version__ as ramie_version
 
@@ -58,7 +58,7 @@ class AliasLoader(Loader):
 
     def _add_attributes(self, name: str, module: ModuleType) -> None:
         """Give a module the names that its counterpart holds by accident."""
-        for attribute, place in ATTRIBUTES.get(name, {}).items():
+        for attribute, place in attributes_of(name).items():
             if attribute not in vars(module):
                 path, _, value = place.partition(":")
                 held = importlib.import_module(path)

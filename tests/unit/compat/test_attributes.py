@@ -38,6 +38,22 @@ def test_names_are_set_on_modules_that_a_package_has_loaded(passes):
     )
 
 
+def test_types_are_imported_from_wherever_they_were_seen(passes):
+    passes(
+        """
+        import ramie.compat
+        ramie.compat.install()
+        from flax.core.scope import Array, PRNGKey
+        from flax.linen.normalization import Axes, Initializer, jnp
+        from flax import typing
+        assert (Array, Axes, Initializer) == (typing.Array, typing.Axes, typing.Initializer)
+        import flax.core.scope as scope
+        ramie.compat.uninstall()
+        assert not hasattr(scope, "Array")
+        """
+    )
+
+
 def test_private_names_that_other_projects_use(passes):
     passes(
         """
