@@ -67,7 +67,7 @@ def _carry_by_size(count: int, given: list[Any], size: Any, init_fn: Any) -> Any
     if size is None or batch_dims is None:
         raise ValueError(
             "initialize_carry takes (rng, input_shape) on a cell, or in the spelling of earlier "
-            "releases (rng, batch_dims, size); the size is missing."
+            f"releases (rng, batch_dims, size): with batch_dims={batch_dims!r} the size is missing."
         )
     shape = (*linear.as_tuple(batch_dims), *linear.as_tuple(size))
     return _drawn(count, init_fn or fourth or initializers.zeros, rng, shape)
