@@ -27,7 +27,7 @@ Names = Mapping[str, str] | Callable[[str], str]
 Array = np.ndarray[Any, Any]
 
 # How many batches a norm has seen: of no use to a norm whose momentum is constant.
-_NEVER_USED = ("*.num_batches_tracked", "num_batches_tracked")
+_NEVER_USED = ("*num_batches_tracked*",)
 _LAYER_SUFFIX = "_l0"  # what recurrent layers, unlike cells, append to the names of tensors
 
 
@@ -114,7 +114,7 @@ def from_state_dict(
         if name not in used and not any(fnmatch.fnmatchcase(name, p) for p in allowed)
     ]
     if missing or unused or misshapen:
-        raise errors.StateDictMismatchError(missing, unused, misshapen)
+        raise errors.StateDictMismatchError(sorted(missing), unused, sorted(misshapen))
     values = unflatten_dict({at: found[at] for at in wanted})
     return meta.replace_boxed({name: target[name] for name in values}, values)
 

@@ -52,6 +52,7 @@ ARGUMENTS = {
     "ScopeVariableNotFoundError": ("mean", "batch_stats", "/norm"),
     "SetAttributeFrozenModuleError": ("Dense", "features", 5),
     "SetAttributeInModuleSetupError": (),
+    "StateDictMismatchError": (["params/conv/kernel needs 'conv.weight'"],),
     "TraceContextError": ("from another trace",),
     "TransformTargetError": (7,),
     "TransformedMethodReturnValueError": ("encode",),
@@ -121,7 +122,7 @@ def test_the_module_is_named_where_it_is_known(name):
 
 
 def test_the_page_of_an_error_is_named_where_flax_documents_the_class():
-    own = ("ramie.errors.base", "ramie.errors.checkpoint")
+    own = ("ramie.errors.base", "ramie.errors.checkpoint", "ramie.errors.interop")
     for name in ARGUMENTS:
         link = f"api_reference/flax.errors.html#flax.errors.{name})"
         assert str(make(name)).endswith(link) == (getattr(errors, name).__module__ not in own)

@@ -1,0 +1,198 @@
+"""State dicts of arrays: names, order of axes, and errors that list everything."""
+
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tests.tolerance import assert_exact
+
+from ramie import errors
+from ramie import linen as nn
+from ramie.interop.torch import from_state_dict, to_state_dict
+
+KEY = jax.random.key(0)
+
+
+def shape(*sizes, dtype=jnp.float32):
+    return jax.ShapeDtypeStruct(sizes, dtype)
+
+
+def numbers(*sizes):
+    return np.arange(np.prod(sizes), dtype=np.float32).reshape(sizes)
+
+
+class Encoder(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        x = nn.Conv(2, (2, 2), name="conv")(x)
+        return nn.BatchNorm(use_running_average=True, name="norm")(x)
+
+
+class Net(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        self.param("token", nn.initializers.zeros, (1, 3))
+        x = Encoder(name="encoder")(x)
+        return nn.Dense(4, name="head")(x.reshape((x.shape[0], -1)))
+
+
+IMAGES = shape(1, 3, 5, 1)
+TENSORS = {
+    "token": numbers(1, 3),
+    "encoder.conv.weight": numbers(2, 1, 2, 2),
+    "encoder.conv.bias": numbers(2),
+    "encoder.norm.weight": numbers(2),
+    "encoder.norm.bias": numbers(2) + 1,
+    "encoder.norm.running_mean": numbers(2) + 2,
+    "encoder.norm.running_var": numbers(2) + 3,
+    "encoder.norm.num_batches_tracked": np.array(7),
+    "head.weight": numbers(4, 30),
+    "head.bias": numbers(4),
+}
+
+
+def test_each_variable_comes_from_the_tensor_of_its_path():
+    variables = from_state_dict(TENSORS, Net(), IMAGES)
+    params, stats = variables["params"], variables["batch_stats"]
+    assert_exact(params["token"], TENSORS["token"])
+    kernel = params["encoder"]["conv"]["kernel"]
+    assert_exact(kernel, np.transpose(TENSORS["encoder.conv.weight"], (2, 3, 1, 0)))
+    assert_exact(params["encoder"]["norm"]["scale"], TENSORS["encoder.norm.weight"])
+    assert_exact(stats["encoder"]["norm"]["mean"], TENSORS["encoder.norm.running_mean"])
+    assert_exact(stats["encoder"]["norm"]["var"], TENSORS["encoder.norm.running_var"])
+    assert_exact(params["head"]["kernel"], TENSORS["head.weight"].T)
+
+
+def test_there_and_back():
+    variables = from_state_dict(TENSORS, Net(), IMAGES)
+    back = to_state_dict(variables, Net(), IMAGES)
+    assert back.pop("encoder.norm.num_batches_tracked") == 0
+    assert set(back) == set(TENSORS) - {"encoder.norm.num_batches_tracked"}
+    for name, array in back.items():
+        assert_exact(array, TENSORS[name])
+
+
+def test_dense_layers_after_a_flattened_image():
+    options = {"flattened": {"head": (2, 3, 5)}}
+    variables = from_state_dict(TENSORS, Net(), IMAGES, **options)
+    expected = TENSORS["head.weight"].reshape(4, 2, 3, 5).transpose(2, 3, 1, 0).reshape(30, 4)
+    assert_exact(variables["params"]["head"]["kernel"], expected)
+    back = to_state_dict(variables, Net(), IMAGES, **options)
+    assert_exact(back["head.weight"], TENSORS["head.weight"])
+    with pytest.raises(ValueError, match="'haed'"):
+        from_state_dict(TENSORS, Net(), IMAGES, flattened={"haed": (2, 3, 5)})
+
+
+@pytest.mark.parametrize(
+    ("names", "prefixes"),
+    [
+        ({"encoder": "features"}, {"encoder.": "features."}),
+        ({"": "model"}, {"": "model."}),
+        ({"encoder/norm": "bn", "head": "fc.0"}, {"encoder.norm.": "bn.", "head.": "fc.0."}),
+        (lambda path: path.replace("/", "_"), {"encoder.": "encoder_"}),
+        ({"encoder": "model.*", "encoder/conv": "c_*"}, None),
+    ],
+)
+def test_names_can_be_mapped(names, prefixes):
+    def renamed(name):
+        if prefixes is None:
+            last = name.rpartition(".")[2]
+            kinds = {"encoder.conv.": f"c_{last}", "encoder.norm.": f"model.{last}.norm"}
+            return next((new for old, new in kinds.items() if name.startswith(old)), name)
+        for old, new in prefixes.items():
+            if name.startswith(old):
+                return new + name[len(old) :]
+        return name
+
+    tensors = {renamed(name): tensor for name, tensor in TENSORS.items()}
+    variables = from_state_dict(tensors, Net(), IMAGES, names=names)
+    jax.tree.map(assert_exact, variables, from_state_dict(TENSORS, Net(), IMAGES))
+    assert set(to_state_dict(variables, Net(), IMAGES, names=names)) == set(tensors)
+
+
+def test_one_error_lists_all_that_does_not_fit():
+    tensors = {**TENSORS, "extra.weight": numbers(1), "head.weight": numbers(4, 31)}
+    tensors["encoder.conv.weight"] = numbers(3)
+    del tensors["token"], tensors["encoder.norm.running_mean"]
+    with pytest.raises(errors.StateDictMismatchError) as caught:
+        from_state_dict(tensors, Net(), IMAGES)
+    assert sorted(caught.value.missing) == [
+        "batch_stats/encoder/norm/mean needs 'encoder.norm.running_mean'",
+        "params/token needs 'token'",
+    ]
+    assert caught.value.unused == ("extra.weight",)
+    assert sorted(line.split(" ")[0] for line in caught.value.misshapen) == [
+        "params/encoder/conv/kernel",
+        "params/head/kernel",
+    ]
+    assert "'head.weight' of shape (4, 31)" in str(caught.value)
+
+
+def test_what_is_not_wanted_or_not_there_can_be_said():
+    tensors = {name: tensor for name, tensor in TENSORS.items() if "head" not in name}
+    tensors["classifier.weight"] = numbers(9, 9)
+    defaults = jax.tree.map(jnp.ones_like, from_state_dict(TENSORS, Net(), IMAGES))
+    options = {"ignore": ["classifier.*"], "defaults": defaults}
+    variables = from_state_dict(tensors, Net(), IMAGES, **options)
+    assert_exact(variables["params"]["head"]["kernel"], np.ones((30, 4), np.float32))
+    assert_exact(variables["params"]["token"], TENSORS["token"])
+
+
+def test_values_get_the_dtype_and_the_box_of_the_module():
+    init = nn.with_partitioning(nn.initializers.zeros, (None, "data"))
+    module = nn.Dense(4, param_dtype=jnp.bfloat16, kernel_init=init)
+    tensors = {"weight": numbers(4, 3), "bias": numbers(4)}
+    params = from_state_dict(tensors, module, shape(1, 3))["params"]
+    assert params["kernel"].names == (None, "data")
+    assert params["kernel"].value.dtype == params["bias"].dtype == jnp.bfloat16
+    assert to_state_dict({"params": params}, module, shape(1, 3))["weight"].shape == (4, 3)
+
+
+def test_variables_do_not_share_memory_with_tensors():
+    weight = numbers(4, 4)
+    tensors = {"weight": weight, "bias": numbers(4)}
+    variables = from_state_dict(tensors, nn.Dense(4), shape(1, 4))
+    before = np.array(variables["params"]["kernel"])
+    weight += 1
+    assert_exact(variables["params"]["kernel"], before)
+
+
+def test_writing_needs_all_variables():
+    variables = from_state_dict(TENSORS, Net(), IMAGES)
+    del variables["params"]["head"]["bias"]
+    with pytest.raises(errors.StateDictMismatchError, match="params/head/bias"):
+        to_state_dict(variables, Net(), IMAGES)
+
+
+@pytest.mark.parametrize("suffix", ["", "_l0"])
+def test_cells_take_the_first_layer_of_recurrent_networks(suffix):
+    sizes = {"weight_ih": (12, 2), "weight_hh": (12, 4), "bias_ih": (12,), "bias_hh": (12,)}
+    tensors = {f"rnn.{name}{suffix}": numbers(*size) for name, size in sizes.items()}
+    names = {"cell": "rnn"}
+    module = nn.RNN(nn.GRUCell(4))
+    params = from_state_dict(tensors, module, shape(1, 3, 2), names=names)["params"]["cell"]
+    assert_exact(params["iz"]["kernel"], numbers(12, 2)[4:8].T)
+    assert_exact(params["hn"]["bias"], numbers(12)[8:])
+    assert_exact(params["ir"]["bias"], numbers(12)[:4] * 2)
+
+
+def test_a_module_of_ones_own_keeps_its_variables():
+    class Scale(nn.Module):
+        inner: Any
+
+        @nn.compact
+        def __call__(self, x):
+            return self.inner(x) * self.param("by", nn.initializers.ones, ())
+
+    tensors = {"by": np.float32(3), "inner.weight": numbers(2, 3), "inner.bias": numbers(2)}
+    variables = from_state_dict(tensors, Scale(nn.Dense(2)), shape(1, 3))
+    assert variables["params"]["by"] == 3
+
+
+def test_torch_is_not_imported():
+    code = "import sys, ramie.interop.torch; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
