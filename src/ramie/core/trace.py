@@ -1,7 +1,8 @@
 """What JAX is tracing right now: the one place that looks behind JAX's public interface."""
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 from weakref import ref
 
@@ -23,6 +24,7 @@ from ramie import errors
 __all__ = [
     "ExtendedDType",
     "api_boundary",
+    "at_traced_forward",
     "check_trace_level",
     "current_trace",
     "extended_result_handler",
@@ -83,6 +85,35 @@ def leaves_nothing_behind(token: Any) -> bool:
     return token._trace_ref() is None  # every tracer holds its trace
 
 
+class _Here(threading.local):
+    """The trace state of the forward pass that `init` traces in this thread, if it does."""
+
+    level: Any = None
+
+
+_here = _Here()
+
+
+@contextmanager
+def traced_forward() -> Iterator[Any]:
+    """Declare the trace that runs now to be one of a forward pass whose outputs nobody wants.
+
+    Yields:
+      What `current_trace` gives.
+    """
+    outer, _here.level = _here.level, current_trace()
+    try:
+        yield _here.level
+    finally:
+        _here.level = outer
+
+
+def at_traced_forward() -> bool:
+    """Tell whether this runs in such a trace, and in no transformation inside it."""
+    level = _here.level
+    return level is not None and bool(level == current_trace())
+
+
 def outside_traces() -> AbstractContextManager[None]:
     """Execute, for the length of a ``with`` block, operations on arrays at once.
 
@@ -123,7 +154,7 @@ def extended_result_handler(aval: Any, out_sharding: Any, committed: bool) -> An
     from jax._src.earray import EArray  # the only class of arrays for extended types
 
     stored = physical_aval(aval)
-    handler = global_aval_to_result_handler(
+    handler: Any = global_aval_to_result_handler(
         stored, physical_sharding(aval, out_sharding), committed
     )
     return handler.wrap(lambda array: EArray(aval, array))
