@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ramie import io as io
     from ramie import jax_utils as jax_utils
     from ramie import linen as linen
+    from ramie import nnx as nnx
     from ramie import ops as ops
     from ramie import serialization as serialization
     from ramie import struct as struct
@@ -42,6 +43,7 @@ __all__ = [
     "io",
     "jax_utils",
     "linen",
+    "nnx",
     "ops",
     "serialization",
     "struct",

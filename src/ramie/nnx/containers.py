@@ -1,0 +1,210 @@
+"""Containers that are modules: List, Dict, Sequential."""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSequence
+from typing import Any, Generic, TypeVar
+
+from ramie.nnx.marks import Mark
+from ramie.nnx.module import Module
+from ramie.nnx.text import Parts
+
+__all__ = ["Dict", "List", "Sequential"]
+
+A = TypeVar("A")
+
+
+class List(Module, MutableSequence[A], Generic[A]):
+    """A list of modules, variables, arrays and static values.
+
+    Args:
+      it: the elements.
+
+    Example:
+        >>> from ramie import nnx
+        >>> rngs = nnx.Rngs(0)
+        >>> layers = nnx.List(nnx.Linear(2, 2, rngs=rngs) for _ in range(3))
+        >>> len(layers), nnx.state(layers).flat_state().paths[-1]
+        (3, (2, 'kernel'))
+    """
+
+    _as_index = True
+
+    def __init__(self, it: Iterable[A] | None = None, /) -> None:
+        for value in () if it is None else it:
+            self.append(value)
+
+    def _place(self, index: int) -> str:
+        length = len(self)
+        place = index + length if index < 0 else index
+        if not 0 <= place < length:
+            raise IndexError(f"Index out of bounds: {index}, for a List of {length} elements.")
+        return str(place)
+
+    def _items(self) -> list[Any]:
+        """List the elements, each marked with its status."""
+        attributes, status = vars(self), self._status
+        return [Mark(attributes[name], status[name]) for name in map(str, range(len(attributes)))]
+
+    def _replace_items(self, items: Iterable[Any]) -> None:
+        for index in reversed(range(len(self))):
+            delattr(self, str(index))
+        for item in items:
+            self.append(item)
+
+    def __len__(self) -> int:
+        return len(vars(self))
+
+    def __iter__(self) -> Iterator[A]:
+        index = 0
+        while index < len(self):
+            yield vars(self)[str(index)]
+            index += 1
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return list(self)[index]
+        return vars(self)[self._place(index)]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(index, slice):
+            items = self._items()
+            items[index] = value
+            self._replace_items(items)
+        else:
+            setattr(self, self._place(index), value)
+
+    def __delitem__(self, index: Any) -> None:
+        items = self._items()
+        del items[index]
+        self._replace_items(items)
+
+    def insert(self, index: int, value: A) -> None:
+        """Put an element before the one at `index`."""
+        items: list[Any] = self._items()
+        items.insert(index, value)
+        self._replace_items(items)
+
+    def append(self, value: A) -> None:
+        """Put an element at the end."""
+        setattr(self, str(len(vars(self))), value)
+
+    def reverse(self) -> None:
+        """Turn the order around."""
+        self._replace_items(reversed(self._items()))
+
+    def _parts(self) -> Parts:
+        return f"{type(self).__name__}([", [("", value) for value in self], "])"
+
+
+class Dict(Module, MutableMapping[str, A], Generic[A]):
+    """A dictionary of modules, variables, arrays and static values; names are attributes, too.
+
+    Args:
+      mapping: the entries, or pairs.
+      **kwargs: more entries.
+
+    Example:
+        >>> from ramie import nnx
+        >>> heads = nnx.Dict(left=nnx.Param(1), right=nnx.Param(2))
+        >>> heads["left"] is heads.left, sorted(heads)
+        (True, ['left', 'right'])
+    """
+
+    def __init__(
+        self, mapping: Mapping[str, A] | Iterable[tuple[str, A]] = (), /, **kwargs: A
+    ) -> None:
+        for name, value in dict(mapping, **kwargs).items():
+            self[name] = value
+
+    def __getitem__(self, key: str) -> A:
+        try:
+            found: A = vars(self)[key]
+        except KeyError:
+            raise KeyError(f"{key!r}: the Dict has {sorted(vars(self))}") from None
+        return found
+
+    def __setitem__(self, key: str, value: A) -> None:
+        if not isinstance(key, str):
+            raise TypeError(f"Keys of a Dict are strings, as they name attributes, not {key!r}.")
+        self._check_valid_context()
+        self._store(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        self[key]
+        delattr(self, key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(vars(self))
+
+    def __len__(self) -> int:
+        return len(vars(self))
+
+    def __hash__(self) -> int:
+        return id(self) >> 4
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def _parts(self) -> Parts:
+        entries = [(f"{key!r}: ", value) for key, value in vars(self).items()]
+        return f"{type(self).__name__}({{", entries, "})"
+
+
+class Sequential(Module):
+    """Functions and modules called one after the other.
+
+    A tuple that one returns becomes the positional arguments of the next, a dictionary its keyword
+    arguments, anything else its only argument.
+
+    Args:
+      *fns: the functions.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from ramie import nnx
+        >>> rngs = nnx.Rngs(0)
+        >>> model = nnx.Sequential(nnx.Linear(2, 8, rngs=rngs), jax.nn.relu)
+        >>> model(jnp.ones((1, 2))).shape
+        (1, 8)
+    """
+
+    def __init__(self, *fns: Callable[..., Any]) -> None:
+        self.layers: List[Callable[..., Any]] = List(fns)
+
+    def __call__(self, *args: Any, rngs: Any = None, **kwargs: Any) -> Any:
+        """Call them all.
+
+        Args:
+          *args: for the first.
+          rngs: for each that takes an argument of this name.
+          **kwargs: for the first.
+
+        Raises:
+          TypeError: if one is no function.
+        """
+        output: Any = args[0] if len(args) == 1 and not kwargs else args
+        for index, fn in enumerate(self.layers):
+            if not callable(fn):
+                raise TypeError(f"Sequence[{index}] is not callable: {fn!r}")
+            if index:
+                args, kwargs = _as_arguments(output)
+            if rngs is not None and _takes_rngs(fn):
+                kwargs["rngs"] = rngs
+            output = fn(*args, **kwargs)
+        return output
+
+
+def _as_arguments(output: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(output, tuple):
+        return output, {}
+    return ((), dict(output)) if isinstance(output, dict) else ((output,), {})
+
+
+def _takes_rngs(fn: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(fn).parameters
+    except ValueError:  # of some functions written in C
+        return False
+    if "rngs" in parameters:
+        return parameters["rngs"].kind is not inspect.Parameter.POSITIONAL_ONLY
+    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())

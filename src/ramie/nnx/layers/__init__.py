@@ -1,0 +1,1 @@
+"""The layers of NNX: modules that make parameters and call one function of `ramie.ops`."""

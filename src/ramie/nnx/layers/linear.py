@@ -1,0 +1,476 @@
+"""Linear layers: Linear, LinearGeneral, Einsum and Embed."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ramie.core.frozen import FrozenDict
+from ramie.nnx.marks import data
+from ramie.nnx.module import Module
+from ramie.nnx.rng import Rngs
+from ramie.nnx.variable.kinds import Param
+from ramie.ops import initializers, linear
+from ramie.ops.dtypes import PromoteDtypeFn, promote_dtype
+from ramie.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionLike, Shape
+
+__all__ = [
+    "Einsum",
+    "Embed",
+    "Linear",
+    "LinearGeneral",
+    "default_bias_init",
+    "default_embed_init",
+    "default_kernel_init",
+    "new_param",
+]
+
+default_kernel_init: Initializer = initializers.lecun_normal()
+default_bias_init: Initializer = initializers.zeros
+default_embed_init: Initializer = initializers.variance_scaling(1.0, "fan_in", "normal", out_axis=0)
+NO_METADATA: Mapping[str, Any] = MappingProxyType({})
+
+
+def new_param(
+    rngs: Rngs, init: Initializer, shape: Shape, dtype: Dtype, metadata: Mapping[str, Any]
+) -> Param[Array]:
+    """Make a parameter with the next key of the stream `params`."""
+    return Param(init(rngs.params(), shape, dtype), **metadata)
+
+
+def _product(
+    dot_general: DotGeneralT | None, preferred: Dtype | None, out_sharding: Any
+) -> DotGeneralT | None:
+    """Return the function to multiply with, None for the usual one."""
+    options: dict[str, Any] = {}
+    if preferred is not None:
+        options["preferred_element_type"] = preferred
+    if out_sharding is not None:
+        options["out_sharding"] = out_sharding
+    if not options:
+        return None if dot_general is lax.dot_general else dot_general
+    function: Any = lax.dot_general if dot_general is None else dot_general
+    return functools.partial(function, **options)
+
+
+class Linear(Module):
+    """A linear map of the last axis: ``x @ kernel + bias``.
+
+    Parameters: ``kernel [in_features, out_features]`` and ``bias [out_features]``.
+
+    Args:
+      in_features: the size of the last axis of the input.
+      out_features: the size of the last axis of the result.
+      use_bias: whether to add a bias; else `bias` is None.
+      dtype: the dtype to compute in; by default what input and parameters promote to.
+      param_dtype: the dtype in which parameters are initialised.
+      precision: of the product; see `jax.lax.Precision`.
+      kernel_init: initializer of the kernel.
+      bias_init: initializer of the bias.
+      dot_general: a function to use in place of `jax.lax.dot_general`.
+      promote_dtype: brings input, kernel and bias to one dtype.
+      preferred_element_type: the dtype to accumulate in and to return.
+      rngs: the keys for the parameters.
+      kernel_metadata: metadata of the kernel.
+      bias_metadata: metadata of the bias.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ramie import nnx
+        >>> layer = nnx.Linear(3, 4, rngs=nnx.Rngs(0))
+        >>> layer(jnp.ones((2, 3))).shape, layer.kernel.shape
+        ((2, 4), (3, 4))
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        use_bias: bool = True,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        precision: PrecisionLike = None,
+        kernel_init: Initializer = default_kernel_init,
+        bias_init: Initializer = default_bias_init,
+        dot_general: DotGeneralT = lax.dot_general,
+        promote_dtype: PromoteDtypeFn = promote_dtype,
+        preferred_element_type: Dtype | None = None,
+        rngs: Rngs,
+        kernel_metadata: Mapping[str, Any] = NO_METADATA,
+        bias_metadata: Mapping[str, Any] = NO_METADATA,
+    ) -> None:
+        shape = (in_features, out_features)
+        self.kernel = new_param(rngs, kernel_init, shape, param_dtype, kernel_metadata)
+        self.bias = data(None)
+        if use_bias:
+            self.bias = new_param(rngs, bias_init, (out_features,), param_dtype, bias_metadata)
+        self.in_features = in_features
+        self.out_features = out_features
+        self.use_bias = use_bias
+        self.dtype = dtype
+        self.param_dtype = param_dtype
+        self.precision = precision
+        self.dot_general = dot_general
+        self.promote_dtype = promote_dtype
+        self.preferred_element_type = preferred_element_type
+
+    def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:
+        """Apply the map.
+
+        Args:
+          inputs: ``[..., in_features]``.
+          out_sharding: how the result is laid out over devices.
+
+        Returns:
+          ``[..., out_features]``.
+        """
+        bias = None if self.bias is None else self.bias.get_value()
+        x, kernel, bias = self.promote_dtype(
+            inputs, self.kernel.get_value(), bias, dtype=self.dtype
+        )
+        dot_general = _product(self.dot_general, self.preferred_element_type, out_sharding)
+        return linear.dense(x, kernel, bias, precision=self.precision, dot_general=dot_general)
+
+
+class LinearGeneral(Module):
+    """A linear map of one or several axes to one or several.
+
+    Parameters: ``kernel [batch..., in..., out...]`` and ``bias [batch..., out...]``. They are
+    drawn as the matrix (or vector) that they multiply as, so initializers see fan-in and fan-out
+    of all axes together.
+
+    Args:
+      in_features: size or sizes of the axes of the input to contract.
+      out_features: size or sizes of the axes of the result that replace them; they come last.
+      axis: the axis or axes of the input to contract.
+      batch_axis: the first axes of the input with their sizes, if each index there has weights of
+        its own.
+      use_bias: whether to add a bias; else `bias` is None.
+      dtype: the dtype to compute in; by default what input and parameters promote to.
+      param_dtype: the dtype in which parameters are initialised.
+      kernel_init: initializer of the kernel.
+      bias_init: initializer of the bias.
+      precision: of the product; see `jax.lax.Precision`.
+      promote_dtype: brings input, kernel and bias to one dtype.
+      dot_general: a function to use in place of `jax.lax.dot_general`.
+      dot_general_cls: a class whose instance is used so.
+      preferred_element_type: the dtype to accumulate in and to return.
+      rngs: the keys for the parameters.
+      kernel_metadata: metadata of the kernel.
+      bias_metadata: metadata of the bias.
+
+    Raises:
+      ValueError: if `batch_axis` does not name the first axes, or `axis` has another number of
+        entries than `in_features`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ramie import nnx
+        >>> layer = nnx.LinearGeneral((3, 7), (4, 5), axis=(1, -1), rngs=nnx.Rngs(0))
+        >>> layer(jnp.ones((2, 3, 6, 7))).shape
+        (2, 6, 4, 5)
+    """
+
+    def __init__(
+        self,
+        in_features: int | Sequence[int],
+        out_features: int | Sequence[int],
+        *,
+        axis: int | Sequence[int] = -1,
+        batch_axis: Mapping[int, int] = FrozenDict({}),
+        use_bias: bool = True,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        kernel_init: Initializer = default_kernel_init,
+        bias_init: Initializer = default_bias_init,
+        precision: PrecisionLike = None,
+        promote_dtype: PromoteDtypeFn = promote_dtype,
+        dot_general: DotGeneralT | None = None,
+        dot_general_cls: Any = None,
+        preferred_element_type: Dtype | None = None,
+        rngs: Rngs,
+        kernel_metadata: Mapping[str, Any] = NO_METADATA,
+        bias_metadata: Mapping[str, Any] = NO_METADATA,
+    ) -> None:
+        self.in_features = linear.as_tuple(in_features)
+        self.out_features = linear.as_tuple(out_features)
+        self.axis = linear.as_tuple(axis)
+        self.batch_axis: FrozenDict[int, int] = FrozenDict(batch_axis)
+        batched = len(self.batch_axis)
+        if sorted(self.batch_axis) != list(range(batched)):
+            raise ValueError(
+                f"batch_dims {tuple(self.batch_axis)} of LinearGeneral must be consecutive leading "
+                "dimensions starting from 0."
+            )
+        if len(self.axis) != len(self.in_features):
+            raise ValueError(
+                f"LinearGeneral contracts the axes {self.axis}, but in_features="
+                f"{self.in_features} has sizes for {len(self.in_features)}."
+            )
+        batch_shape = tuple(self.batch_axis[a] for a in range(batched))
+        # A kernel is drawn as a matrix: batch and inputs together, outputs together.
+        self.kernel = new_param(
+            rngs,
+            initializers.ReshapedInitializer(kernel_init, (batched + len(self.axis),)),
+            (*batch_shape, *self.in_features, *self.out_features),
+            param_dtype,
+            kernel_metadata,
+        )
+        self.bias = data(None)
+        if use_bias:
+            self.bias = new_param(
+                rngs,
+                initializers.ReshapedInitializer(bias_init, ()),
+                (*batch_shape, *self.out_features),
+                param_dtype,
+                bias_metadata,
+            )
+        self.use_bias = use_bias
+        self.dtype = dtype
+        self.param_dtype = param_dtype
+        self.precision = precision
+        self.dot_general = dot_general
+        self.dot_general_cls = dot_general_cls
+        self.promote_dtype = promote_dtype
+        self.preferred_element_type = preferred_element_type
+
+    def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:
+        """Apply the map.
+
+        Args:
+          inputs: ``[batch..., ...]``.
+          out_sharding: how the result is laid out over devices.
+
+        Returns:
+          ``[batch..., kept..., out...]``.
+
+        Raises:
+          ValueError: if the input does not have one of the axes.
+        """
+        ndim = len(np.shape(inputs))
+        bias = None if self.bias is None else self.bias.get_value()
+        x, kernel, bias = self.promote_dtype(
+            inputs, self.kernel.get_value(), bias, dtype=self.dtype
+        )
+        chosen = self.dot_general_cls() if self.dot_general_cls else self.dot_general
+        return linear.dense_general(
+            x,
+            kernel,
+            bias,
+            axis=linear.normalize_axes(self.axis, ndim),
+            batch_dims=tuple(sorted(self.batch_axis)),
+            precision=self.precision,
+            dot_general=_product(chosen, self.preferred_element_type, out_sharding),
+        )
+
+
+class Einsum(Module):
+    """An einsum of the input with a kernel, and a bias along axes that come from the kernel.
+
+    Parameters: ``kernel [*kernel_shape]`` and ``bias [*bias_shape]``.
+
+    Args:
+      einsum_str: an explicit equation of two terms, the input first, such as "...a,ab->...b".
+      kernel_shape: the shape of the kernel.
+      bias_shape: the shape of the bias; None for no bias.
+      dtype: the dtype to compute in; by default what input and parameters promote to.
+      param_dtype: the dtype in which parameters are initialised.
+      precision: of the product; see `jax.lax.Precision`.
+      kernel_init: initializer of the kernel.
+      bias_init: initializer of the bias.
+      promote_dtype: brings input, kernel and bias to one dtype.
+      einsum_op: a function to use in place of `jax.numpy.einsum`.
+      preferred_element_type: the dtype to accumulate in and to return.
+      rngs: the keys for the parameters.
+      kernel_metadata: metadata of the kernel.
+      bias_metadata: metadata of the bias.
+
+    Raises:
+      ValueError: if the equation is not explicit or has not two terms.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ramie import nnx
+        >>> layer = nnx.Einsum("nta,hab->nthb", (8, 2, 4), (8, 4), rngs=nnx.Rngs(0))
+        >>> layer(jnp.ones((16, 11, 2))).shape
+        (16, 11, 8, 4)
+    """
+
+    def __init__(
+        self,
+        einsum_str: str,
+        kernel_shape: Shape,
+        bias_shape: Shape | None = None,
+        *,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        precision: PrecisionLike = None,
+        kernel_init: Initializer = default_kernel_init,
+        bias_init: Initializer = default_bias_init,
+        promote_dtype: PromoteDtypeFn = promote_dtype,
+        einsum_op: Any = jnp.einsum,
+        preferred_element_type: Dtype | None = None,
+        rngs: Rngs,
+        kernel_metadata: Mapping[str, Any] = NO_METADATA,
+        bias_metadata: Mapping[str, Any] = NO_METADATA,
+    ) -> None:
+        einsum_str = _equation(einsum_str)
+        self.kernel = new_param(rngs, kernel_init, kernel_shape, param_dtype, kernel_metadata)
+        self.bias = data(None)
+        if bias_shape is not None:
+            self.bias = new_param(rngs, bias_init, bias_shape, param_dtype, bias_metadata)
+        self.einsum_str = einsum_str
+        self.kernel_shape = kernel_shape
+        self.bias_shape = bias_shape
+        self.dtype = dtype
+        self.param_dtype = param_dtype
+        self.precision = precision
+        self.promote_dtype = promote_dtype
+        self.einsum_op = einsum_op
+        self.preferred_element_type = preferred_element_type
+
+    def __call__(
+        self, inputs: Array, einsum_str: str | None = None, out_sharding: Any = None
+    ) -> Array:
+        """Evaluate the einsum.
+
+        Args:
+          inputs: the first operand.
+          einsum_str: an equation to use in place of that of the layer.
+          out_sharding: how the product is laid out over devices.
+
+        Raises:
+          ValueError: if the equation is not explicit, has not two terms, or does not fit.
+        """
+        equation = _equation(self.einsum_str if einsum_str is None else einsum_str)
+        bias = None if self.bias is None else self.bias.get_value()
+        x, kernel, bias = self.promote_dtype(
+            inputs, self.kernel.get_value(), bias, dtype=self.dtype
+        )
+        if self.einsum_op is jnp.einsum and out_sharding is None:
+            return linear.einsum(
+                x,
+                kernel,
+                bias,
+                equation=equation,
+                precision=self.precision,
+                preferred_element_type=self.preferred_element_type,
+            )
+        options = {} if out_sharding is None else {"out_sharding": out_sharding}
+        y: Array = self.einsum_op(
+            equation,
+            x,
+            kernel,
+            precision=self.precision,
+            preferred_element_type=self.preferred_element_type,
+            **options,
+        )
+        if bias is None:
+            return y
+        plan = linear.einsum_plan(equation, np.shape(x), np.shape(kernel))
+        return linear.add_bias(y, bias, plan.bias_broadcast)
+
+
+def _equation(text: str) -> str:
+    equation = text.replace(" ", "")
+    if "->" not in equation:
+        raise ValueError(
+            f'`einsum_str` equation must be explicit and include "->". Einsum got {text!r}.'
+        )
+    commas = equation.count(",")
+    if commas != 1:
+        raise ValueError(
+            "`einsum_str` equation must have exactly two operands and therefore, exactly one "
+            f"comma character, instead of {commas}: Einsum got {text!r}."
+        )
+    return equation
+
+
+class Embed(Module):
+    """A table of vectors, read by index.
+
+    Parameter: ``embedding [num_embeddings, features]``.
+
+    Args:
+      num_embeddings: the number of entries.
+      features: the size of each.
+      dtype: the dtype of the result; by default that of the table.
+      param_dtype: the dtype in which the table is initialised.
+      embedding_init: initializer of the table.
+      promote_dtype: brings arrays to one dtype.
+      rngs: the key for the table.
+      embedding_metadata: metadata of the table.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ramie import nnx
+        >>> layer = nnx.Embed(10, 4, rngs=nnx.Rngs(0))
+        >>> layer(jnp.array([[1, 2, 3]])).shape
+        (1, 3, 4)
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        features: int,
+        *,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        embedding_init: Initializer = default_embed_init,
+        promote_dtype: PromoteDtypeFn = promote_dtype,
+        rngs: Rngs,
+        embedding_metadata: Mapping[str, Any] = NO_METADATA,
+    ) -> None:
+        shape = (num_embeddings, features)
+        self.embedding = new_param(rngs, embedding_init, shape, param_dtype, embedding_metadata)
+        self.num_embeddings = num_embeddings
+        self.features = features
+        self.dtype = dtype
+        self.param_dtype = param_dtype
+        self.promote_dtype = promote_dtype
+
+    def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:
+        """Look up entries.
+
+        Args:
+          inputs: integers ``[...]``. Negative ones count from the end; one beyond the table gives
+            NaN.
+          out_sharding: how the result is laid out over devices.
+
+        Returns:
+          ``[..., features]``.
+
+        Raises:
+          ValueError: if the indices are no integers.
+        """
+        indices = inputs if hasattr(inputs, "dtype") else jnp.asarray(inputs)
+        if not jnp.issubdtype(indices.dtype, jnp.integer):
+            raise ValueError(
+                "Input type must be an integer or unsigned integer, but Embed got indices of dtype "
+                f"{indices.dtype}."
+            )
+        (embedding,) = self.promote_dtype(
+            self.embedding.get_value(), dtype=self.dtype, inexact=False
+        )
+        found = linear.embed_lookup(embedding, indices)
+        return found if out_sharding is None else jax.sharding.reshard(found, out_sharding)
+
+    def attend(self, query: Array, out_sharding: Any = None) -> Array:
+        """Multiply with the transposed table, as the logits of a language model are computed.
+
+        Args:
+          query: ``[..., features]``.
+          out_sharding: how the result is laid out over devices.
+
+        Returns:
+          ``[..., num_embeddings]``.
+        """
+        query, embedding = self.promote_dtype(query, self.embedding.get_value(), dtype=self.dtype)
+        logits = linear.embed_attend(query, embedding)
+        return logits if out_sharding is None else jax.sharding.reshard(logits, out_sharding)

@@ -1,0 +1,76 @@
+"""The attributes of a node by name and status, in order: one object for all nodes that agree."""
+
+import operator
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from jax.tree_util import GetAttrKey, SequenceKey
+
+__all__ = ["Layout", "layout_of"]
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    if not names:
+        return lambda attributes: ()
+    if len(names) == 1:
+        name = names[0]
+        return lambda attributes: (attributes[name],)
+    return operator.itemgetter(*names)
+
+
+class Layout:
+    """Names of attributes, sorted, data apart from static ones. Equal layouts are one object.
+
+    Args:
+      status: for each attribute, whether it is data.
+      as_index: names are indices of a list, such as "0"; paths use integers.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "as_index",
+        "data",
+        "data_keys",
+        "data_of",
+        "key_entries",
+        "static",
+        "static_of",
+        "status",
+    )
+
+    def __init__(self, status: Mapping[str, bool], as_index: bool) -> None:
+
+        names: Iterable[str] = sorted(status, key=int) if as_index else sorted(status)
+        names = tuple(names)
+        self.status = dict(status)
+        self.as_index = as_index
+        self.data = tuple(name for name in names if status[name])
+        self.static = tuple(name for name in names if not status[name])
+        self.data_keys = tuple(map(int, self.data)) if as_index else self.data
+        self.data_of = _getter(self.data)
+        self.static_of = _getter(self.static)
+        self.key_entries = tuple(
+            SequenceKey(key) if isinstance(key, int) else GetAttrKey(key) for key in self.data_keys
+        )
+
+    def __repr__(self) -> str:
+        return f"Layout(data={self.data}, static={self.static})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return layout_of, (self.status, self.as_index)
+
+
+_interned: "weakref.WeakValueDictionary[Any, Layout]" = weakref.WeakValueDictionary()
+
+
+def layout_of(status: Mapping[str, bool], as_index: bool = False) -> Layout:
+    """Return the one layout for these attributes.
+
+    Args:
+      status: for each attribute, whether it is data.
+      as_index: names are indices of a list.
+    """
+    key = (as_index, frozenset(status.items()))
+    known = _interned.get(key)
+    return _interned.setdefault(key, Layout(status, as_index)) if known is None else known

@@ -1,0 +1,395 @@
+"""Pytree: objects with attributes that are pytrees, and nodes of the graphs of NNX."""
+
+import copy
+from abc import ABCMeta
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
+
+import jax
+
+from ramie import errors
+from ramie.configurations import config
+from ramie.core.trace import trace_token
+from ramie.nnx.layout import Layout, layout_of
+from ramie.nnx.marks import Data as Data
+from ramie.nnx.marks import Mark, data_in, declared, is_plain
+from ramie.nnx.marks import Static as Static
+from ramie.nnx.marks import data as data
+from ramie.nnx.marks import dataclass as dataclass
+from ramie.nnx.marks import has_data as has_data
+from ramie.nnx.marks import is_data as is_data
+from ramie.nnx.marks import register_data_type as register_data_type
+from ramie.nnx.marks import static as static
+from ramie.nnx.text import Parts, describe, size_note, size_of
+from ramie.nnx.variable.base import Variable
+
+__all__ = [
+    "Data",
+    "Object",
+    "Pytree",
+    "PytreeMeta",
+    "PytreeState",
+    "Static",
+    "check_pytree",
+    "data",
+    "dataclass",
+    "has_data",
+    "is_data",
+    "register_data_type",
+    "static",
+]
+
+
+class PytreeState(NamedTuple):
+    """What a Pytree knows of its own life; part of its structure.
+
+    Attributes:
+      initializing: whether a forward pass runs only to create what it needs.
+      is_setup: whether creation is over.
+    """
+
+    initializing: bool = False
+    is_setup: bool = False
+
+
+_NEW = PytreeState()
+_MUTABLE = frozenset((list, dict))
+
+
+class PytreeMeta(ABCMeta):
+    """Makes objects of Pytree classes, and looks at them once more when they are made."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Make an object.
+
+        Raises:
+          ValueError: if a list or dictionary that is a static attribute was filled with data.
+        """
+        node = super().__call__(*args, **kwargs)
+        attributes = node.__dict__
+        for name, status in node._status.items():
+            if not status and type(attributes.get(name)) in _MUTABLE:
+                check_pytree(node)
+        return node
+
+
+class Pytree(metaclass=PytreeMeta):
+    """An object whose data attributes are the children of a pytree.
+
+    Arrays, variables and other Pytrees become data when they are assigned; numbers, strings,
+    functions and all else become static: part of the structure, and compared. `data` and `static`
+    decide otherwise. An attribute keeps its status, and a static one refuses values that hold
+    data. An object changes only under the JAX transformation under which it was made.
+
+    A class is a pytree unless it says ``class Foo(nnx.Pytree, pytree=False)``.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from ramie import nnx
+        >>> class Point(nnx.Pytree):
+        ...     def __init__(self, x, label):
+        ...         self.x, self.label = jnp.array(x), label
+        >>> jax.tree.map(lambda x: x + 1, Point(2, "here")).label
+        'here'
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_layout", "_life", "_status", "_trace_state")
+
+    _layout: Layout | None
+    _life: PytreeState
+    _status: dict[str, bool]
+    _trace_state: Any
+    _declared: Mapping[str, bool] = {}
+    _as_index = False
+    _pytree__is_pytree = True
+    _shows_arrays = False
+
+    def __init_subclass__(cls, *, pytree: bool | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if pytree is None:
+            pytree = cls._pytree__is_pytree and bool(config.flax_pytree_module)
+        cls._pytree__is_pytree = bool(pytree)
+        cls._declared = {**cls._declared, **declared(cls)}
+        if pytree:
+            jax.tree_util.register_pytree_with_keys(
+                cls, _children_with_keys, cls._from_children, _children
+            )
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make an object without attributes."""
+        if (args or kwargs) and cls.__init__ is object.__init__:
+            raise TypeError(f"{cls.__name__}() takes no arguments, but got {args} {kwargs}")
+        self = object.__new__(cls)
+        setattribute = object.__setattr__
+        setattribute(self, "_trace_state", trace_token())
+        setattribute(self, "_life", _NEW)
+        setattribute(self, "_status", {})
+        setattribute(self, "_layout", None)
+        return self
+
+    @classmethod
+    def _empty(cls, layout: Layout, life: PytreeState = _NEW, trace: Any = None) -> Self:
+        """Make an object with a layout, whose attributes are still to be stored."""
+        self = object.__new__(cls)
+        setattribute = object.__setattr__
+        setattribute(self, "_trace_state", trace_token() if trace is None else trace)
+        setattribute(self, "_life", life)
+        setattribute(self, "_status", layout.status)
+        setattribute(self, "_layout", layout)
+        return self
+
+    @classmethod
+    def _from_children(cls, structure: "_Statics", children: Any) -> Self:
+        self = cls._empty(structure.layout, structure.life)
+        attributes = vars(self)
+        attributes.update(zip(structure.layout.static, structure.values, strict=True))
+        attributes.update(zip(structure.layout.data, children, strict=True))
+        return self
+
+    # --- attributes ---------------------------------------------------------------------------
+
+    def _check_valid_context(self) -> None:
+        if self._trace_state is not trace_token():
+            raise errors.TraceContextError(
+                f"Cannot mutate '{type(self).__name__}' from different trace level: it was made "
+                "outside of the JAX transformation that runs now, or inside of one that is over. "
+                "Pass it into the function as an argument and return it, or use the "
+                "transformations of nnx."
+            )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._check_valid_context()
+        self._store(name, value)
+
+    def _store(self, name: str, value: Any) -> None:
+        """Decide whether the attribute is data, check the value, and store it."""
+        mark = None
+        if type(value) is Mark:
+            mark, value = value.is_data, value.value
+        known = self._status.get(name)
+        if known is None:
+            descriptor = getattr(type(self), name, None)
+            if hasattr(type(descriptor), "__set__"):  # a property, or a slot of this class
+                object.__setattr__(self, name, value)
+                return
+            known = mark if mark is not None else self._declared.get(name)
+        if self._pytree__is_pytree:
+            status = self._decided(name, value, known, mark)
+        else:
+            status = True
+        if self._status.get(name) is not status:
+            if self._layout is not None:
+                object.__setattr__(self, "_layout", None)
+                object.__setattr__(self, "_status", {**self._status, name: status})
+            else:
+                self._status[name] = status
+        vars(self)[name] = value
+
+    def _decided(self, name: str, value: Any, known: bool | None, mark: bool | None) -> bool:
+        """Return whether an attribute is data, after checking that its value goes with that."""
+        if known is None and mark is None and is_data(value):
+            return True
+        status = known if mark is None else mark
+        if status or is_plain(value):
+            if status and type(value) in (list, tuple, dict):
+                self._refuse_marks(name, value)
+            return bool(status)
+        found = data_in(value)
+        if found:
+            self._refuse_marks(name, value)
+            raise ValueError(_data_in_static(self, name, value, found, mark, status))
+        return False
+
+    def _refuse_marks(self, name: str, value: Any) -> None:
+        marks = [x for x in data_in(value) if type(x) is Mark]
+        if marks:
+            raise ValueError(
+                f"Found unexpected tags {marks} on attribute '{type(self).__name__}.{name}'. "
+                "Values from nnx.data(...) and nnx.static(...) are assigned to an attribute "
+                "themselves; they do not go inside of other structures."
+            )
+
+    def __delattr__(self, name: str) -> None:
+        self._check_valid_context()
+        if name not in self._status or name not in vars(self):
+            object.__delattr__(self, name)
+            return
+        del vars(self)[name]
+        rest = {key: status for key, status in self._status.items() if key != name}
+        object.__setattr__(self, "_status", rest)
+        object.__setattr__(self, "_layout", None)
+
+    @property
+    def _pytree__nodes(self) -> Mapping[str, bool]:
+        """For each attribute, whether it is data."""
+        return dict(self._status)
+
+    @property
+    def _pytree__state(self) -> PytreeState:
+        return self._life
+
+    # --- copies -------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"attributes": dict(vars(self)), "status": dict(self._status)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        object.__setattr__(self, "_trace_state", trace_token())
+        object.__setattr__(self, "_life", _NEW)
+        object.__setattr__(self, "_status", dict(state["status"]))
+        object.__setattr__(self, "_layout", None)
+        vars(self).update(state["attributes"])
+
+    def __copy__(self) -> Self:
+        other: Self = type(self)._empty(layout(self), self._life)
+        vars(other).update(vars(self))
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        other: Self = type(self)._empty(layout(self), self._life)
+        memo[id(self)] = other
+        vars(other).update(copy.deepcopy(vars(self), memo))
+        return other
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return _blank, (type(self),), self.__getstate__()
+
+    def _parts(self) -> Parts:
+        note = _sizes(self)
+        first = f"{type(self).__name__}({f' # {note}' if note else ''}"
+        return first, [(f"{name}=", value) for name, value in vars(self).items()], ")"
+
+    def __repr__(self) -> str:
+        return describe(self)
+
+
+Object = Pytree
+"""The former name of `Pytree`."""
+
+register_data_type(Variable)
+register_data_type(Pytree)
+
+
+def _blank(cls: type[Pytree]) -> Pytree:
+    return cls._empty(layout_of({}))
+
+
+def layout(node: Pytree) -> Layout:
+    """Return the layout of a node."""
+    known = node._layout
+    if known is None:
+        known = layout_of(node._status, node._as_index)
+        # From here on the status is shared, and copied before it changes.
+        object.__setattr__(node, "_status", known.status)
+        object.__setattr__(node, "_layout", known)
+    return known
+
+
+class _Statics:
+    """The static part of one Pytree, as auxiliary data of the pytree registry of JAX."""
+
+    __slots__ = ("layout", "life", "values")
+
+    def __init__(self, layout: Layout, values: tuple[Any, ...], life: PytreeState) -> None:
+        self.layout = layout
+        self.values = values
+        self.life = life
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Statics) and (
+            self.layout is other.layout
+            and self.life == other.life
+            and list(map(type, self.values)) == list(map(type, other.values))
+            and self.values == other.values
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.layout, self.values))
+
+    def __repr__(self) -> str:
+        return ", ".join(f"{k}={v!r}" for k, v in zip(self.layout.static, self.values, strict=True))
+
+
+def _children(node: Pytree) -> tuple[tuple[Any, ...], _Statics]:
+    known, attributes = layout(node), vars(node)
+    statics = _Statics(known, known.static_of(attributes), node._life)
+    return known.data_of(attributes), statics
+
+
+def _children_with_keys(node: Pytree) -> tuple[tuple[Any, ...], _Statics]:
+    children, statics = _children(node)
+    return tuple(zip(statics.layout.key_entries, children, strict=True)), statics
+
+
+def check_pytree(node: Any) -> None:
+    """Check that no static attribute of a Pytree holds data, as an edit in place can bring about.
+
+    Args:
+      node: the Pytree; only its own attributes are looked at.
+
+    Raises:
+      ValueError: if one does.
+    """
+    for name, status in node._status.items():
+        value = vars(node)[name]
+        found = data_in(value) if not status and node._pytree__is_pytree else []
+        if found:
+            raise ValueError(
+                "Found unexpected data on value of type "
+                + _data_in_static(node, name, value, found, None, None).partition("of type ")[2]
+            )
+
+
+def _sizes(node: Pytree) -> str:
+    """Say how many elements of which kinds of variables are in a node."""
+    by_kind: dict[str, list[Variable[Any]]] = {}
+    seen: set[int] = set()
+
+    def collect(x: Any) -> None:
+        if id(x) in seen:
+            return
+        seen.add(id(x))
+        if isinstance(x, Variable):
+            kind = [c for c in type(x).__mro__ if issubclass(c, Variable) and c is not Variable]
+            by_kind.setdefault(kind[-1].__name__ if kind else "Variable", []).append(x)
+        elif isinstance(x, Pytree):
+            for value in vars(x).values():
+                collect(value)
+        elif not is_plain(x):
+            for leaf in data_in(x):
+                collect(leaf)
+
+    collect(node)
+    raw = {kind: [v.get_raw_value() for v in found] for kind, found in by_kind.items()}
+    notes = [f"{kind}: {size_note(values)}" for kind, values in raw.items() if size_of(values)[0]]
+    if len(notes) > 1:
+        notes.append(f"Total: {size_note(list(raw.values()))}")
+    return ", ".join(notes)
+
+
+def _data_in_static(
+    node: Pytree, name: str, value: Any, found: list[Any], mark: bool | None, known: bool | None
+) -> str:
+    """Say what is wrong with a value that holds data and goes to a static attribute."""
+    cls, kind = type(node).__name__, type(value)
+    kinds = ", ".join(sorted({type(x).__name__ for x in found}))
+    if mark is False:
+        return (
+            f"Found data in value of type '{kind}' that is marked as static, for attribute "
+            f"'{name}' of Pytree type '{type(node)}': data of type(s) {kinds}. Leave nnx.static "
+            "away, or take the data out."
+        )
+    if found[0] is value and known is False and name in node._status:
+        return (
+            f"Cannot assign data value of type '{kind}' to static attribute '{name}' of Pytree "
+            f"type '{type(node)}': an attribute keeps its status. Write `_.{name} = "
+            "nnx.data(...)` to change it."
+        )
+    how = "Found unexpected data" if found[0] is value else "Found data"
+    return (
+        f"{how} on value of type '{kind}' assigned to static attribute '{name}' of Pytree type "
+        f"'{type(node)}': data of type(s) {kinds}. Static attributes belong to the structure and "
+        f"hold no data. Write `_.{name} = nnx.data(...)`, declare `{name}: nnx.Data[...]` in the "
+        "class, use nnx.List or nnx.Dict in place of a list or dict, take the data out, or make "
+        f"the class no pytree: `class {cls}(..., pytree=False)`."
+    )

@@ -1,0 +1,489 @@
+"""Variable: a mutable box around an array, with a kind (its class) and metadata."""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Self, TypeVar, overload
+
+import jax
+import numpy as np
+
+from ramie import errors
+from ramie.core.trace import trace_token
+from ramie.nnx.modes import use_eager_sharding
+from ramie.nnx.text import Parts, describe, size_note
+from ramie.nnx.variable.metadata import HOOKS, REQUIRED, Metadata, metadata_of
+from ramie.nnx.variable.operators import ValueOperators
+from ramie.nnx.variable.placement import placed
+from ramie.typing import MISSING
+
+__all__ = ["Variable", "VariableMetadata"]
+
+A = TypeVar("A")
+V = TypeVar("V", bound="Variable[Any]")
+Hook = Callable[..., Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class VariableMetadata(Generic[A]):
+    """A value and the metadata that the variable made from it gets. `with_metadata` returns it.
+
+    Attributes:
+      raw_value: the value.
+      on_set_value: hooks; see `Variable`. The same for the other four.
+      metadata: further entries.
+    """
+
+    raw_value: A
+    on_set_value: tuple[Hook, ...] = ()
+    on_get_value: tuple[Hook, ...] = ()
+    on_create_value: tuple[Hook, ...] = ()
+    on_add_axis: tuple[Hook, ...] = ()
+    on_remove_axis: tuple[Hook, ...] = ()
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def entries(self) -> dict[str, Any]:
+        """Return hooks and further entries as one dictionary."""
+        hooks = {name: getattr(self, name) for name in HOOKS}
+        return {**{k: v for k, v in hooks.items() if v}, **self.metadata}
+
+
+def _run(hooks: Any, variable: "Variable[Any]", *args: Any) -> Any:
+    """Call a hook, or several one after the other, each on what the one before returned."""
+    if callable(hooks):
+        return hooks(variable, *args)
+    result = args[0]
+    for hook in hooks:
+        result = hook(variable, result, *args[1:])
+    return result
+
+
+class Variable(ValueOperators, Generic[A]):
+    """A box around a value that may change; what kind of value it is, is the subclass.
+
+    Read the value with ``variable[...]`` and change it with ``variable[...] = x``. Operators and
+    functions of `jax.numpy` take the variable as they take the value, and unknown attributes are
+    looked up in the metadata, then in the value. A variable changes only under the JAX
+    transformation under which it was made.
+
+    As a pytree it has one child, the value, at the key ``.value``.
+
+    Args:
+      value: an array, usually; any pytree works.
+      hijax: not available; False or None.
+      ref: not available; False or None.
+      eager_sharding: whether an `out_sharding` among the metadata places the value at once.
+      **metadata: further entries, read as ``variable.name``. Functions named `on_get_value`,
+        `on_set_value` and `on_create_value` get the variable and a value, and return what is
+        taken in its place; a subclass may define them as methods. `on_add_axis` and
+        `on_remove_axis` get the variable, an axis and its name.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ramie import nnx
+        >>> weight = nnx.Param(jnp.ones(3), note="a row")
+        >>> weight[...] = weight + 1
+        >>> weight.sum(), weight.note
+        (Array(6., dtype=float32), 'a row')
+    """
+
+    __slots__ = ("__weakref__", "_raw_value", "_trace_state", "_var_metadata")
+
+    _raw_value: A
+    _trace_state: Any
+    _var_metadata: Metadata
+    _default_metadata: Metadata = metadata_of(REQUIRED)
+    required_metadata = frozenset(REQUIRED)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        hooks = {name: getattr(cls, name) for name in HOOKS if callable(getattr(cls, name, None))}
+        cls._default_metadata = metadata_of({**hooks, **REQUIRED})
+
+        _register(cls)
+
+    def __init__(
+        self,
+        value: A | VariableMetadata[A],
+        *,
+        hijax: bool | None = None,
+        ref: bool | None = None,
+        eager_sharding: bool | None = None,
+        **metadata: Any,
+    ) -> None:
+        if hijax or ref:
+            raise NotImplementedError(
+                f"{type(self).__name__} was asked for hijax={hijax}, ref={ref}, but only plain "
+                "variables exist: leave both out."
+            )
+        known = type(self)._default_metadata
+        if isinstance(value, VariableMetadata):
+            metadata = {**value.entries(), **metadata}
+            value = value.raw_value
+        if eager_sharding is None and not use_eager_sharding.current_value():
+            eager_sharding = False
+        if metadata or eager_sharding is not None:
+            known = _complete(metadata, known, eager_sharding)
+            value = placed(value, known, type(self).__name__)
+        setattribute = object.__setattr__
+        setattribute(self, "_trace_state", trace_token())
+        setattribute(self, "_var_metadata", known)
+        setattribute(self, "_raw_value", value)
+        if "on_create_value" in known:
+            setattribute(self, "_raw_value", self.create_value(self._raw_value))
+
+    @classmethod
+    def _make(cls, value: Any, metadata: Metadata, trace: Any = None) -> Self:
+        """Box a value as it is: no hooks, no placement."""
+        self = object.__new__(cls)
+        setattribute = object.__setattr__
+        setattribute(self, "_trace_state", trace_token() if trace is None else trace)
+        setattribute(self, "_var_metadata", metadata)
+        setattribute(self, "_raw_value", value)
+        return self
+
+    @classmethod
+    def from_metadata(cls, value: A, attributes: Mapping[str, Any]) -> Self:
+        """Make a variable of a raw value and all of its metadata; hooks do not run."""
+        return cls._make(value, metadata_of({**attributes, **_required(attributes)}))
+
+    # --- the value ----------------------------------------------------------------------------
+
+    def _check_can_update(self) -> None:
+        if self._trace_state is not trace_token():
+            raise errors.TraceContextError(
+                f"Cannot mutate {type(self).__name__} from a different trace level: it was made "
+                "outside of the JAX transformation that runs now, or inside of one that is over. "
+                "Pass it into the function as an argument and return it, or use the "
+                "transformations of nnx."
+            )
+
+    def get_raw_value(self) -> A:
+        """Return what is stored, without hooks."""
+        return self._raw_value
+
+    def set_raw_value(self, value: A, *, _unsafe_bypass_check: bool = False) -> None:
+        """Store a value as it is, without hooks.
+
+        Raises:
+          TraceContextError: under another transformation than the variable was made under.
+        """
+        if not _unsafe_bypass_check:
+            self._check_can_update()
+        object.__setattr__(self, "_raw_value", value)
+
+    def get_value(self, *, index: Any = MISSING) -> Any:
+        """Return the value, or the part of it at `index`; ``variable[index]`` does the same."""
+        hook = self._var_metadata.get_hook
+        value: Any = self._raw_value
+        if hook:
+            value = _run(hook, self, value)
+        if index is MISSING or index is Ellipsis:
+            return value
+        return value[index]
+
+    def set_value(self, value: Any, *, index: Any = MISSING) -> None:
+        """Store a value, or replace the part at `index`; ``variable[index] = value`` does this.
+
+        Args:
+          value: the new value. With an index, it is broadcast and cast to what is there.
+          index: which part; `...` is all of an array.
+
+        Raises:
+          TraceContextError: under another transformation than the variable was made under.
+        """
+        self._check_can_update()
+        hook = self._var_metadata.set_hook
+        if hook:
+            value = _run(hook, self, value)
+        if index is not MISSING:
+            value = _with_part(self._raw_value, index, value)
+        object.__setattr__(self, "_raw_value", value)
+
+    def create_value(self, value: A) -> A:
+        """Return what the hooks `on_create_value` make of a first value."""
+        hooks = self._var_metadata.get("on_create_value", ())
+        made: A = _run(hooks, self, value)
+        return made
+
+    @property
+    def value(self) -> Any:
+        """The value; ``variable[...]`` is the usual way to write it."""
+        return self.get_value()
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self.set_value(value)
+
+    @property
+    def raw_value(self) -> A:
+        """What is stored, without hooks."""
+        return self._raw_value
+
+    @raw_value.setter
+    def raw_value(self, value: A) -> None:
+        self.set_raw_value(value)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.get_value(index=index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.set_value(value.get_value() if isinstance(value, Variable) else value, index=index)
+
+    def __delitem__(self, index: Any) -> None:
+        self._check_can_update()
+        del self.get_value()[index]
+
+    def __jax_array__(self) -> Any:
+        return self.get_value()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.array(self.get_value(), dtype, copy=copy)
+
+    # --- copies -------------------------------------------------------------------------------
+
+    def copy(self) -> Self:
+        """Return another variable with the same value and metadata."""
+        return type(self)._make(self._raw_value, self._var_metadata)
+
+    def replace(self, value: Any = MISSING, *, _copy_ref: bool = True, **updates: Any) -> Self:
+        """Return another variable with a new value, new metadata entries, or both."""
+        del _copy_ref  # of array references, which there are none of
+        metadata = self._var_metadata
+        if updates:
+            metadata = metadata_of({**metadata, **updates})
+        return type(self)._make(self._raw_value if value is MISSING else value, metadata)
+
+    def to_state(self, value: Any = MISSING, *, _copy_ref: bool = True, **updates: Any) -> Self:
+        """Return another variable; the former name of `replace`."""
+        return self.replace(value, _copy_ref=_copy_ref, **updates)
+
+    def copy_from(self, other: "Variable[A]") -> None:
+        """Take over the value and the metadata of another variable of the same class.
+
+        Raises:
+          ValueError: if the class is another one.
+        """
+        if type(other) is not type(self):
+            raise ValueError(
+                f"Cannot copy from incompatible container, expected {type(self).__name__}, got "
+                f"{type(other).__name__}"
+            )
+        self.update_from_state(other)
+
+    def update_from_state(self, variable_state: "Variable[A]") -> None:
+        """Take over the value and the metadata of another variable of any class.
+
+        Raises:
+          TraceContextError: under another transformation than the variable was made under.
+        """
+        self._check_can_update()
+        object.__setattr__(self, "_raw_value", variable_state._raw_value)
+        object.__setattr__(self, "_var_metadata", variable_state._var_metadata)
+
+    def __copy__(self) -> Self:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return type(self)._make(copy.deepcopy(self._raw_value, memo), self._var_metadata)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_raw_value": self._raw_value, "_var_metadata": dict(self._var_metadata)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        object.__setattr__(self, "_raw_value", state["_raw_value"])
+        object.__setattr__(self, "_var_metadata", metadata_of(state["_var_metadata"]))
+        object.__setattr__(self, "_trace_state", trace_token())
+
+    # --- metadata -----------------------------------------------------------------------------
+
+    @overload
+    def get_metadata(self, *, exclude_required: bool = False) -> dict[str, Any]: ...
+    @overload
+    def get_metadata(self, name: str, default: Any = MISSING) -> Any: ...
+    def get_metadata(
+        self, name: str | None = None, default: Any = MISSING, *, exclude_required: bool = False
+    ) -> Any:
+        """Return one entry of the metadata, or a new dictionary of all.
+
+        Args:
+          name: the entry.
+          default: what to return if there is none.
+          exclude_required: leave out the entries that every variable has.
+
+        Raises:
+          KeyError: if there is no such entry and no default.
+        """
+        metadata = self._var_metadata
+        if name is None:
+            left_out = self.required_metadata if exclude_required else ()
+            return {key: entry for key, entry in metadata.items() if key not in left_out}
+        if default is MISSING and name not in metadata:
+            raise KeyError(f"{type(self).__name__} has no metadata {name!r}, only {[*metadata]}")
+        return metadata.get(name, default)
+
+    def set_metadata(self, *args: Any, **kwargs: Any) -> None:
+        """Change metadata: ``set_metadata(name, value)``, keywords, or a mapping that replaces all.
+
+        Raises:
+          TraceContextError: under another transformation than the variable was made under.
+        """
+        self._check_can_update()
+        entries = dict(self._var_metadata)
+        if len(args) == 1 and isinstance(args[0], Mapping):
+            entries = {**args[0], **_required(args[0])}
+        elif len(args) == 2:
+            entries[args[0]] = args[1]
+        elif args:
+            raise ValueError(
+                f"set_metadata takes a name and a value, or one mapping, but got {args!r}."
+            )
+        object.__setattr__(self, "_var_metadata", metadata_of({**entries, **kwargs}))
+
+    def has_metadata(self, name: str) -> bool:
+        """Tell whether there is such an entry."""
+        return name in self._var_metadata
+
+    def del_metadata(self, name: str) -> None:
+        """Remove an entry.
+
+        Raises:
+          KeyError: if there is none of this name.
+        """
+        self._check_can_update()
+        if name not in self._var_metadata:
+            raise KeyError(
+                f"{type(self).__name__} has no metadata {name!r}, only {[*self._var_metadata]}"
+            )
+        rest = {key: entry for key, entry in self._var_metadata.items() if key != name}
+        object.__setattr__(self, "_var_metadata", metadata_of(rest))
+
+    def add_axis(self, axis_index: int, axis_name: str | None) -> None:
+        """Tell the hook `on_add_axis` that the value got another axis."""
+        self._tell("on_add_axis", axis_index, axis_name)
+
+    def remove_axis(self, axis_index: int, axis_name: str | None) -> None:
+        """Tell the hook `on_remove_axis` that the value lost an axis."""
+        self._tell("on_remove_axis", axis_index, axis_name)
+
+    def _tell(self, name: str, *args: Any) -> None:
+        hooks = self._var_metadata.get(name, ())
+        for hook in (hooks,) if callable(hooks) else hooks:
+            hook(self, *args)
+
+    @property
+    def type(self) -> type:
+        """The class: the kind of variable."""
+        return type(self)
+
+    @property
+    def var_type(self) -> Any:
+        """The class: the kind of variable."""
+        return self.__class__
+
+    @property
+    def hijax(self) -> bool:
+        """Whether the variable is one of JAX's experimental types: never."""
+        return bool(self._var_metadata["hijax"])
+
+    @property
+    def ref(self) -> bool:
+        """Whether the value is an array reference: never."""
+        return bool(self._var_metadata["ref"])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the value."""
+        value: Any = self._raw_value
+        return () if isinstance(value, int | float | complex) else tuple(value.shape)
+
+    @property
+    def sharding_names(self) -> Any:
+        """The entry `out_sharding` of the metadata."""
+        return self._var_metadata.get("out_sharding")
+
+    def __getattr__(self, name: str) -> Any:
+        """Look up in the metadata, then in the value."""
+        if name.startswith("__") or name in Variable.__slots__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        metadata = self._var_metadata
+        if name in metadata:
+            return metadata[name]
+        return getattr(self.get_value(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _SETTABLE:
+            raise AttributeError(
+                f"Cannot set attribute {name} of {type(self).__name__}. To set metadata write "
+                f"variable.set_metadata({name}=value); to set the value, variable[...] = value."
+            )
+        object.__setattr__(self, name, value)
+
+    def _parts(self) -> Parts:
+        entries = self._var_metadata
+        shown = {name: entries[name] for name in entries if name not in self.required_metadata}
+        size = size_note(self._raw_value)
+        start = f"{type(self).__name__}({f' # {size}' if size else ''}"
+        return start, [("value=", self.get_value()), *((f"{k}=", v) for k, v in shown.items())], ")"
+
+    def __repr__(self) -> str:
+        return describe(self)
+
+
+_SETTABLE = frozenset({"value", "raw_value", *Variable.__slots__})
+_VALUE_KEY = jax.tree_util.GetAttrKey("value")
+
+
+def _children(variable: Variable[Any]) -> tuple[tuple[Any], Metadata]:
+    return (variable._raw_value,), variable._var_metadata
+
+
+def _children_with_keys(variable: Variable[Any]) -> tuple[tuple[Any], Metadata]:
+    return ((_VALUE_KEY, variable._raw_value),), variable._var_metadata
+
+
+def _register(cls: "type[Variable[Any]]") -> None:
+    def unflatten(metadata: Metadata, children: Any) -> Variable[Any]:
+        (value,) = children
+        return cls._make(value, metadata)
+
+    jax.tree_util.register_pytree_with_keys(cls, _children_with_keys, unflatten, _children)
+
+
+_register(Variable)
+
+
+def _required(entries: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: entries.get(name, default) for name, default in REQUIRED.items()}
+
+
+def _complete(
+    metadata: Mapping[str, Any], defaults: Metadata, eager_sharding: bool | None
+) -> Metadata:
+    """Put the entries of a new variable together; documented synonyms get one name."""
+    entries = dict(metadata)
+    for synonym in ("sharding", "sharding_names"):
+        if synonym in entries:
+            entries.setdefault("out_sharding", entries.pop(synonym))
+    for name, default in defaults.items():
+        entries.setdefault(name, default)
+    if eager_sharding is not None:
+        entries["eager_sharding"] = eager_sharding
+    return metadata_of(entries)
+
+
+def _with_part(value: Any, index: Any, part: Any) -> Any:
+    """Return `value` with `part` at `index`; what is mutable is changed in place."""
+    if isinstance(value, jax.Array):
+        if (
+            index is Ellipsis
+            and isinstance(part, jax.Array)
+            and part.shape == value.shape
+            and part.dtype == value.dtype
+        ):
+            return part
+        return value.at[index].set(part)
+    if index is Ellipsis and not isinstance(value, np.ndarray):
+        return part
+    value[index] = part
+    return value

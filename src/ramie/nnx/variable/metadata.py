@@ -1,0 +1,115 @@
+"""What is known of a variable beside its value: an immutable mapping that exists once.
+
+Most variables of a model have the same few entries. Equal metadata is one object, so comparing two
+models, or hashing one, looks at identities only; and a change makes another object, so whoever
+remembers the old one notices.
+"""
+
+import weakref
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+__all__ = ["HOOKS", "REQUIRED", "Metadata", "VariableDef", "metadata_of"]
+
+HOOKS = (
+    "on_get_value",
+    "on_set_value",
+    "on_create_value",
+    "on_add_axis",
+    "on_remove_axis",
+)
+"""Names of entries that are functions called with the variable; subclasses may define methods."""
+
+REQUIRED: Mapping[str, Any] = {"hijax": False, "ref": False, "eager_sharding": True}
+"""Entries that every variable has, with their defaults; they come last."""
+
+
+class VariableDef:
+    """The part of a variable that is structure: its class and metadata. Equal ones are one object.
+
+    Args:
+      type: the class.
+      metadata: what `Variable` was given beside the value.
+    """
+
+    __slots__ = ("metadata", "type")
+
+    def __init__(self, type: type, metadata: "Metadata") -> None:
+        self.type = type
+        self.metadata = metadata
+
+    def __repr__(self) -> str:
+        return f"VariableDef({self.type.__name__}, {dict(self.metadata)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _variable_def, (self.type, self.metadata)
+
+
+class Metadata(dict[str, Any]):
+    """Entries by name, never changed after they were made. Use `metadata_of` to get one."""
+
+    __slots__ = ("__weakref__", "defs", "get_hook", "set_hook")
+
+    defs: dict[type, VariableDef]
+    get_hook: Any
+    set_hook: Any
+
+    # Equal entries are one object, so identity is enough.
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __init__(self, entries: Mapping[str, Any]) -> None:
+        super().__init__(entries)
+        self.defs = {}
+        self.get_hook = self.get("on_get_value")
+        self.set_hook = self.get("on_set_value")
+
+    def definition(self, cls: type) -> VariableDef:
+        """Return what stands for a variable of class `cls` with this metadata in a structure."""
+        known = self.defs.get(cls)
+        return self.defs.setdefault(cls, VariableDef(cls, self)) if known is None else known
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return metadata_of, (dict(self),)
+
+
+class _UnhashableMetadata(Metadata):
+    """Entries among which one has no hash: works, but not as part of something to be hashed."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> NoReturn:  # type: ignore[override]
+        wrong = [name for name, value in self.items() if not _is_hashable(value)]
+        raise TypeError(
+            f"unhashable metadata: the entries {wrong} of a Variable have no hash, so JAX cannot "
+            "tell compiled functions apart by them. Use a tuple in place of a list, for example."
+        )
+
+
+_interned: "weakref.WeakValueDictionary[frozenset[Any], Metadata]" = weakref.WeakValueDictionary()
+
+
+def metadata_of(entries: Mapping[str, Any]) -> Metadata:
+    """Return the one mapping with these entries. 1, 1.0 and True are different values here.
+
+    Example:
+        >>> metadata_of({"tag": "a"}) is metadata_of({"tag": "a"})
+        True
+    """
+    try:
+        key = frozenset([(name, type(value), value) for name, value in entries.items()])
+        known = _interned.get(key)
+    except TypeError:
+        return _UnhashableMetadata(entries)
+    return _interned.setdefault(key, Metadata(entries)) if known is None else known
+
+
+def _variable_def(cls: type, metadata: Metadata) -> VariableDef:
+    return metadata.definition(cls)
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
