@@ -1,5 +1,6 @@
 """Evaluating only that part of a computation which does not need certain inputs."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from jax.extend import core as jex
 from jax.interpreters import partial_eval
 
 from ramie import errors
+from ramie.core.trace import at_traced_forward, outside_traces
 
 __all__ = ["evaluate", "evaluate_known", "evaluate_without", "needed_part"]
 
@@ -69,7 +71,10 @@ class _Traced:
         inputs = [leaf for leaf, is_used in zip(self._inputs, used, strict=True) if is_used]
         # A constant of the trace comes back as a number of JAX's own kind.
         program = jex.jaxpr_as_fun(jex.ClosedJaxpr(jaxpr, consts))
-        return [jnp.asarray(value) for value in program(*inputs)]
+        # In `init`, what depends on nothing but real keys is computed, as initializers are.
+        are_real = not any(isinstance(x, jax.core.Tracer) for x in (*consts, *inputs))
+        with outside_traces() if are_real and at_traced_forward() else contextlib.nullcontext():
+            return [jnp.asarray(value) for value in program(*inputs)]
 
 
 def _separate(jaxpr: Any, abstract: Sequence[bool]) -> tuple[Any, list[bool]]:
@@ -139,22 +144,21 @@ def evaluate_known(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mappin
     return jax.tree_util.tree_unflatten(traced.out_tree, results)
 
 
-# Equations that move, compare or count: alone or compiled together, they give the same bits.
+# Equations that move, compare or choose: alone or compiled together, they give the same bits.
 _MOVING = frozenset(
     (
         *("broadcast_in_dim", "reshape", "squeeze", "transpose", "rev", "slice", "dynamic_slice"),
         *("dynamic_update_slice", "gather", "concatenate", "pad", "select_n", "iota", "split"),
         *("copy", "copy_p", "convert_element_type", "bitcast_convert_type", "stop_gradient"),
         *("random_wrap", "random_unwrap", "random_seed", "random_split", "random_fold_in"),
-        *("random_bits", "random_clone"),
+        *("random_bits", "random_clone", "neg", "abs", "sign", "max", "min", "clamp", "eq", "ne"),
+        *("lt", "le", "gt", "ge", "reduce_max", "reduce_min", "argmax", "argmin"),
     )
 )
 _ARITHMETIC = frozenset(
     (
-        *("add", "sub", "mul", "div", "neg", "abs", "sign", "max", "min", "sqrt", "rsqrt"),
-        *("square", "integer_pow", "pow", "exp", "log", "eq", "ne", "lt", "le", "gt", "ge"),
-        *("is_finite", "floor", "ceil", "round", "clamp"),
-        *("reduce_max", "reduce_min", "reduce_sum", "argmax", "argmin"),
+        *("add", "sub", "mul", "div", "sqrt", "rsqrt", "square", "integer_pow", "pow"),
+        *("exp", "log", "reduce_sum"),
     )
 )
 # Whole programs. JAX compiles them in an eager call too, except `checkpoint`: that it runs equation

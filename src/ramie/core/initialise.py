@@ -9,7 +9,6 @@ it did not succeed, and the caller runs the forward pass for real, from the begi
 """
 
 import gc
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,11 +20,16 @@ from ramie.configurations import config
 from ramie.core.abstract import evaluate, needed_part
 from ramie.core.rng import LazyRng, host_key
 from ramie.core.shapes import is_self_contained, needs_key
-from ramie.core.trace import current_trace, is_top_level, leaves_nothing_behind, outside_traces
+from ramie.core.trace import (
+    at_traced_forward,
+    is_top_level,
+    leaves_nothing_behind,
+    outside_traces,
+    traced_forward,
+)
 
 __all__ = [
     "NOT_POSSIBLE",
-    "at_traced_forward",
     "attempt",
     "create",
     "create_param",
@@ -33,15 +37,6 @@ __all__ = [
 ]
 
 _jax_config: Any = jax.config
-
-
-class _Here(threading.local):
-    """The trace state of the abstract forward pass that runs in this thread, if one does."""
-
-    level: Any = None
-
-
-_here = _Here()
 
 
 class _NotPossible:
@@ -52,12 +47,6 @@ class _NotPossible:
 
 
 NOT_POSSIBLE = _NotPossible()
-
-
-def at_traced_forward() -> bool:
-    """Tell whether this runs in an abstract forward pass, and in no transformation inside it."""
-    level = _here.level
-    return level is not None and bool(level == current_trace())
 
 
 class _Slot:
@@ -135,12 +124,8 @@ def _trace(forward: Callable[[], Any]) -> tuple[Any, Any, Any]:
 
     def traced() -> list[Any]:
         nonlocal variables, state
-        outer, _here.level = _here.level, current_trace()
-        state = _here.level
-        try:
+        with traced_forward() as state:
             made = forward()
-        finally:
-            _here.level = outer
         slots: dict[int, _Slot] = {}
         tracers: list[Any] = []
 

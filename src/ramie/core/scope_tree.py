@@ -26,10 +26,10 @@ from ramie.core.collections import (
 )
 from ramie.core.filters import Filter, in_filter
 from ramie.core.frozen import FrozenDict
-from ramie.core.initialise import at_traced_forward, create, create_param
+from ramie.core.initialise import create, create_param
 from ramie.core.rng import LazyRng
 from ramie.core.shapes import check_shape
-from ramie.core.trace import current_trace, is_leak, outside_traces
+from ramie.core.trace import at_traced_forward, current_trace, is_leak, outside_traces
 from ramie.typing import PRNGKey
 
 __all__ = ["Scope", "no_flag"]

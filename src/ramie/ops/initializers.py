@@ -78,12 +78,6 @@ def _as_dtype(dtype: Any) -> Any:
         return dtype
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2, 3), inline=True)
-def _traced_once(sample: Callable[..., Any], key: PRNGKey, shape: Shape, dtype: Any) -> Array:
-    """Draw inside a trace: JAX keeps the traced program per sampler, shape and dtype."""
-    return sample(key, shape, dtype)
-
-
 def _is_number(value: Any) -> bool:
     return type(value) is float or type(value) is int
 
@@ -139,6 +133,24 @@ def _scaled_request(
     if routine == "uniform":
         return routine, (-1.0, 1.0), np.sqrt(np.asarray(3, kind) * variance)
     return None
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2, 3), inline=True)
+def _traced_once(
+    initializer: "DescribedInitializer", key: PRNGKey, shape: Shape, dtype: Any
+) -> Array:
+    """Draw inside a trace: JAX keeps the traced program per initializer, shape and dtype.
+
+    The factor is computed here and now, in the steps in which JAX's initializers round it.
+    """
+    kind, sizes = sampling.proven_dtype(dtype), sampling.known_shape(shape)
+    request = None
+    if kind is not None and sizes is not None:
+        request = _request(initializer.distribution, initializer.settings, sizes, kind)
+    if kind is None or request is None:
+        return initializer._sample(key, shape, dtype)
+    routine, bounds, factor = request
+    return sampling.call(routine, key, shape, kind, bounds) * np.asarray(factor, kind)
 
 
 class DescribedInitializer:
@@ -197,7 +209,7 @@ class DescribedInitializer:
         if out_sharding is None:
             if isinstance(key, jax.core.Tracer):
                 dtype = self.settings["dtype"] if dtype is None else dtype
-                return _traced_once(self._sample, key, tuple(shape), dtype)
+                return _traced_once(self, key, tuple(shape), dtype)
             drawn = self.draw(key, shape, dtype)
             if drawn is not None:
                 return drawn

@@ -26,7 +26,16 @@ from ramie.configurations import config
 from ramie.ops.dispatch import no_trace, plain_path_wanted
 from ramie.typing import Array, PRNGKey, Shape
 
-__all__ = ["draw", "filled", "full", "is_direct", "key_words", "proven_dtype"]
+__all__ = [
+    "call",
+    "draw",
+    "filled",
+    "full",
+    "is_direct",
+    "key_words",
+    "known_shape",
+    "proven_dtype",
+]
 
 BLOCK = 1 << 14
 LARGE_BLOCK = 1 << 16
@@ -74,17 +83,29 @@ _FROM_OFFSET = jex_random.define_prng_impl(
 )
 
 
+def call(routine: str, key: PRNGKey, shape: Shape, dtype: Any, bounds: tuple[Any, Any]) -> Array:
+    """Call a sampler of `jax.random`.
+
+    Args:
+      routine: its name: "uniform", "normal" or "truncated_normal".
+      key: the random key.
+      shape: the shape of the result.
+      dtype: its dtype.
+      bounds: of the distribution; "normal" has none and ignores them.
+    """
+    if routine == "truncated_normal":
+        return jax.random.truncated_normal(key, *bounds, shape, dtype)
+    if routine == "normal":
+        return jax.random.normal(key, shape, dtype)
+    return jax.random.uniform(key, shape, dtype, *bounds)
+
+
 @functools.partial(jax.jit, static_argnames=("routine", "dtype", "size"))
 def _block(
     state: Any, lower: Any, upper: Any, factor: Any, *, routine: str, dtype: Any, size: int
 ) -> Array:
     key = jax.random.wrap_key_data(state, impl=_FROM_OFFSET)
-    if routine == "truncated_normal":
-        drawn = jax.random.truncated_normal(key, lower, upper, (size,), dtype)
-    elif routine == "normal":
-        drawn = jax.random.normal(key, (size,), dtype)
-    else:
-        drawn = jax.random.uniform(key, (size,), dtype, lower, upper)
+    drawn = call(routine, key, (size,), dtype, (lower, upper))
     # JAX's initializers scale in a step of its own. The barrier keeps the compiler from joining the
     # factor with one inside the sampler, which would round differently.
     return lax.mul(lax.optimization_barrier(drawn), lax.broadcast_in_dim(factor, (size,), ()))
@@ -167,7 +188,12 @@ def proven_dtype(dtype: Any) -> np.dtype[Any] | None:
     return None
 
 
-def _known_shape(shape: Any) -> tuple[int, ...] | None:
+def known_shape(shape: Any) -> tuple[int, ...] | None:
+    """Return a shape as Python integers, or None if it is not made of known sizes.
+
+    Args:
+      shape: a sequence.
+    """
     if not isinstance(shape, Sequence) or isinstance(shape, str):
         return None
     sizes = tuple(shape)
@@ -208,7 +234,7 @@ def full(shape: Any, value: Any, dtype: Any) -> Array | None:
             return None
         if known not in _INTEGERS:
             return None
-    sizes = _known_shape(shape)
+    sizes = known_shape(shape)
     if sizes is None or (known in _INTEGERS and value not in (0, 1)):
         return None
     return jax.device_put(np.full(sizes, value, known))
@@ -238,7 +264,7 @@ def draw(
     Returns:
       The array, or None if its bits were not shown to be JAX's.
     """
-    known, sizes = proven_dtype(dtype), _known_shape(shape)
+    known, sizes = proven_dtype(dtype), known_shape(shape)
     if known is None or sizes is None or routine not in _ROUTINES:
         return None
     found = key_words(key)
