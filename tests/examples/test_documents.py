@@ -56,6 +56,16 @@ def test_the_index_of_guides_lists_each_of_them_once():
 
 
 @pytest.mark.parametrize("page", fences.GUIDES, ids=_name)
+def test_guides_say_what_they_are_for_and_where_to_go_on(page):
+    if page.name == "README.md":
+        return
+    title, _, promise, *_ = lines = page.read_text(encoding="utf-8").splitlines()
+    assert title.startswith("# ") and promise.startswith("After this page")
+    assert "## Pitfalls" in lines
+    assert any(line.startswith("Next: [") for line in lines[-4:])
+
+
+@pytest.mark.parametrize("page", fences.GUIDES, ids=_name)
 def test_pictures_are_small_and_described(page):
     text = page.read_text(encoding="utf-8")
     for description, target in re.findall(r"!\[([^]]*)\]\(([^)]+)\)", text):
