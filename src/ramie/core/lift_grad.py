@@ -26,7 +26,16 @@ def _with_aux(y: Any, has_aux: bool) -> tuple[Any, Any]:
 
 def _only_gradients(pullback: Callable[..., Any], y_t: Any) -> tuple[Any, ...]:
     group, *args = pullback(y_t)
-    return (group[0] if len(group) == 1 else group), *args
+    return (group[0] if len(group) == 1 else list(group)), *args
+
+
+def _check_scalar(y: Any) -> None:
+    shapes = [jnp.shape(leaf) for leaf in jax.tree_util.tree_leaves(y)]
+    if shapes != [()]:
+        raise ValueError(
+            "Gradients are those of a function that returns one scalar; this one returned arrays "
+            f"of shapes {shapes}. Sum or average, return the rest with has_aux=True, or use vjp."
+        )
 
 
 def vjp(
@@ -94,6 +103,9 @@ def value_and_grad(
 
     Returns:
       The value and a tuple of gradients; with `has_aux` the value, the rest and the gradients.
+
+    Raises:
+      ValueError: if the function returns something else than a scalar.
     """
     _refuse_reduce_axes(reduce_axes)
     with Lift((variables,), (variables,), (rngs,), "value_and_grad").open(scope) as crossing:
@@ -104,6 +116,7 @@ def value_and_grad(
             return y, (aux, crossing.leave(inner))
 
         y, pullback, (aux, written) = jax.vjp(inside, *primals, has_aux=True)
+        _check_scalar(y)
         crossing.commit(written)
         gradients = pullback(jax.tree.map(jnp.ones_like, y))
         return (y, aux, gradients) if has_aux else (y, gradients)
@@ -126,7 +139,7 @@ def jvp(
       primals: the arguments.
       tangents: the tangents of the arguments.
       variable_tangents: tangents of variables, by collection; for several scopes a sequence of
-        such dictionaries. Collections that are not named have the tangent zero.
+        such dictionaries. Collections without tangents have the tangent zero.
       variables: the other collections that `fn` may use.
       rngs: the random streams that `fn` may use.
 
@@ -134,10 +147,10 @@ def jvp(
       The result and its tangent.
 
     Raises:
-      ValueError: if the tangents of a collection are structured unlike its variables.
+      TypeError: if the tangents of a collection are structured unlike its variables.
     """
     by_scope = (variable_tangents,) if isinstance(variable_tangents, Mapping) else variable_tangents
-    named = {col for collections in by_scope for col in collections}
+    named = {col for collections in by_scope for col, part in collections.items() if part}
     groups = (named, variables)
     with Lift(groups, groups, (rngs,), "jvp").open(scope) as crossing:
         by, others = crossing.variables
@@ -163,7 +176,7 @@ def _tangents_like(col: str, part: Any, tangents: Any) -> Any:
     wanted: Any = jax.tree_util.tree_structure(unfreeze(part))
     leaves, found = jax.tree_util.tree_flatten(given)
     if wanted != found:
-        raise ValueError(
+        raise TypeError(
             f"The variable_tangents of collection {col!r} have the structure {found}, but the "
             f"variables have {wanted}. Give one tangent for each variable."
         )

@@ -201,6 +201,10 @@ def scan(
     Raises:
       ValueError: if a broadcast value depends on the step, or the number of steps is unknown.
       TypeError: if the carry, or the variables of `variable_carry`, change type or structure.
+
+    Differs from Flax: keyword arguments are accepted; collections of `variable_carry` that may not
+    be written are only read; each step sees a broadcast variable as it was before the scan, also
+    if the body sets it to something else.
     """
     axes = _Axes(variable_axes)
     splits = tuple(split_rngs.values())

@@ -165,7 +165,7 @@ def vjp(
       variables: the other collections that `fn` may use.
       rngs: the random streams that `fn` may use.
       multi_scope: allow `mdl` to hold modules from elsewhere in the tree; the cotangents of
-        variables are then a tuple, one entry for each such place.
+        variables are then a list, one entry for each such place.
 
     Returns:
       y and a function from a cotangent of y to cotangents of the variables, by collection, and of

@@ -159,7 +159,30 @@ class Boundary:
         """Let automatic names outside go on where they were left inside."""
         state = self.held[0]._state
         if state.in_compact_method:
-            state.autoname_cursor.update(self._reached if reached is None else reached)
+            cursor = state.autoname_cursor
+            for kind, number in (self._reached if reached is None else reached).items():
+                cursor[kind] = max(number, cursor.get(kind, 0))
+
+
+@contextlib.contextmanager
+def names_of_first_call(module: Module, function: Callable[..., Any]) -> Iterator[None]:
+    """Let automatic names begin where they began at the first call of a function.
+
+    Calls of one compiled function within one run of a compact method share their submodules, as
+    they share their program.
+    """
+    state = module._state
+    if not state.in_compact_method:
+        yield
+        return
+    cursor = state.autoname_cursor
+    if state.first_calls is None or state.first_calls[0] is not cursor:  # another run
+        state.first_calls = (cursor, {})
+    state.autoname_cursor = dict(state.first_calls[1].setdefault(function, dict(cursor)))
+    try:
+        yield
+    finally:
+        state.autoname_cursor = cursor
 
 
 class _Copies:

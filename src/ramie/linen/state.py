@@ -35,6 +35,8 @@ class ModuleState:
       setup_called: how far `setup` has come.
       is_initialized: construction is finished.
       autoname_cursor: the next number for each class name.
+      first_calls: the cursor of the running compact method, and what it was when a compiled
+        function was first called in this run.
       children: the submodules by name, and the names of variables with their collections.
       lifted_names: names of scopes that a transformation has brought in; `setup`, which runs again
         inside, may take them.
@@ -43,6 +45,7 @@ class ModuleState:
     __slots__ = (
         "autoname_cursor",
         "children",
+        "first_calls",
         "in_compact_method",
         "in_setup",
         "is_initialized",
@@ -57,4 +60,5 @@ class ModuleState:
         self.is_initialized = False
         self.autoname_cursor: dict[str, int] = {}
         self.children: dict[str, Any] = {}
+        self.first_calls: tuple[dict[str, int], dict[Any, dict[str, int]]] | None = None
         self.lifted_names: set[str] | None = None

@@ -3,6 +3,9 @@
 Each takes a module class, and returns a subclass whose methods are transformed, or a function
 whose first argument is a module, such as a method in a class body. What a transformation does to
 variables and random streams is documented at its namesake in `ramie.core.lift`.
+
+Interceptors see the methods that run inside of a transformation, once for each time it is traced.
+Differs from Flax: of a transformed class they see its methods, not a function around them as well.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,6 +34,7 @@ from ramie.linen.lifting import (
     checked_output,
     lift_target,
     lifted_by,
+    names_of_first_call,
     require_module,
     run_setup_if_bound,
 )
@@ -279,7 +283,9 @@ def jit(
     """Lift `jax.jit` to modules.
 
     The compiled program serves every module with equal fields, whatever its name; random keys
-    inside are derived from one key per stream that is drawn where the call stands.
+    inside are derived from one key per stream that is drawn where the call stands. Submodules that
+    a compiled method makes without a name are shared by all its calls within one run of a compact
+    method: give them names, or compile the class, to get several.
 
     Args:
       target: a module class, or a function of a module.
@@ -302,9 +308,6 @@ def jit(
       >>> variables = layer.init(jax.random.key(0), jax.numpy.ones((1, 2)))
       >>> layer.apply(variables, jax.numpy.ones((1, 2))).shape
       (1, 3)
-
-    Differs from Flax: submodules that a compiled method makes without a name get new names at each
-    of its calls in one compact method, as they do without `jit`.
     """
     options = {
         "variables": variables,
@@ -350,7 +353,7 @@ def _keyed_lifter(transform: Callable[..., Any]) -> Callable[..., Lifter]:
             lifted = transform(inside, **options)
 
             def call(module: Any, /, *call_args: Any, **call_kwargs: Any) -> Any:
-                with fork_rngs(require_module(module, fn)):
+                with fork_rngs(require_module(module, fn)), names_of_first_call(module, call):
                     # What setup makes is the same for all calls, so it is made outside.
                     run_setup_if_bound(module)
                     boundary = Boundary(module, call_args, call_kwargs)

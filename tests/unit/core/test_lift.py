@@ -433,7 +433,8 @@ def test_jvp_by_variables_and_arguments():
     )(PRODUCT)
     assert [float(x) for x in run({"params": {"w": 1.0}})] == [30, 25]
     assert [float(x) for x in run({})] == [30, 15]
-    with pytest.raises(ValueError, match="variable_tangents"):
+    assert [float(x) for x in run({"params": {}})] == [30, 15]
+    with pytest.raises(TypeError, match="variable_tangents"):
         run({"params": {"other": 1.0}})
 
 
@@ -443,6 +444,8 @@ def test_value_and_grad_by_arguments():
     assert float(y) == 30
     assert [float(g) for g in gradients] == [15, 6]
     assert state["state"]["calls"] == 1
+    with pytest.raises(ValueError, match=r"\[\(2,\)\]"):
+        core.apply(lambda s: lift.value_and_grad(lambda s, x: x, s, jnp.ones(2)))({})
     with pytest.raises(NotImplementedError, match="reduce_axes"):
         core.apply(lambda s: lift.value_and_grad(product, s, 2.0, reduce_axes=("i",)))(PRODUCT)
 
