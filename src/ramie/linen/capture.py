@@ -87,8 +87,7 @@ def module_paths(
     ) -> Any:
         path = "/".join(about.module.path)
         if path not in found:
-            copy = found[path] = template_copy(about.module)
-            copy.name = about.module.name
+            found[path] = template_copy(about.module)
         return next_fun(*args, **kwargs)
 
     arrays, rebuild = split_arrays((rngs, args, dict(kwargs)))

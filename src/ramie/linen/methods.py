@@ -204,6 +204,7 @@ def run_setup(module: "Module") -> None:
                 _intercepted(module, "setup", setup, (), {})
             else:
                 setup(module)
+        _capture(module, "setup", None)
         finished = True
     finally:
         context.stack.pop()
@@ -227,6 +228,13 @@ def _note_place(error: Exception, module: "Module", method_name: str) -> None:
         error.add_note(f"{_PLACE}{type(module).__name__}.{method_name} at {scope.path_text}")
 
 
+def _capture(module: "Module", name: str, output: Any) -> None:
+    """Store what a method returned if `capture_intermediates` wants it."""
+    wanted = context.capture[-1]
+    if wanted is not None and module.__dict__["scope"] is not None and wanted(module, name):
+        module.sow("intermediates", name, output)
+
+
 def _run(module: "Module", fun: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
     """Call the method itself: on the stack, named, intercepted, its output captured."""
     stack = context.stack
@@ -237,9 +245,8 @@ def _run(module: "Module", fun: Callable[..., Any], name: str, args: Any, kwargs
                 output = _intercepted(module, name, fun, args, kwargs)
             else:
                 output = fun(module, *args, **kwargs)
-        wanted = context.capture[-1]
-        if wanted is not None and module.__dict__["scope"] is not None and wanted(module, name):
-            module.sow("intermediates", name, output)
+        if context.capture[-1] is not None:
+            _capture(module, name, output)
         return output
     except Exception as error:
         _note_place(error, module, name)

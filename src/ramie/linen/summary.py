@@ -231,7 +231,6 @@ def _trace(
         place = len(calls)
         calls.append(None)  # a call that fails, and is caught, leaves no row
         copy = template_copy(about.module)
-        copy.name = about.module.name
         rngs = {name: lazy.rng for name, lazy in scope.rngs.items()}
         inputs = describe(_as_one(args, kwargs))
         method = wrap_method_once(about.orig_method.__func__)  # its name need not be an attribute
