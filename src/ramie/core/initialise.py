@@ -33,6 +33,7 @@ __all__ = [
     "attempt",
     "create",
     "create_param",
+    "failure_note",
     "may_attempt",
 ]
 
@@ -218,3 +219,23 @@ def create_param(
         if key is None:
             key = lazy.as_jax_rng()
         return _really(init_fn, (key, *args), kwargs)
+
+
+def failure_note(name: str, place: str, init_fn: Any, args: tuple[Any, ...]) -> str:
+    """Say which parameter could not be made, and what is wrong if it is a common mistake.
+
+    Args:
+      name: its name.
+      place: the path of its scope.
+      init_fn: what was given as its initializer.
+      args: what was given as arguments of it.
+    """
+    note = f'While initializing parameter "{name}" in {place}'
+    if not callable(init_fn):
+        return (
+            f"{note}: its initializer is a {type(init_fn).__name__}, not a function. Give a name, "
+            'an initializer and its arguments: self.param("w", nn.initializers.zeros, (3, 2)).'
+        )
+    if args and hasattr(init_fn, "output_shape") and isinstance(args[0], int | float | str):
+        return f"{note}: its shape is {args[0]!r}; a shape is a tuple of integers, such as (3,)."
+    return note

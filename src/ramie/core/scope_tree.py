@@ -26,7 +26,7 @@ from ramie.core.collections import (
 )
 from ramie.core.filters import Filter, in_filter
 from ramie.core.frozen import FrozenDict
-from ramie.core.initialise import create, create_param
+from ramie.core.initialise import create, create_param, failure_note
 from ramie.core.rng import LazyRng
 from ramie.core.shapes import check_shape
 from ramie.core.trace import at_traced_forward, current_trace, is_leak, outside_traces
@@ -583,7 +583,7 @@ class Scope:
         try:
             value = create_param(init_fn, lazy, init_args, init_kwargs)
         except Exception as error:
-            error.add_note(f'While initializing parameter "{name}" in {self.path_text}')
+            error.add_note(failure_note(name, self.path_text, init_fn, init_args))
             raise
         self.put_variable("params", name, value)
         return unboxed(value) if unbox else value

@@ -14,6 +14,7 @@ from tests.tolerance import assert_exact
 from ramie import errors
 from ramie.core import FrozenDict, LazyRng, Scope, apply, bind, freeze, init, lazy_init
 from ramie.core.rng import fold_in_path
+from ramie.ops import initializers
 
 ZEROS = jax.nn.initializers.zeros
 KEY = jax.random.key(0)
@@ -285,3 +286,16 @@ def test_an_error_of_an_initializer_says_for_which_parameter():
     with pytest.raises(TypeError) as caught:
         init(lambda scope: scope.push("a").param("w", ZEROS, "text"))(KEY)
     assert caught.value.__notes__ == ['While initializing parameter "w" in /a']
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (((3, 2),), "its initializer is a tuple, not a function"),
+        ((initializers.lecun_normal(), 3), "its shape is 3; a shape is a tuple"),
+    ],
+)
+def test_common_mistakes_with_parameters_are_explained(arguments, hint):
+    with pytest.raises(TypeError) as caught:
+        init(lambda scope: scope.param("w", *arguments))(KEY)
+    assert hint in caught.value.__notes__[0]
