@@ -233,7 +233,8 @@ def _trace(
         copy = template_copy(about.module)
         rngs = {name: lazy.rng for name, lazy in scope.rngs.items()}
         inputs = describe(_as_one(args, kwargs))
-        method = wrap_method_once(about.orig_method.__func__)  # its name need not be an attribute
+        bound: Any = about.orig_method
+        method = wrap_method_once(bound.__func__)  # its name need not be an attribute
         cost = Call(copy, method, rngs, args, kwargs, mutable)
         outputs = next_fun(*args, **kwargs)
         calls[place] = _Recorded(

@@ -43,7 +43,7 @@ class Benchmark(absltest.TestCase):
       ...         self.report_metric("accuracy", 0.5)
       ...         self.assertGreater(0.5, 0.9)
       >>> result = unittest.TestResult()
-      >>> Digits("test_accuracy").run(result)
+      >>> _ = Digits("test_accuracy").run(result)
       >>> len(result.failures)
       1
     """

@@ -13,6 +13,7 @@ from ramie.testing import Benchmark
 
 class Digits(Benchmark):
     __test__ = False  # pytest: the tests below run it
+
     def test_good(self):
         self.report_wall_time(1.5)
         self.report_metric("accuracy", 0.75)
