@@ -41,6 +41,7 @@ ALLOWED = {
 ALLOWED_LAZILY = {
     "": set(ALLOWED),  # the root loads its modules by name, on demand
     "typing": {"core"},  # annotations name FrozenDict
+    "checkpoint": {"metrics"},  # SummaryWriter shows metrics in TensorBoard
     "core": {"linen"},  # flax.core.nn, the layers on bare scopes, lives in linen
     "training": {"linen", "nnx"},
     "metrics": {"linen", "nnx"},

@@ -1,11 +1,45 @@
 """The checkpoint engine: saves that are wholly there or not there, and restores that check."""
 
+from ramie.checkpoint.best import BestCheckpointFileWriter as BestCheckpointFileWriter
+from ramie.checkpoint.best import HighestCheckpointFileReader as HighestCheckpointFileReader
+from ramie.checkpoint.best import HighestCheckpointFileWriter as HighestCheckpointFileWriter
+from ramie.checkpoint.best import LowestCheckpointFileReader as LowestCheckpointFileReader
+from ramie.checkpoint.best import LowestCheckpointFileWriter as LowestCheckpointFileWriter
+from ramie.checkpoint.files import CheckpointFile as CheckpointFile
+from ramie.checkpoint.files import CheckpointFileReader as CheckpointFileReader
+from ramie.checkpoint.files import CheckpointFileWriter as CheckpointFileWriter
 from ramie.checkpoint.health import Health as Health
 from ramie.checkpoint.health import verify as verify
 from ramie.checkpoint.reader import available_steps as available_steps
 from ramie.checkpoint.reader import latest as latest
 from ramie.checkpoint.reader import newest_intact as newest_intact
 from ramie.checkpoint.reader import restore as restore
+from ramie.checkpoint.summary import Checkpoint as Checkpoint
+from ramie.checkpoint.summary import Metrics as Metrics
+from ramie.checkpoint.summary import Summary as Summary
+from ramie.checkpoint.summary import SummaryLogger as SummaryLogger
+from ramie.checkpoint.summary import SummaryWriter as SummaryWriter
 from ramie.checkpoint.writer import save as save
 
-__all__ = ["Health", "available_steps", "latest", "newest_intact", "restore", "save", "verify"]
+__all__ = [
+    "BestCheckpointFileWriter",
+    "Checkpoint",
+    "CheckpointFile",
+    "CheckpointFileReader",
+    "CheckpointFileWriter",
+    "Health",
+    "HighestCheckpointFileReader",
+    "HighestCheckpointFileWriter",
+    "LowestCheckpointFileReader",
+    "LowestCheckpointFileWriter",
+    "Metrics",
+    "Summary",
+    "SummaryLogger",
+    "SummaryWriter",
+    "available_steps",
+    "latest",
+    "newest_intact",
+    "restore",
+    "save",
+    "verify",
+]

@@ -12,6 +12,7 @@ from ramie.errors.checkpoint import CheckpointNotFoundError as CheckpointNotFoun
 from ramie.errors.checkpoint import CheckpointOptionError as CheckpointOptionError
 from ramie.errors.checkpoint import DamagedCheckpointError as DamagedCheckpointError
 from ramie.errors.checkpoint import MalformedDataError as MalformedDataError
+from ramie.errors.checkpoint import MetricNotFoundError as MetricNotFoundError
 from ramie.errors.checkpoint import UnsupportedCheckpointError as UnsupportedCheckpointError
 from ramie.errors.files import AlreadyExistsError as AlreadyExistsError
 from ramie.errors.files import InvalidCheckpointError as InvalidCheckpointError
@@ -94,6 +95,7 @@ __all__ = [
     "MPARestoreTargetRequiredError",
     "MPARestoreTypeNotMatchError",
     "MalformedDataError",
+    "MetricNotFoundError",
     "MissingExtraError",
     "ModifyScopeVariableError",
     "MultipleMethodsCompactError",

@@ -14,6 +14,7 @@ __all__ = [
     "CheckpointOptionError",
     "DamagedCheckpointError",
     "MalformedDataError",
+    "MetricNotFoundError",
     "UnsupportedCheckpointError",
 ]
 
@@ -162,6 +163,28 @@ class CheckpointBusyError(RamieError, TimeoutError):
         super().__init__(
             f'Another process has been committing to "{directory}" for {seconds:g} seconds. Give '
             "each writer its own directory, or end the process that hangs."
+        )
+
+
+class MetricNotFoundError(RamieError, ValueError):
+    """A metric decides which checkpoint is best, and it was not measured.
+
+    Args:
+        group: The group of the metric.
+        metric: Its label.
+        missing: Which of the two is not there: "group" or "metric".
+        place: Where it was looked for.
+        available: The groups, or the metrics of the group, that are there.
+    """
+
+    def __init__(
+        self, group: str, metric: str, missing: str, place: str, available: Sequence[str] = ()
+    ) -> None:
+        name = group if missing == "group" else metric
+        there = ", ".join(map(repr, available)) or "none"
+        super().__init__(
+            f"There is no {missing} {name!r} in {place}, so {group}/{metric} is not known. "
+            f"Those that are there: {there}."
         )
 
 

@@ -173,5 +173,10 @@ def test_flax_extra_shares_the_version_free_root(passes):
         ramie.compat.install()
         import flax_extra.checkpoint, ramie.checkpoint
         assert flax_extra.checkpoint is ramie.checkpoint
+        import pickle
+        from flax_extra.checkpoint import Checkpoint, CheckpointFile
+        assert issubclass(ramie.checkpoint.Summary, Checkpoint)
+        file = CheckpointFile({}, {}, (), 3)
+        assert pickle.loads(pickle.dumps(file)) == ramie.checkpoint.CheckpointFile({}, {}, (), 3)
         """
     )
