@@ -410,11 +410,13 @@ def set_metadata(node: Any, /, *, only: Filter = Variable, **metadata: Any) -> N
 
 
 def find_duplicates(node: Any, /, *, only: Filter = ...) -> list[list[Path]]:
-    """List, for each variable that a model holds at several places, its paths.
+    """List, for each module or variable that a model holds at several places, its paths.
+
+    What is inside of a shared module is not listed again.
 
     Args:
       node: the model.
-      only: which variables to look at.
+      only: which modules and variables to look at.
 
     Example:
         >>> from ramie import nnx
@@ -424,19 +426,17 @@ def find_duplicates(node: Any, /, *, only: Filter = ...) -> list[list[Path]]:
     """
     wanted = to_predicate(only)
     places: dict[int, list[Path]] = {}
-    outer: list[int] = []
+    seen: set[int] = set()
 
     def visit(x: Any, path: Path) -> None:
-        if isinstance(x, Variable):
+        if isinstance(x, Pytree | Variable | jax.Ref):
             if wanted(path, x):
                 places.setdefault(id(x), []).append(path)
-            return
-        if id(x) in outer:
-            raise ValueError(f"The model holds itself: {type(x).__name__} at {_named([path])!r}.")
-        outer.append(id(x))
+            if id(x) in seen:
+                return
+            seen.add(id(x))
         for key, value in members(x):
             visit(value, (*path, key))
-        outer.pop()
 
     visit(node, ())
     return [paths for paths in places.values() if len(paths) > 1]

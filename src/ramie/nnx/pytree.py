@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import jax
+from jax.tree_util import all_leaves
 
 from ramie import errors
 from ramie.configurations import config
@@ -176,7 +177,7 @@ class Pytree(metaclass=PytreeMeta):
         if self._pytree__is_pytree:
             status = self._decided(name, value, known, mark)
         else:
-            status = True
+            status = is_data(value) or not (is_plain(value) or all_leaves([value]))
         if self._status.get(name) is not status:
             if self._layout is not None:
                 object.__setattr__(self, "_layout", None)

@@ -100,7 +100,7 @@ def flatten(root: Any) -> tuple[GraphDef[Any], list[Any]]:
     add = entries.append
     known = _kinds
 
-    def visit(x: Any) -> None:
+    def visit(x: Any, is_attribute: bool = False) -> None:
         cls = x.__class__
         kind = known.get(cls)
         if kind is None:
@@ -127,7 +127,7 @@ def flatten(root: Any) -> tuple[GraphDef[Any], list[Any]]:
             kinds = tuple(map(type, statics))
             add(_tuple_new(NodeDef, (cls, its_layout, statics, kinds, x._life)))
             for child in inner:
-                visit(child)
+                visit(child, True)
         elif kind is _ARRAY:
             add(LEAF)
             leaves.append(x)
@@ -139,7 +139,7 @@ def flatten(root: Any) -> tuple[GraphDef[Any], list[Any]]:
             add(REF)
             leaves.append(x)
         elif kind is _STATIC:
-            if x is root and x is not None:  # what is no part of anything is no structure
+            if is_attribute and x is not None:  # declared as data, whatever it is
                 add(LEAF)
                 leaves.append(x)
             else:
@@ -159,7 +159,7 @@ def flatten(root: Any) -> tuple[GraphDef[Any], list[Any]]:
             for child in inner:
                 visit(child)
 
-    visit(root)
+    visit(root, True)
     return structure_of(entries), leaves
 
 
@@ -182,12 +182,6 @@ def build(graphdef: GraphDef[Any], leaves: Sequence[Any]) -> Any:
     def make() -> Any:
         entry: Any = next_entry()
         cls = entry.__class__
-        if cls is VariableDef:
-            leaf = next_leaf()
-            if not isinstance(leaf, Variable):
-                leaf = entry.type._make(leaf, entry.metadata, trace)
-            made.append(leaf)
-            return leaf
         if cls is NodeDef:
             its_layout = entry.layout
             node = entry.type._empty(its_layout, entry.life, trace)
@@ -197,6 +191,12 @@ def build(graphdef: GraphDef[Any], leaves: Sequence[Any]) -> Any:
             for name in its_layout.data:
                 attributes[name] = make()
             return node
+        if cls is VariableDef or isinstance(entry, VariableDef):
+            leaf = next_leaf()
+            if not isinstance(leaf, Variable):
+                leaf = entry.type._make(leaf, entry.metadata, trace)
+            made.append(leaf)
+            return leaf
         if entry is LEAF:
             return next_leaf()
         if entry is REF:

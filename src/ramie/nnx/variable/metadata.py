@@ -66,16 +66,36 @@ class Metadata(dict[str, Any]):
     def definition(self, cls: type) -> VariableDef:
         """Return what stands for a variable of class `cls` with this metadata in a structure."""
         known = self.defs.get(cls)
-        return self.defs.setdefault(cls, VariableDef(cls, self)) if known is None else known
+        return self.defs.setdefault(cls, self._definition(cls)) if known is None else known
+
+    def _definition(self, cls: type) -> VariableDef:
+        return VariableDef(cls, self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return metadata_of, (dict(self),)
+
+
+class _UnhashableDef(VariableDef):
+    """A definition with metadata that has no hash: there may be several equal ones."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _UnhashableDef) and (
+            self.type is other.type and self.metadata == other.metadata
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.metadata)
 
 
 class _UnhashableMetadata(Metadata):
     """Entries among which one has no hash: works, but not as part of something to be hashed."""
 
     __slots__ = ()
+
+    def _definition(self, cls: type) -> VariableDef:
+        return _UnhashableDef(cls, self)
 
     def __hash__(self) -> NoReturn:  # type: ignore[override]
         wrong = [name for name, value in self.items() if not _is_hashable(value)]

@@ -1,0 +1,105 @@
+"""List, Dict, Sequential, and what modules do with the modules inside of them."""
+
+import jax.numpy as jnp
+import pytest
+
+from ramie import nnx
+
+
+def test_a_list_behaves_like_a_list():
+    items = nnx.List([1, nnx.Param(2)])
+    items.append(jnp.ones(1))
+    items.insert(0, "x")
+    items.extend([4])
+    assert len(items) == 5 and items.pop() == 4 and items[-1].shape == (1,)
+    del items[1]
+    assert items[0] == "x" and isinstance(items[1], nnx.Param) and len(items) == 3
+    items.reverse()
+    assert items[2] == "x" and next(reversed(items)) == "x" and "x" in items
+    items[2] = "y"
+    items[:0] = [7, 8]
+    assert items[:2] == [7, 8] and items.index("y") == 4
+    items += [nnx.Param(3)]
+    assert [path for path, _ in nnx.state(items).flat_state()] == [(2,), (3,), (5,)]
+    for index in (9, -9):
+        with pytest.raises(IndexError, match="out of bounds"):
+            items[index]
+    assert repr(nnx.List([1, 2])) == "List([\n  1,\n  2\n])"
+
+
+def test_elements_keep_their_status():
+    items = nnx.List([1, nnx.Param(2), nnx.data([nnx.Param(3)])])
+    with pytest.raises(ValueError, match="Cannot assign data value"):
+        items[0] = nnx.Param(1)
+    items[0] = nnx.data(nnx.Param(1))
+    assert nnx.state(items).flat_state().paths == ((0,), (1,), (2, 0))
+    with pytest.raises(ValueError, match="Found data on value"):
+        nnx.List([[nnx.Param(1)]])
+
+
+def test_a_dict_has_names_as_attributes():
+    names = nnx.Dict({"a": 1}, b=nnx.Param(2))
+    assert names.a == names["a"] == 1 and list(names) == ["a", "b"] and "a" in names
+    names["c"] = jnp.ones(1)
+    names.d = 4
+    del names["a"]
+    names.update({"e": 5})
+    assert names.pop("e") == 5 and sorted(names) == ["b", "c", "d"] and names.get("q", 3) == 3
+    assert names == names and names != nnx.Dict(names) and hash(names) == hash(names)
+    with pytest.raises(KeyError, match="zz"):
+        names["zz"]
+    with pytest.raises(TypeError, match="strings"):
+        nnx.Dict({1: 2})
+    assert repr(nnx.Dict(a=1)) == "Dict({\n  'a': 1\n})"
+
+
+def test_sequential_passes_results_on():
+    def takes_rngs(x, rngs):
+        return x + rngs
+
+    assert nnx.Sequential(lambda x: (x, x), lambda a, b: a + b)(1) == 2
+    assert nnx.Sequential(lambda x: {"a": x, "b": 3}, lambda a, b: a + b)(1) == 4
+    assert nnx.Sequential(lambda x, y: x + y, takes_rngs, lambda x: x)(1, y=2, rngs=10) == 13
+    assert nnx.Sequential()(3) == 3
+    with pytest.raises(TypeError, match=r"Sequence\[1\] is not callable"):
+        nnx.Sequential(lambda x: x, 3)(1)
+
+
+class Block(nnx.Module):
+    """A module with modes."""
+
+    def __init__(self):
+        self.deterministic = False
+        self.use_running_average = False
+        self.kept = 1
+
+
+def test_attributes_are_set_throughout():
+    model = nnx.Dict(a=Block(), b=nnx.List([Block()]))
+    model.eval(kept=2)
+    assert model.a.deterministic and model.b[0].use_running_average and model.b[0].kept == 2
+    model.train()
+    assert not model.a.deterministic
+    model.set_attributes(nnx.filterlib.PathContains("a"), kept=3)
+    assert (model.a.kept, model.b[0].kept) == (3, 2)
+    with pytest.raises(ValueError, match=r"Could not find .* \['other'\]"):
+        model.set_attributes(other=1)
+    model.set_attributes(other=1, raise_if_not_found=False)
+
+
+def test_sow_collects():
+    block = Block()
+    assert block.sow(nnx.Intermediate, "y", 1) and block.sow(nnx.Intermediate, "y", 2)
+    assert block.y.get_value() == (1, 2)
+    block.sow(nnx.Intermediate, "total", 5, reduce_fn=lambda old, new: old + new, init_fn=int)
+    assert block.total.get_value() == 5
+    with pytest.raises(ValueError, match="to be a Variable, got int"):
+        block.sow(nnx.Intermediate, "kept", 1)
+    with pytest.raises(ValueError, match="to be of type 'Cache', got 'Intermediate'"):
+        block.sow(nnx.Cache, "y", 1)
+
+
+def test_first_from():
+    assert nnx.first_from(None, 0, 1, error_msg="none") == 0
+    with pytest.raises(ValueError, match="no mode"):
+        nnx.first_from(None, error_msg="no mode")

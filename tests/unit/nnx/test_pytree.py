@@ -1,0 +1,208 @@
+"""Pytrees: what is data, what is static, and what JAX sees of them."""
+
+import copy
+import dataclasses
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ramie import errors, nnx
+
+
+class Node(nnx.Pytree):
+    """Takes attributes as keywords."""
+
+    def __init__(self, **attributes):
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+
+def test_values_decide_what_is_data():
+    node = Node(
+        array=jnp.ones(1),
+        host=np.ones(1),
+        variable=nnx.Param(2),
+        node=Node(x=jnp.zeros(1)),
+        number=3,
+        name="n",
+        function=jax.nn.relu,
+        items=[1, 2],
+        key=jax.random.key(0),
+    )
+    paths = [jax.tree_util.keystr(p) for p, _ in jax.tree_util.tree_leaves_with_path(node)]
+    assert paths == [".array", ".host", ".key", ".node.x", ".variable.value"]
+    mapped = jax.tree.map(lambda x: x, node)
+    assert mapped.number == 3 and mapped.items == [1, 2] and mapped.function is jax.nn.relu
+
+
+def test_marks_decide_before_values_and_attributes_keep_their_status():
+    node = Node(a=nnx.data(1), b=nnx.static("x"))
+    assert jax.tree.leaves(node) == [1]
+    node.a = 5
+    assert jax.tree.leaves(node) == [5]
+    node.a = nnx.static(5)
+    node.b = nnx.data(6)
+    assert jax.tree.leaves(node) == [6]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([nnx.Param(1)], "Found data on value of type '<class 'list'>'"),
+        ({"a": Node()}, "Found data on value of type '<class 'dict'>'"),
+        ((1, jnp.ones(1)), "nnx.List"),
+        (nnx.static(jnp.ones(1)), "Found data in value of type"),
+        (nnx.static(nnx.data(1)), "unexpected tags"),
+        ([nnx.data(1)], "unexpected tags"),
+    ],
+)
+def test_data_in_static_attributes_is_refused(value, message):
+    with pytest.raises(ValueError, match=message):
+        Node(a=value)
+
+
+def test_a_static_attribute_refuses_data_later():
+    node = Node(a=1)
+    with pytest.raises(ValueError, match="Cannot assign data value"):
+        node.a = jnp.ones(1)
+    node.a = 2
+    node.a = nnx.data(jnp.ones(1))
+    assert len(jax.tree.leaves(node)) == 1
+
+
+def test_a_list_that_is_filled_with_data_in_init_is_found():
+    class Late(nnx.Pytree):
+        def __init__(self):
+            self.items = []
+            self.items.append(jnp.ones(1))
+
+    with pytest.raises(ValueError, match="Found unexpected data on value of type"):
+        Late()
+
+
+def test_declarations_in_the_class():
+    class Declared(nnx.Pytree):
+        a: nnx.Data[int]
+        b: "nnx.Static[int]"
+        c: list = nnx.data()
+
+        def __init__(self):
+            self.a, self.b, self.c = 1, 2, [3]
+
+    class Inherits(Declared):
+        pass
+
+    for cls in (Declared, Inherits):
+        assert jax.tree.leaves(cls()) == [1, 3]
+
+
+def test_dataclasses():
+    @nnx.dataclass
+    class Point(nnx.Pytree):
+        x: int = nnx.data()
+        label: str = nnx.static(default="p")
+        tags: list = nnx.data(default_factory=list, kw_only=True)
+
+    @dataclasses.dataclass
+    class Plain(nnx.Module):
+        x: nnx.Data[int]
+        y: int = 2
+
+    point = Point(1)
+    assert jax.tree.leaves(point) == [1] and point.label == "p" and point.tags == []
+    assert jax.tree.leaves(Plain(1)) == [1]
+    assert repr(point).startswith("Point(")
+
+
+def test_deleting_and_missing_attributes():
+    node = Node(a=jnp.ones(1), b=2)
+    del node.a
+    assert jax.tree.leaves(node) == [] and not hasattr(node, "a")
+    with pytest.raises(AttributeError):
+        del node.a
+    with pytest.raises(AttributeError):
+        node.a  # noqa: B018
+
+
+def test_properties_and_class_attributes_work():
+    class WithProperty(nnx.Pytree):
+        def __init__(self):
+            self.double = 4
+
+        @property
+        def double(self):
+            return self.half * 2
+
+        @double.setter
+        def double(self, value):
+            self.half = value // 2
+
+    node = WithProperty()
+    assert node.double == 4 and list(vars(node)) == ["half"]
+
+
+def test_objects_change_only_where_they_were_made():
+    node = Node(a=1)
+
+    @jax.jit
+    def f():
+        with pytest.raises(errors.TraceContextError, match="Cannot mutate 'Node' from different"):
+            node.a = 2
+        with pytest.raises(errors.TraceContextError):
+            del node.a
+        return 0
+
+    f()
+    assert node.a == 1
+
+
+def test_static_values_count_by_type_in_the_structure():
+    structures = [jax.tree.structure(Node(a=value)) for value in (1, 1.0, True)]
+    assert len(set(structures)) == 3
+
+
+def test_classes_that_are_no_pytrees():
+    class Opaque(nnx.Module, pytree=False):
+        def __init__(self):
+            self.items = [nnx.Param(1), 2]
+
+    node = Opaque()
+    assert jax.tree.leaves(node) == [node]
+    assert nnx.state(node).flat_state().paths == (("items", 0),)
+
+
+def test_copies_and_pickles_keep_the_status():
+    node = Node(a=nnx.data(1), inner=Node(x=nnx.Param(2)), b=2)
+    node.me = node
+    for other in (copy.deepcopy(node), copy.copy(node)):
+        assert other._pytree__nodes == node._pytree__nodes and other is not node
+    assert copy.deepcopy(node).me is not node
+    del node.me
+    again = pickle.loads(pickle.dumps(node))
+    assert jax.tree.leaves(again) == [1, 2] and again.b == 2
+
+
+def test_users_can_declare_types_as_data():
+    class Handle:
+        pass
+
+    assert not nnx.is_data(Handle())
+    nnx.register_data_type(Handle)
+    assert nnx.is_data(Handle())
+    assert nnx.has_data([1, jnp.ones(1)]) and not nnx.has_data([1, 2])
+
+
+def test_a_class_without_init_takes_no_arguments():
+    with pytest.raises(TypeError, match="takes no arguments"):
+        nnx.Module(1)
+
+
+def test_repr_counts_kinds_and_cuts_cycles():
+    node = Node(a=nnx.Param(jnp.ones((2, 3))), s=nnx.BatchStat(jnp.ones(4)))
+    node.me = node
+    first = repr(node).splitlines()[0]
+    assert "Param: 6 (24 B)" in first and "BatchStat: 4 (16 B)" in first and "Total: 10" in first
+    assert "me=Node(...)" in repr(node)
