@@ -37,7 +37,7 @@ __all__ = [
     "proven_dtype",
 ]
 
-BLOCK = 1 << 14
+BLOCK = 1 << 12
 LARGE_BLOCK = 1 << 16
 
 _IN_FLIGHT = 8  # blocks computed ahead of their copy into the result
@@ -285,7 +285,7 @@ def _drawn(
     factor: Any,
 ) -> np.ndarray[Any, Any]:
     """Put `count` numbers together from blocks, on the host."""
-    size = BLOCK if count <= BLOCK else LARGE_BLOCK
+    size = BLOCK if count <= 4 * BLOCK else LARGE_BLOCK
     out = np.empty(count, dtype)
     pending: list[tuple[int, Any]] = []
 
