@@ -30,7 +30,7 @@ class Module(Pytree):
         >>> class Net(nnx.Module):
         ...     def __init__(self, rngs):
         ...         self.hidden = nnx.Linear(3, 4, rngs=rngs)
-        ...         self.scale = nnx.Param(jnp.ones(4))
+        ...         self.scale = nnx.Param(jnp.ones((1, 4)))
         ...     def __call__(self, x):
         ...         return self.hidden(x) * self.scale
         >>> Net(nnx.Rngs(0))(jnp.ones((2, 3))).shape
