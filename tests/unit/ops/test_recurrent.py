@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -68,6 +69,9 @@ def test_mgu(reset_gate):
     _close(got, (1 - f) * n + f * h)
 
 
+_flip = jax.jit(recurrent.flip_sequences, static_argnums=(2, 3))
+
+
 def _flipped(x, lengths):
     """Flip each row of ``[batch, time, ...]`` within its length, and its padding within itself."""
     rows = [np.concatenate([r[:n][::-1], r[n:][::-1]]) for r, n in zip(x, lengths, strict=True)]
@@ -85,7 +89,7 @@ def test_flipping_sequences(lengths, time_major, features):
     want = _flipped(x, lengths)
     if time_major:
         x, want = x.swapaxes(0, 1), want.swapaxes(0, 1)
-    got = recurrent.flip_sequences(jnp.asarray(x), jnp.array(lengths), 1, time_major)
+    got = _flip(jnp.asarray(x), jnp.array(lengths), 1, time_major)
     assert_exact(got, want.astype(got.dtype))
 
 
