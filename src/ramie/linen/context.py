@@ -33,8 +33,9 @@ class _Context(threading.local):
 
     @property
     def module_stack(self) -> list[Any]:
-        """The name under which other projects read `stack`."""
-        return self.stack
+        """The part of `stack` that belongs to the running outermost call: for other projects."""
+        edge = max(i for i, module in enumerate(self.stack) if module is None)
+        return self.stack[edge:]
 
     @property
     def capture_stack(self) -> list[CaptureFilter | None]:
