@@ -12,6 +12,7 @@ from ramie.nnx.layers.linear import (
     NO_METADATA,
     default_bias_init,
     default_kernel_init,
+    keep,
     new_param,
 )
 from ramie.nnx.marks import data
@@ -93,6 +94,22 @@ class Conv(Module):
         ((2, 8, 8, 4), (3, 3, 3, 4))
     """
 
+    in_features: int
+    out_features: int
+    strides: int | Sequence[int] | None
+    padding: PaddingLike
+    input_dilation: int | Sequence[int] | None
+    kernel_dilation: int | Sequence[int] | None
+    feature_group_count: int
+    use_bias: bool
+    mask: Array | None
+    dtype: Dtype | None
+    param_dtype: Dtype
+    precision: PrecisionLike
+    conv_general_dilated: ConvGeneralDilatedT
+    promote_dtype: PromoteDtypeFn
+    preferred_element_type: Dtype | None
+
     def __init__(
         self,
         in_features: int,
@@ -129,22 +146,28 @@ class Conv(Module):
         self.bias = data(None)
         if use_bias:
             self.bias = new_param(rngs, bias_init, (out_features,), param_dtype, bias_metadata)
-        self.in_features = in_features
-        self.out_features = out_features
+        keep(
+            self,
+            in_features=in_features,
+            out_features=out_features,
+        )
         self.kernel_size = window
-        self.strides = strides
-        self.padding = padding
-        self.input_dilation = input_dilation
-        self.kernel_dilation = kernel_dilation
-        self.feature_group_count = feature_group_count
-        self.use_bias = use_bias
-        self.mask = mask
-        self.dtype = dtype
-        self.param_dtype = param_dtype
-        self.precision = precision
-        self.conv_general_dilated = conv_general_dilated
-        self.promote_dtype = promote_dtype
-        self.preferred_element_type = preferred_element_type
+        keep(
+            self,
+            strides=strides,
+            padding=padding,
+            input_dilation=input_dilation,
+            kernel_dilation=kernel_dilation,
+            feature_group_count=feature_group_count,
+            use_bias=use_bias,
+            mask=mask,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            precision=precision,
+            conv_general_dilated=conv_general_dilated,
+            promote_dtype=promote_dtype,
+            preferred_element_type=preferred_element_type,
+        )
 
     def _function(self, out_sharding: Any) -> ConvGeneralDilatedT | None:
         options: dict[str, Any] = {}
@@ -228,6 +251,20 @@ class ConvTranspose(Module):
         (1, 16, 16, 4)
     """
 
+    in_features: int
+    out_features: int
+    strides: int | Sequence[int] | None
+    padding: PaddingLike
+    kernel_dilation: int | Sequence[int] | None
+    use_bias: bool
+    mask: Array | None
+    dtype: Dtype | None
+    param_dtype: Dtype
+    precision: PrecisionLike
+    transpose_kernel: bool
+    promote_dtype: PromoteDtypeFn
+    preferred_element_type: Dtype | None
+
     def __init__(
         self,
         in_features: int,
@@ -252,19 +289,22 @@ class ConvTranspose(Module):
         bias_metadata: Mapping[str, Any] = NO_METADATA,
     ) -> None:
         self.kernel_size = as_tuple(kernel_size)
-        self.in_features = in_features
-        self.out_features = out_features
-        self.strides = strides
-        self.padding = padding
-        self.kernel_dilation = kernel_dilation
-        self.use_bias = use_bias
-        self.mask = mask
-        self.dtype = dtype
-        self.param_dtype = param_dtype
-        self.precision = precision
-        self.transpose_kernel = transpose_kernel
-        self.promote_dtype = promote_dtype
-        self.preferred_element_type = preferred_element_type
+        keep(
+            self,
+            in_features=in_features,
+            out_features=out_features,
+            strides=strides,
+            padding=padding,
+            kernel_dilation=kernel_dilation,
+            use_bias=use_bias,
+            mask=mask,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            precision=precision,
+            transpose_kernel=transpose_kernel,
+            promote_dtype=promote_dtype,
+            preferred_element_type=preferred_element_type,
+        )
         ends = (in_features, out_features)
         self.kernel_shape = (*self.kernel_size, *(reversed(ends) if transpose_kernel else ends))
         self.kernel = new_param(rngs, kernel_init, self.kernel_shape, param_dtype, kernel_metadata)

@@ -27,6 +27,7 @@ __all__ = [
     "default_bias_init",
     "default_embed_init",
     "default_kernel_init",
+    "keep",
     "new_param",
 ]
 
@@ -41,6 +42,12 @@ def new_param(
 ) -> Param[Array]:
     """Make a parameter with the next key of the stream `params`."""
     return Param(init(rngs.params(), shape, dtype), **metadata)
+
+
+def keep(module: Module, **settings: Any) -> None:
+    """Store settings of a layer as attributes, under their names."""
+    for name, value in settings.items():
+        setattr(module, name, value)
 
 
 def _product(
@@ -87,6 +94,16 @@ class Linear(Module):
         ((2, 4), (3, 4))
     """
 
+    in_features: int
+    out_features: int
+    use_bias: bool
+    dtype: Dtype | None
+    param_dtype: Dtype
+    precision: PrecisionLike
+    dot_general: DotGeneralT | None
+    promote_dtype: PromoteDtypeFn
+    preferred_element_type: Dtype | None
+
     def __init__(
         self,
         in_features: int,
@@ -110,15 +127,18 @@ class Linear(Module):
         self.bias = data(None)
         if use_bias:
             self.bias = new_param(rngs, bias_init, (out_features,), param_dtype, bias_metadata)
-        self.in_features = in_features
-        self.out_features = out_features
-        self.use_bias = use_bias
-        self.dtype = dtype
-        self.param_dtype = param_dtype
-        self.precision = precision
-        self.dot_general = dot_general
-        self.promote_dtype = promote_dtype
-        self.preferred_element_type = preferred_element_type
+        keep(
+            self,
+            in_features=in_features,
+            out_features=out_features,
+            use_bias=use_bias,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            precision=precision,
+            dot_general=dot_general,
+            promote_dtype=promote_dtype,
+            preferred_element_type=preferred_element_type,
+        )
 
     def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:
         """Apply the map.
@@ -177,6 +197,15 @@ class LinearGeneral(Module):
         (2, 6, 4, 5)
     """
 
+    use_bias: bool
+    dtype: Dtype | None
+    param_dtype: Dtype
+    precision: PrecisionLike
+    dot_general: DotGeneralT | None
+    dot_general_cls: Any
+    promote_dtype: PromoteDtypeFn
+    preferred_element_type: Dtype | None
+
     def __init__(
         self,
         in_features: int | Sequence[int],
@@ -231,14 +260,17 @@ class LinearGeneral(Module):
                 param_dtype,
                 bias_metadata,
             )
-        self.use_bias = use_bias
-        self.dtype = dtype
-        self.param_dtype = param_dtype
-        self.precision = precision
-        self.dot_general = dot_general
-        self.dot_general_cls = dot_general_cls
-        self.promote_dtype = promote_dtype
-        self.preferred_element_type = preferred_element_type
+        keep(
+            self,
+            use_bias=use_bias,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            precision=precision,
+            dot_general=dot_general,
+            dot_general_cls=dot_general_cls,
+            promote_dtype=promote_dtype,
+            preferred_element_type=preferred_element_type,
+        )
 
     def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:
         """Apply the map.
@@ -302,6 +334,16 @@ class Einsum(Module):
         (16, 11, 8, 4)
     """
 
+    einsum_str: str
+    kernel_shape: Shape
+    bias_shape: Shape | None
+    dtype: Dtype | None
+    param_dtype: Dtype
+    precision: PrecisionLike
+    promote_dtype: PromoteDtypeFn
+    einsum_op: Any
+    preferred_element_type: Dtype | None
+
     def __init__(
         self,
         einsum_str: str,
@@ -325,15 +367,18 @@ class Einsum(Module):
         self.bias = data(None)
         if bias_shape is not None:
             self.bias = new_param(rngs, bias_init, bias_shape, param_dtype, bias_metadata)
-        self.einsum_str = einsum_str
-        self.kernel_shape = kernel_shape
-        self.bias_shape = bias_shape
-        self.dtype = dtype
-        self.param_dtype = param_dtype
-        self.precision = precision
-        self.promote_dtype = promote_dtype
-        self.einsum_op = einsum_op
-        self.preferred_element_type = preferred_element_type
+        keep(
+            self,
+            einsum_str=einsum_str,
+            kernel_shape=kernel_shape,
+            bias_shape=bias_shape,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            precision=precision,
+            promote_dtype=promote_dtype,
+            einsum_op=einsum_op,
+            preferred_element_type=preferred_element_type,
+        )
 
     def __call__(
         self, inputs: Array, einsum_str: str | None = None, out_sharding: Any = None
@@ -415,6 +460,12 @@ class Embed(Module):
         (1, 3, 4)
     """
 
+    num_embeddings: int
+    features: int
+    dtype: Dtype | None
+    param_dtype: Dtype
+    promote_dtype: PromoteDtypeFn
+
     def __init__(
         self,
         num_embeddings: int,
@@ -429,11 +480,14 @@ class Embed(Module):
     ) -> None:
         shape = (num_embeddings, features)
         self.embedding = new_param(rngs, embedding_init, shape, param_dtype, embedding_metadata)
-        self.num_embeddings = num_embeddings
-        self.features = features
-        self.dtype = dtype
-        self.param_dtype = param_dtype
-        self.promote_dtype = promote_dtype
+        keep(
+            self,
+            num_embeddings=num_embeddings,
+            features=features,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            promote_dtype=promote_dtype,
+        )
 
     def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:
         """Look up entries.
