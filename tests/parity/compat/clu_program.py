@@ -46,7 +46,7 @@ def main():
     print(nn.Module.__module__.partition(".")[0])
     images = jax.random.normal(jax.random.key(1), (6, 4, 4, 3))
     labels = jnp.arange(6) % 3
-    variables = Model().init(jax.random.key(0), images)
+    variables = jax.jit(Model().init)(jax.random.key(0), images)
 
     compiled = jax.jit(step)
     batches = [compiled(variables, images[i : i + 2], labels[i : i + 2]) for i in (0, 2, 4)]
@@ -61,9 +61,9 @@ def main():
     show({"fields": flax.serialization.to_state_dict(averages[0])})
     print(flax.serialization.to_bytes(averages[0]).hex(), total.replace(loss=None).loss)
 
-    for tree in (variables, variables["params"], flax.core.freeze(variables["params"])):
-        for include_stats in (False, True, "sharding"):
-            print(parameter_overview.get_parameter_overview(tree, include_stats=include_stats))
+    params = variables["params"]
+    for tree, stats in ((variables, False), (flax.core.freeze(params), "sharding")):
+        print(parameter_overview.get_parameter_overview(tree, include_stats=stats))
         print(parameter_overview.count_parameters(tree))
     print(flax.__version__, "tensorflow" in sys.modules)
 

@@ -60,7 +60,7 @@ def test_variables():
     assert_same(VARIABLES, THEIRS.init(KEY, X))
 
 
-@pytest.mark.parametrize("mutable", [False, True, ["counts"], "intermediates"])
+@pytest.mark.parametrize("mutable", [False, True, ["counts"]])
 @pytest.mark.parametrize("name", FILTERS)
 def test_captured_intermediates(name, mutable):
     options = {"capture_intermediates": FILTERS[name], "mutable": mutable}
@@ -83,7 +83,8 @@ def test_gradients_with_respect_to_values(collections):
     rest = {"params": VARIABLES["params"]}
 
     def gradient(model):
-        return jax.grad(lambda chosen: (model.apply({**rest, **chosen}, X) ** 2).sum())(chosen)
+        loss = lambda chosen: (model.apply({**rest, **chosen}, X) ** 2).sum()
+        return jax.jit(jax.grad(loss))(chosen)
 
     assert_same(gradient(OURS), gradient(THEIRS))
 

@@ -248,12 +248,12 @@ def test_one_kind_of_cost(options):
     assert_same(setup, KEY, X, **options)
 
 
-@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+@pytest.mark.parametrize("depth", [0, 1, 3])
 def test_depth(depth):
     assert_same(deep, RNGS, X, depth=depth)
 
 
-@pytest.mark.parametrize("mutable", [True, ["params", "batch_stats"], ("params", "batch_stats")])
+@pytest.mark.parametrize("mutable", [True, ("params", "batch_stats")])
 def test_mutable(mutable):
     assert_same(compact, KEY, X, mutable=mutable, **FLOPS)
 
