@@ -121,12 +121,12 @@ class PartitionedVariable(Variable[Any]):
         Variable.value.fset(self, self._constrained(value))  # type: ignore[attr-defined]
 
 
-def _running_module(module: Module | None) -> Module:
+def _running_module(module: Module | None, name: str) -> Module:
     found = context.stack[-1] if module is None else module
     if found is None:
         raise ValueError(
-            "No module is running whose variable this could be: call it in setup() or in a "
-            "compact method, or pass the module as module=."
+            f"No module is running whose variable {name!r} this could be: call it in setup() or in "
+            "a compact method, or pass the module as module=."
         )
     return found
 
@@ -207,7 +207,7 @@ def param_with_axes(
       >>> partitioning.get_axis_names(variables["params_axes"])["w"]
       P('embed',)
     """
-    owner = _running_module(module)
+    owner = _running_module(module, name)
     value = owner.param(name, init_fn, *init_args, **init_kwargs)
     if axes is None:
         return value
@@ -246,7 +246,7 @@ def variable_with_axes(
     Raises:
       ValueError: if no module is running, or the module was given other names before.
     """
-    owner = _running_module(module)
+    owner = _running_module(module, name)
     held = owner.variable(collection, name, init_fn, *init_args, **init_kwargs)
     variable = PartitionedVariable(held.scope, collection, name, axes, fallback)
     if axes is not None:

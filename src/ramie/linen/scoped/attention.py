@@ -170,8 +170,8 @@ def _decode(
     """
     if not isinstance(entry, CacheEntry):
         raise ValueError(
-            "Cache is not initialized: before decoding, replace each entry of the cache by what it "
-            "returns when called with (batch, length): "
+            f"Cache is not initialized, it holds a {type(entry).__name__}: before decoding, replace "
+            "each entry of the cache by what it returns when called with (batch, length): "
             "jax.tree.map(lambda new: new((batch, length)), cache)."
         )
     held = entry.key.shape
@@ -211,7 +211,8 @@ def _masks(
         if of_query is None:
             if is_segmentation:
                 raise ValueError(
-                    "key_segmentation without segmentation: to which segment do queries belong?"
+                    "key_segmentation without segmentation: to which segments do the "
+                    f"{query.shape[-2]} queries belong?"
                 )
             of_query = jnp.ones(query.shape[:-2], bool)
         if of_key is None:
@@ -283,7 +284,10 @@ def multi_head_dot_product_attention(
     without `padding_mask` is obeyed; padding masks work together with `attention_axis`.
     """
     if cache and not causal_mask:
-        raise ValueError("Caching needs causal_mask=True: what comes later is not there yet.")
+        raise ValueError(
+            f"Caching needs causal_mask=True, not {causal_mask!r}: what comes later is not there "
+            "yet."
+        )
     inputs_kv = inputs_q if inputs_kv is None else inputs_kv
     features = qkv_features or inputs_q.shape[-1]
     if features % num_heads:
