@@ -5,11 +5,16 @@ from ramie.checkpoint.best import HighestCheckpointFileReader as HighestCheckpoi
 from ramie.checkpoint.best import HighestCheckpointFileWriter as HighestCheckpointFileWriter
 from ramie.checkpoint.best import LowestCheckpointFileReader as LowestCheckpointFileReader
 from ramie.checkpoint.best import LowestCheckpointFileWriter as LowestCheckpointFileWriter
+from ramie.checkpoint.exchange import convert as convert
+from ramie.checkpoint.exchange import load_safetensors as load_safetensors
+from ramie.checkpoint.exchange import save_safetensors as save_safetensors
 from ramie.checkpoint.files import CheckpointFile as CheckpointFile
 from ramie.checkpoint.files import CheckpointFileReader as CheckpointFileReader
 from ramie.checkpoint.files import CheckpointFileWriter as CheckpointFileWriter
 from ramie.checkpoint.health import Health as Health
 from ramie.checkpoint.health import verify as verify
+from ramie.checkpoint.outline import Outline as Outline
+from ramie.checkpoint.outline import outline as outline
 from ramie.checkpoint.reader import available_steps as available_steps
 from ramie.checkpoint.reader import latest as latest
 from ramie.checkpoint.reader import newest_intact as newest_intact
@@ -33,13 +38,18 @@ __all__ = [
     "LowestCheckpointFileReader",
     "LowestCheckpointFileWriter",
     "Metrics",
+    "Outline",
     "Summary",
     "SummaryLogger",
     "SummaryWriter",
     "available_steps",
+    "convert",
     "latest",
+    "load_safetensors",
     "newest_intact",
+    "outline",
     "restore",
     "save",
+    "save_safetensors",
     "verify",
 ]

@@ -5,10 +5,12 @@ import os
 from typing import Literal, NamedTuple
 
 from ramie.checkpoint import integrity, storage
-from ramie.checkpoint.formats import msgpack
+from ramie.checkpoint.formats import msgpack, safetensors
+from ramie.checkpoint.formats.leaf import read_array
+from ramie.checkpoint.outline import recognise
 from ramie.errors import CheckpointNotFoundError, CheckpointOptionError, MalformedDataError
 
-__all__ = ["Health", "verify"]
+__all__ = ["Health", "check", "verify"]
 
 _PIECE = 1 << 22
 
@@ -27,7 +29,7 @@ class Health(NamedTuple):
 
 
 def verify(path: str | os.PathLike[str]) -> Health:
-    """Check a checkpoint file; it is read, and nothing is changed.
+    """Check a checkpoint file of any format; it is read, and nothing is changed.
 
     A file with a manifest takes no memory to check. One without, written by Flax for instance, is
     read as for a restore.
@@ -54,13 +56,38 @@ def verify(path: str | os.PathLike[str]) -> Health:
     if kind != "file":
         raise CheckpointOptionError("path", place, "it is not a regular file")
     try:
-        manifest = integrity.read_manifest(place)
-        if manifest is not None and _sum_up(place, manifest):
-            return Health("intact")
-        msgpack.read(place)
+        return Health("intact" if check(place) else "readable")
     except MalformedDataError as error:
         return Health("damaged", str(error))
-    return Health("readable")
+
+
+def check(place: str) -> bool:
+    """Check a file, and all that it refers to, as `verify` does.
+
+    Returns:
+      Whether there were checksums to compare with.
+
+    Raises:
+      MalformedDataError: if it is damaged.
+    """
+    if recognise(place) == "safetensors index":
+        files = {leaf.file for leaf in safetensors.outline_index(place).leaves}
+        summed = [_is_summed_up(place), *map(check, sorted(files))]
+        return all(summed)
+    if _is_summed_up(place):
+        return True
+    if recognise(place) == "safetensors":
+        header = safetensors.outline(place)
+        for leaf in header.leaves:
+            read_array(leaf)
+    else:
+        msgpack.read(place)
+    return False
+
+
+def _is_summed_up(place: str) -> bool:
+    manifest = integrity.read_manifest(place)
+    return manifest is not None and _sum_up(place, manifest)
 
 
 def _sum_up(path: str, manifest: integrity.Manifest) -> bool:

@@ -1,6 +1,7 @@
 """Saving: from a tree to a durable checkpoint, and only then the removal of older ones."""
 
 import os
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ramie.checkpoint import commit, integrity, retention, steps, storage
@@ -12,7 +13,7 @@ from ramie.errors import (
 )
 from ramie.serialization import to_state_dict
 
-__all__ = ["Plan", "make_plan", "save", "write"]
+__all__ = ["Plan", "make_plan", "save", "write", "write_file"]
 
 
 def save(
@@ -122,6 +123,26 @@ def write(plan: Plan, state: Any) -> str:
     finally:
         checksum.close()
     return plan.path
+
+
+def write_file(path: str, pieces: Iterable[Any]) -> None:
+    """Write one file as a checkpoint is: durably, wholly or not at all, and with a manifest.
+
+    Args:
+      path: the file; what is there is replaced, and the directory is made if need be.
+      pieces: its content.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    storage.make_directory(folder)
+    checksum = integrity.Checksum()
+    try:
+        with commit.staging(folder) as staged, commit.staging(folder) as sheet:
+            staged.write(integrity.checked(pieces, checksum))
+            record = checksum.record(staged.inode)
+            with commit.directory_lock(folder):
+                _publish(os.path.abspath(path), staged, sheet, record)
+    finally:
+        checksum.close()
 
 
 def _publish(

@@ -13,6 +13,7 @@ __all__ = [
     "CheckpointNotFoundError",
     "CheckpointOptionError",
     "DamagedCheckpointError",
+    "FormatLimitError",
     "MalformedDataError",
     "MetricNotFoundError",
     "UnsupportedCheckpointError",
@@ -27,17 +28,23 @@ class MalformedDataError(RamieError, ValueError):
         path: Where in the tree, as in ``./params/kernel``.
         offset: The byte at which it was noticed.
         source: The file, when it is one.
+        writer: What writes such data.
     """
 
     def __init__(
-        self, problem: str, path: str = ".", offset: int | None = None, source: str | None = None
+        self,
+        problem: str,
+        path: str = ".",
+        offset: int | None = None,
+        source: str | None = None,
+        writer: str = "msgpack_serialize",
     ) -> None:
         self.problem, self.path, self.offset, self.source = problem, path, offset, source
         where = f" at path {path}" + ("" if offset is None else f", byte {offset}")
         subject = "the serialized data" if source is None else f'the file "{source}"'
         super().__init__(
             f"Cannot read {subject}: {problem}{where}. It was damaged, cut short, or not written "
-            "by msgpack_serialize; restore another copy or an earlier checkpoint."
+            f"by {writer}; restore another copy or an earlier checkpoint."
         )
 
 
@@ -186,6 +193,21 @@ class MetricNotFoundError(RamieError, ValueError):
             f"There is no {missing} {name!r} in {place}, so {group}/{metric} is not known. "
             f"Those that are there: {there}."
         )
+
+
+class FormatLimitError(RamieError, ValueError):
+    """A file format has no place for something that is to be written.
+
+    Args:
+        form: The format.
+        what: What it cannot hold, to be read after "hold".
+        path: Where in the tree.
+        instead: What to do, as a sentence without the full stop.
+    """
+
+    def __init__(self, form: str, what: str, path: str, instead: str) -> None:
+        where = f" at {path}" if path else ""
+        super().__init__(f"A {form} file cannot hold {what}{where}. {instead}.")
 
 
 class UnsupportedCheckpointError(RamieError, NotImplementedError):

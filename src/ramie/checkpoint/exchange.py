@@ -1,0 +1,227 @@
+"""Exchange: safetensors files out of trees and back, and files of one format into another."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ramie.checkpoint import storage
+from ramie.checkpoint.formats import msgpack, safetensors
+from ramie.checkpoint.formats.leaf import Leaf, read_array
+from ramie.checkpoint.formats.safetensors import Tensor
+from ramie.checkpoint.health import check
+from ramie.checkpoint.match import restore_into
+from ramie.checkpoint.outline import nest, outline, recognise
+from ramie.checkpoint.writer import write_file
+from ramie.errors import CheckpointOptionError
+from ramie.serialization import to_state_dict
+
+__all__ = ["convert", "load_safetensors", "save_safetensors"]
+
+_SUFFIX = ".safetensors"
+
+
+def save_safetensors(
+    path: str | os.PathLike[str],
+    tree: Any,
+    *,
+    separator: str | None = ".",
+    metadata: Mapping[str, str] | None = None,
+    max_shard_bytes: int | None = None,
+) -> str:
+    """Save a tree as a safetensors file; when this returns, it survives a power failure.
+
+    Args:
+      path: the file, whose name ends in ``.safetensors``; what is there is replaced at once.
+      tree: any tree that `save` takes. Numbers, strings, None and empty containers go into the
+        metadata, as JSON; only arrays are seen by other readers.
+      separator: what stands between the keys in the names of arrays. The default is what Hugging
+        Face uses; None if the tree is one dictionary.
+      metadata: strings about the file.
+      max_shard_bytes: from how many bytes of arrays on they are spread over several files, none
+        larger than this but for the sake of one array. They are called
+        ``model-00001-of-00003.safetensors``, with an index ``model.safetensors.index.json``.
+
+    Returns:
+      The path of the file, or of the index.
+
+    Raises:
+      CheckpointOptionError: if the name has another end, a key contains the separator, or files
+        of that many parts are there already: they could not all be replaced at once.
+      FormatLimitError: if the format cannot hold something, such as PRNG keys or int4.
+
+    Example:
+      >>> import tempfile, numpy as np
+      >>> from ramie import checkpoint
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...   path = f"{directory}/model.safetensors"
+      ...   _ = checkpoint.save_safetensors(path, {"dense": {"bias": np.ones(2)}, "step": 3})
+      ...   checkpoint.load_safetensors(path)
+      {'dense': {'bias': array([1., 1.])}, 'step': 3}
+    """
+    leaves: dict[tuple[str, ...], Any] = {}
+    _flatten(to_state_dict(tree), (), leaves)
+    return _write(storage.local_path(path), leaves, separator, metadata or {}, max_shard_bytes)
+
+
+def load_safetensors(
+    path: str | os.PathLike[str],
+    target: Any = None,
+    *,
+    separator: str | None = ".",
+    strict: bool = True,
+) -> Any:
+    """Read a safetensors file, or all files of an index, into a copy of a target.
+
+    Files that Ramie wrote are compared with their checksums on the way.
+
+    Args:
+      path: the file, or the index.
+      target: a tree of the structure that was saved, or None for nested dictionaries.
+      separator: where the names are taken apart into keys; None for one dictionary by name.
+      strict: whether arrays must have the shapes and dtypes of the target.
+
+    Raises:
+      MalformedDataError: if a file is damaged or of another format; a ValueError.
+      CheckpointMismatchError: if the structure, a shape or a dtype does not match the target.
+      CheckpointOptionError: if the names are no paths with this separator.
+    """
+    place = storage.local_path(path)
+    files = [place]
+    if recognise(place) == "safetensors index":
+        files = sorted({leaf.file for leaf in safetensors.outline_index(place).leaves})
+    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
+    for file in files:
+        header, tensors = safetensors.read(file)
+        found |= tensors
+        values |= header.values
+    entries = [(_split(name, separator), value) for name, value in (found | values).items()]
+    return restore_into(target, nest(entries, separator), place, strict=strict)
+
+
+def convert(
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    *,
+    separator: str = ".",
+    overwrite: bool = False,
+    max_shard_bytes: int | None = None,
+) -> str:
+    """Write what is in a file of one format to a file of another; damaged files are refused.
+
+    Arrays go over one after the other, so that memory for the largest is enough.
+
+    Args:
+      source: a msgpack file, a safetensors file, or the index of several.
+      destination: the new file: safetensors if its name ends so, else msgpack.
+      separator: what stands between the keys in the names of a safetensors file.
+      overwrite: whether the destination may exist; it is replaced at once.
+      max_shard_bytes: as in `save_safetensors`.
+
+    Returns:
+      The path of the new file, or of its index.
+
+    Raises:
+      CheckpointOptionError: if the destination exists, or the format is the same.
+      MalformedDataError: if the source is damaged; a ValueError.
+      FormatLimitError: if the other format cannot hold something.
+    """
+    old, new = storage.local_path(source), storage.local_path(destination)
+    into_safetensors = new.endswith(_SUFFIX)
+    if (recognise(old) != "msgpack") == into_safetensors:
+        raise CheckpointOptionError(
+            "destination",
+            new,
+            "it would have the format of the source; end the name of exactly one in .safetensors",
+        )
+    if storage.kind_of(new) != "absent" and not overwrite:
+        raise CheckpointOptionError("destination", new, "it exists, and overwrite is off")
+    check(old)
+    whole = outline(old, separator=separator)
+    if into_safetensors:
+        leaves = {leaf.path: leaf if leaf.is_array else leaf.value for leaf in whole.leaves}
+        return _write(new, leaves, separator, whole.metadata, max_shard_bytes)
+    entries = [
+        (leaf.path, _mapped(leaf) if leaf.is_array else leaf.value)
+        for leaf in sorted(whole.leaves, key=lambda leaf: leaf.path)
+    ]
+    write_file(new, msgpack.pieces(nest(entries, separator), new, None))
+    return new
+
+
+def _split(name: str, separator: str | None) -> tuple[str, ...]:
+    return (name,) if separator is None else tuple(name.split(separator))
+
+
+def _flatten(state: Any, path: tuple[str, ...], leaves: dict[tuple[str, ...], Any]) -> None:
+    if isinstance(state, Mapping) and state:
+        for key, value in state.items():
+            _flatten(value, (*path, str(key)), leaves)
+    elif isinstance(state, list) and state:
+        for index, value in enumerate(state):
+            _flatten(value, (*path, str(index)), leaves)
+    else:
+        leaves[path] = state
+
+
+def _mapped(leaf: Leaf) -> np.ndarray[Any, Any]:
+    """Return an array whose memory is the file itself, so that it takes none until it is used."""
+    if len(leaf.spans) != 1 or not leaf.nbytes or leaf.dtype == np.bool_:
+        return read_array(leaf)  # checked on the way, or nothing to map
+    raw = np.memmap(leaf.file, np.uint8, "r", leaf.spans[0][0], (leaf.nbytes,))
+    view = np.frombuffer(raw, leaf.dtype)
+    return view.reshape(leaf.shape or ())
+
+
+def _write(
+    path: str,
+    leaves: Mapping[tuple[str, ...], Any],
+    separator: str | None,
+    metadata: Mapping[str, str],
+    max_shard_bytes: int | None,
+) -> str:
+    if not path.endswith(_SUFFIX):
+        raise CheckpointOptionError("path", path, f"its name does not end in {_SUFFIX}")
+    if max_shard_bytes is not None and max_shard_bytes < 1:
+        raise CheckpointOptionError("max_shard_bytes", max_shard_bytes, "it is not positive")
+    tensors, values = safetensors.plan(leaves, separator)
+    total = sum(tensor.nbytes for tensor in tensors)
+    if max_shard_bytes is None or total <= max_shard_bytes:
+        write_file(
+            path, safetensors.pieces(safetensors.header_bytes(tensors, metadata, values), tensors)
+        )
+        return path
+    stem = path.removesuffix(_SUFFIX)
+    shards = _shards(tensors, max_shard_bytes)
+    files = [
+        f"{stem}-{number:05}-of-{len(shards):05}{_SUFFIX}" for number in range(1, len(shards) + 1)
+    ]
+    index = stem + safetensors.INDEX_SUFFIX
+    there = [file for file in [*files, index] if storage.kind_of(file) != "absent"]
+    if there:
+        raise CheckpointOptionError(
+            "path", path, f"{there[0]!r} exists, and several files cannot be replaced at once"
+        )
+    for number, (file, shard) in enumerate(zip(files, shards, strict=True)):
+        head = safetensors.header_bytes(shard, metadata, {} if number else values)
+        write_file(file, safetensors.pieces(head, shard))
+    page = safetensors.index_page(
+        {os.path.basename(file): shard for file, shard in zip(files, shards, strict=True)}
+    )
+    write_file(index, [page])  # last: without it, the others are not looked at
+    return index
+
+
+def _shards(tensors: list[Tensor], limit: int) -> list[list[Tensor]]:
+    """Deal arrays out to files, in order, each file as full as the limit lets it be."""
+    shards: list[list[Tensor]] = [[]]
+    room = limit
+    for tensor in tensors:
+        if tensor.nbytes > room and shards[-1]:
+            shards.append([])
+            room = limit
+        shards[-1].append(tensor)
+        room -= tensor.nbytes
+    return shards

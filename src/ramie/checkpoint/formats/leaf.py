@@ -1,0 +1,80 @@
+"""A leaf of a saved tree as its file describes it, before any of its bytes are read."""
+
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ramie.errors import MalformedDataError
+from ramie.serialization import arrays
+
+__all__ = ["Leaf", "open_regular", "read_array"]
+
+
+class Leaf(NamedTuple):
+    """One leaf.
+
+    Attributes:
+      path: the keys that lead to it.
+      shape: the shape of an array; None for a plain value.
+      dtype: its dtype; None for a plain value.
+      value: the plain value, such as a number, a string, None or an empty container.
+      file: the file with the bytes of an array.
+      spans: where they are: pairs of the first byte and the number of bytes, in order.
+      note: "scalar" for a numpy scalar; the name of the generator for the words of PRNG keys.
+    """
+
+    path: tuple[str, ...]
+    shape: tuple[int, ...] | None = None
+    dtype: np.dtype[Any] | None = None
+    value: Any = None
+    file: str = ""
+    spans: tuple[tuple[int, int], ...] = ()
+    note: str = ""
+
+    @property
+    def is_array(self) -> bool:
+        """Whether it has a shape and bytes."""
+        return self.shape is not None
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes of an array; 0 for a plain value."""
+        return sum(count for _, count in self.spans)
+
+    @property
+    def kind(self) -> str:
+        """The dtype of an array, or the type of a plain value."""
+        return self.dtype.name if self.dtype is not None else type(self.value).__name__
+
+
+def read_array(leaf: Leaf) -> np.ndarray[Any, Any]:
+    """Read one array into memory of its own.
+
+    Raises:
+      MalformedDataError: if the file has become shorter, or holds no values of the dtype.
+    """
+    assert leaf.shape is not None and leaf.dtype is not None
+    result = np.empty(leaf.shape, leaf.dtype)
+    memory, start = arrays.raw_bytes(result), 0
+    with open(leaf.file, "rb", buffering=0) as file:
+        for offset, count in leaf.spans:
+            file.seek(offset)
+            end = start + count
+            while start < end:
+                got = file.readinto(memory[start:end])
+                if not got:
+                    problem = "the file became shorter while it was read"
+                    raise MalformedDataError(problem, "/".join(leaf.path), source=leaf.file)
+                start += got
+    try:
+        arrays.check_bits(result)
+    except ValueError as error:
+        raise MalformedDataError(str(error), "/".join(leaf.path), source=leaf.file) from error
+    return result
+
+
+def open_regular(path: str) -> Any:
+    """Open a file for reading; a pipe in its place does not block, and reads as an empty file."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    return open(descriptor, "rb")
