@@ -27,7 +27,7 @@ class List(Module, MutableSequence[A], Generic[A]):
         (3, (2, 'kernel'))
     """
 
-    _as_index = True
+    _pytree__as_index = True
 
     def __init__(self, it: Iterable[A] | None = None, /) -> None:
         for value in () if it is None else it:
@@ -42,7 +42,7 @@ class List(Module, MutableSequence[A], Generic[A]):
 
     def _items(self) -> list[Any]:
         """List the elements, each marked with its status."""
-        attributes, status = vars(self), self._status
+        attributes, status = vars(self), self._pytree__status
         return [Mark(attributes[name], status[name]) for name in map(str, range(len(attributes)))]
 
     def _replace_items(self, items: Iterable[Any]) -> None:
@@ -92,7 +92,7 @@ class List(Module, MutableSequence[A], Generic[A]):
         """Turn the order around."""
         self._replace_items(reversed(self._items()))
 
-    def _parts(self) -> Parts:
+    def _nnx_parts(self) -> Parts:
         return f"{type(self).__name__}([", [("", value) for value in self], "])"
 
 
@@ -127,7 +127,7 @@ class Dict(Module, MutableMapping[str, A], Generic[A]):
         if not isinstance(key, str):
             raise TypeError(f"Keys of a Dict are strings, as they name attributes, not {key!r}.")
         self._check_valid_context()
-        self._store(key, value)
+        self._pytree__store(key, value)
 
     def __delitem__(self, key: str) -> None:
         self[key]
@@ -145,7 +145,7 @@ class Dict(Module, MutableMapping[str, A], Generic[A]):
     def __eq__(self, other: object) -> bool:
         return self is other
 
-    def _parts(self) -> Parts:
+    def _nnx_parts(self) -> Parts:
         entries = [(f"{key!r}: ", value) for key, value in vars(self).items()]
         return f"{type(self).__name__}({{", entries, "})"
 

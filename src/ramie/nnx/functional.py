@@ -337,7 +337,7 @@ def pop(node: Any, *filters: Filter) -> Any:
             taken = next((i for i, p in enumerate(predicates) if p(inner, value)), None)
             if taken is None or id(value) in seen:
                 continue
-            if not isinstance(x, Pytree | dict) or getattr(x, "_as_index", False):
+            if not isinstance(x, Pytree | dict) or getattr(x, "_pytree__as_index", False):
                 raise ValueError(
                     f"Cannot pop key {key!r} from node of type {type(x).__name__}: only "
                     "attributes of Pytrees and entries of dictionaries can be removed."

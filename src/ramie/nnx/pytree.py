@@ -68,7 +68,7 @@ class PytreeMeta(ABCMeta):
         """
         node = super().__call__(*args, **kwargs)
         attributes = node.__dict__
-        for name, status in node._status.items():
+        for name, status in node._pytree__status.items():
             if not status and type(attributes.get(name)) in _MUTABLE:
                 check_pytree(node)
         return node
@@ -94,26 +94,33 @@ class Pytree(metaclass=PytreeMeta):
         'here'
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_layout", "_life", "_status", "_trace_state")
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_pytree__layout",
+        "_pytree__life",
+        "_pytree__status",
+        "_pytree__trace",
+    )
 
-    _layout: Layout | None
-    _life: PytreeState
-    _status: dict[str, bool]
-    _trace_state: Any
-    _declared: Mapping[str, bool] = {}
-    _as_index = False
+    _pytree__layout: Layout | None
+    _pytree__life: PytreeState
+    _pytree__status: dict[str, bool]
+    _pytree__trace: Any
+    _pytree__declared: Mapping[str, bool] = {}
+    _pytree__as_index = False
     _pytree__is_pytree = True
-    _shows_arrays = False
+    _nnx_shows_arrays = False
 
     def __init_subclass__(cls, *, pytree: bool | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if pytree is None:
             pytree = cls._pytree__is_pytree and bool(config.flax_pytree_module)
         cls._pytree__is_pytree = bool(pytree)
-        cls._declared = {**cls._declared, **declared(cls)}
+        cls._pytree__declared = {**cls._pytree__declared, **declared(cls)}
         if pytree:
             jax.tree_util.register_pytree_with_keys(
-                cls, _children_with_keys, cls._from_children, _children
+                cls, _children_with_keys, cls._pytree__from_children, _children
             )
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -122,26 +129,26 @@ class Pytree(metaclass=PytreeMeta):
             raise TypeError(f"{cls.__name__}() takes no arguments, but got {args} {kwargs}")
         self = object.__new__(cls)
         setattribute = object.__setattr__
-        setattribute(self, "_trace_state", trace_token())
-        setattribute(self, "_life", _NEW)
-        setattribute(self, "_status", {})
-        setattribute(self, "_layout", None)
+        setattribute(self, "_pytree__trace", trace_token())
+        setattribute(self, "_pytree__life", _NEW)
+        setattribute(self, "_pytree__status", {})
+        setattribute(self, "_pytree__layout", None)
         return self
 
     @classmethod
-    def _empty(cls, layout: Layout, life: PytreeState = _NEW, trace: Any = None) -> Self:
+    def _pytree__empty(cls, layout: Layout, life: PytreeState = _NEW, trace: Any = None) -> Self:
         """Make an object with a layout, whose attributes are still to be stored."""
         self = object.__new__(cls)
         setattribute = object.__setattr__
-        setattribute(self, "_trace_state", trace_token() if trace is None else trace)
-        setattribute(self, "_life", life)
-        setattribute(self, "_status", layout.status)
-        setattribute(self, "_layout", layout)
+        setattribute(self, "_pytree__trace", trace_token() if trace is None else trace)
+        setattribute(self, "_pytree__life", life)
+        setattribute(self, "_pytree__status", layout.status)
+        setattribute(self, "_pytree__layout", layout)
         return self
 
     @classmethod
-    def _from_children(cls, structure: "_Statics", children: Any) -> Self:
-        self = cls._empty(structure.layout, structure.life)
+    def _pytree__from_children(cls, structure: "_Statics", children: Any) -> Self:
+        self = cls._pytree__empty(structure.layout, structure.life)
         attributes = vars(self)
         attributes.update(zip(structure.layout.static, structure.values, strict=True))
         attributes.update(zip(structure.layout.data, children, strict=True))
@@ -150,7 +157,7 @@ class Pytree(metaclass=PytreeMeta):
     # --- attributes ---------------------------------------------------------------------------
 
     def _check_valid_context(self) -> None:
-        if self._trace_state is not trace_token():
+        if self._pytree__trace is not trace_token():
             raise errors.TraceContextError(
                 f"Cannot mutate '{type(self).__name__}' from different trace level: it was made "
                 "outside of the JAX transformation that runs now, or inside of one that is over. "
@@ -160,48 +167,50 @@ class Pytree(metaclass=PytreeMeta):
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._check_valid_context()
-        self._store(name, value)
+        self._pytree__store(name, value)
 
-    def _store(self, name: str, value: Any) -> None:
+    def _pytree__store(self, name: str, value: Any) -> None:
         """Decide whether the attribute is data, check the value, and store it."""
         mark = None
         if type(value) is Mark:
             mark, value = value.is_data, value.value
-        known = self._status.get(name)
+        known = self._pytree__status.get(name)
         if known is None:
             descriptor = getattr(type(self), name, None)
             if hasattr(type(descriptor), "__set__"):  # a property, or a slot of this class
                 object.__setattr__(self, name, value)
                 return
-            known = mark if mark is not None else self._declared.get(name)
+            known = mark if mark is not None else self._pytree__declared.get(name)
         if self._pytree__is_pytree:
-            status = self._decided(name, value, known, mark)
+            status = self._pytree__decided(name, value, known, mark)
         else:
             status = is_data(value) or not (is_plain(value) or all_leaves([value]))
-        if self._status.get(name) is not status:
-            if self._layout is not None:
-                object.__setattr__(self, "_layout", None)
-                object.__setattr__(self, "_status", {**self._status, name: status})
+        if self._pytree__status.get(name) is not status:
+            if self._pytree__layout is not None:
+                object.__setattr__(self, "_pytree__layout", None)
+                object.__setattr__(self, "_pytree__status", {**self._pytree__status, name: status})
             else:
-                self._status[name] = status
+                self._pytree__status[name] = status
         vars(self)[name] = value
 
-    def _decided(self, name: str, value: Any, known: bool | None, mark: bool | None) -> bool:
+    def _pytree__decided(
+        self, name: str, value: Any, known: bool | None, mark: bool | None
+    ) -> bool:
         """Return whether an attribute is data, after checking that its value goes with that."""
         if known is None and mark is None and is_data(value):
             return True
         status = known if mark is None else mark
         if status or is_plain(value):
             if status and type(value) in (list, tuple, dict):
-                self._refuse_marks(name, value)
+                self._pytree__refuse_marks(name, value)
             return bool(status)
         found = data_in(value)
         if found:
-            self._refuse_marks(name, value)
+            self._pytree__refuse_marks(name, value)
             raise ValueError(_data_in_static(self, name, value, found, mark, status))
         return False
 
-    def _refuse_marks(self, name: str, value: Any) -> None:
+    def _pytree__refuse_marks(self, name: str, value: Any) -> None:
         marks = [x for x in data_in(value) if type(x) is Mark]
         if marks:
             raise ValueError(
@@ -212,42 +221,42 @@ class Pytree(metaclass=PytreeMeta):
 
     def __delattr__(self, name: str) -> None:
         self._check_valid_context()
-        if name not in self._status or name not in vars(self):
+        if name not in self._pytree__status or name not in vars(self):
             object.__delattr__(self, name)
             return
         del vars(self)[name]
-        rest = {key: status for key, status in self._status.items() if key != name}
-        object.__setattr__(self, "_status", rest)
-        object.__setattr__(self, "_layout", None)
+        rest = {key: status for key, status in self._pytree__status.items() if key != name}
+        object.__setattr__(self, "_pytree__status", rest)
+        object.__setattr__(self, "_pytree__layout", None)
 
     @property
     def _pytree__nodes(self) -> Mapping[str, bool]:
         """For each attribute, whether it is data."""
-        return dict(self._status)
+        return dict(self._pytree__status)
 
     @property
     def _pytree__state(self) -> PytreeState:
-        return self._life
+        return self._pytree__life
 
     # --- copies -------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"attributes": dict(vars(self)), "status": dict(self._status)}
+        return {"attributes": dict(vars(self)), "status": dict(self._pytree__status)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        object.__setattr__(self, "_trace_state", trace_token())
-        object.__setattr__(self, "_life", _NEW)
-        object.__setattr__(self, "_status", dict(state["status"]))
-        object.__setattr__(self, "_layout", None)
+        object.__setattr__(self, "_pytree__trace", trace_token())
+        object.__setattr__(self, "_pytree__life", _NEW)
+        object.__setattr__(self, "_pytree__status", dict(state["status"]))
+        object.__setattr__(self, "_pytree__layout", None)
         vars(self).update(state["attributes"])
 
     def __copy__(self) -> Self:
-        other: Self = type(self)._empty(layout(self), self._life)
+        other: Self = type(self)._pytree__empty(layout(self), self._pytree__life)
         vars(other).update(vars(self))
         return other
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        other: Self = type(self)._empty(layout(self), self._life)
+        other: Self = type(self)._pytree__empty(layout(self), self._pytree__life)
         memo[id(self)] = other
         vars(other).update(copy.deepcopy(vars(self), memo))
         return other
@@ -255,7 +264,7 @@ class Pytree(metaclass=PytreeMeta):
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return _blank, (type(self),), self.__getstate__()
 
-    def _parts(self) -> Parts:
+    def _nnx_parts(self) -> Parts:
         note = _sizes(self)
         first = f"{type(self).__name__}({f' # {note}' if note else ''}"
         return first, [(f"{name}=", value) for name, value in vars(self).items()], ")"
@@ -272,17 +281,17 @@ register_data_type(Pytree)
 
 
 def _blank(cls: type[Pytree]) -> Pytree:
-    return cls._empty(layout_of({}))
+    return cls._pytree__empty(layout_of({}))
 
 
 def layout(node: Pytree) -> Layout:
     """Return the layout of a node."""
-    known = node._layout
+    known = node._pytree__layout
     if known is None:
-        known = layout_of(node._status, node._as_index)
+        known = layout_of(node._pytree__status, node._pytree__as_index)
         # From here on the status is shared, and copied before it changes.
-        object.__setattr__(node, "_status", known.status)
-        object.__setattr__(node, "_layout", known)
+        object.__setattr__(node, "_pytree__status", known.status)
+        object.__setattr__(node, "_pytree__layout", known)
     return known
 
 
@@ -313,7 +322,7 @@ class _Statics:
 
 def _children(node: Pytree) -> tuple[tuple[Any, ...], _Statics]:
     known, attributes = layout(node), vars(node)
-    statics = _Statics(known, known.static_of(attributes), node._life)
+    statics = _Statics(known, known.static_of(attributes), node._pytree__life)
     return known.data_of(attributes), statics
 
 
@@ -331,7 +340,7 @@ def check_pytree(node: Any) -> None:
     Raises:
       ValueError: if one does.
     """
-    for name, status in node._status.items():
+    for name, status in node._pytree__status.items():
         value = vars(node)[name]
         found = data_in(value) if not status and node._pytree__is_pytree else []
         if found:
@@ -380,7 +389,7 @@ def _data_in_static(
             f"'{name}' of Pytree type '{type(node)}': data of type(s) {kinds}. Leave nnx.static "
             "away, or take the data out."
         )
-    if found[0] is value and known is False and name in node._status:
+    if found[0] is value and known is False and name in node._pytree__status:
         return (
             f"Cannot assign data value of type '{kind}' to static attribute '{name}' of Pytree "
             f"type '{type(node)}': an attribute keeps its status. Write `_.{name} = "

@@ -187,7 +187,7 @@ class State(RawMapping, MutableMapping[Any, Any]):
         """Take values over from nested dictionaries; see `replace_by_pure_dict`."""
         nestlib.replaced(self, pure_dict, replace_fn)
 
-    def _parts(self) -> Parts:
+    def _nnx_parts(self) -> Parts:
         entries = [(f"{key!r}: ", _inner(x)) for key, x in self.raw_mapping.items()]
         return f"{type(self).__name__}({{", entries, "})"
 
@@ -209,7 +209,7 @@ class _Inner:
     def __init__(self, mapping: Mapping[Any, Any]) -> None:
         self.mapping = mapping
 
-    def _parts(self) -> Parts:
+    def _nnx_parts(self) -> Parts:
         return "{", [(f"{key!r}: ", _inner(x)) for key, x in self.mapping.items()], "}"
 
 
@@ -321,7 +321,7 @@ class FlatState(Sequence[tuple[Path, Any]]):
             joined.update(one)
         return cls(joined.items(), sort=True)
 
-    def _parts(self) -> Parts:
+    def _nnx_parts(self) -> Parts:
         return f"{type(self).__name__}([", [(f"{p!r}: ", leaf) for p, leaf in self], "])"
 
     def __repr__(self) -> str:

@@ -18,7 +18,7 @@ Parts: TypeAlias = tuple[str, list[tuple[str, Any]], str]
 class Describable(Protocol):
     """An object that prints in parts."""
 
-    def _parts(self) -> Parts: ...
+    def _nnx_parts(self) -> Parts: ...
 
 
 def size_of(tree: Any) -> tuple[int, int]:
@@ -63,8 +63,8 @@ def _text(x: Any, short: bool, outer: list[int], depth: int | None) -> str:
         return repr(x)
     if id(x) in outer or (depth is not None and len(outer) >= depth):
         return f"{type(x).__name__}(...)"
-    first, entries, last = x._parts()
-    short = short or not getattr(x, "_shows_arrays", True)
+    first, entries, last = x._nnx_parts()
+    short = short or not getattr(x, "_nnx_shows_arrays", True)
     outer.append(id(x))
     lines = [label + _text(value, short, outer, depth) for label, value in entries]
     outer.pop()

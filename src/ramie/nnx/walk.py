@@ -118,14 +118,14 @@ def flatten(root: Any) -> tuple[GraphDef[Any], list[Any]]:
                 add(NodeRef(index[id(x)]))
                 return
             index[id(x)] = len(index)
-            attributes, its_layout = x.__dict__, x._layout or layout(x)
+            attributes, its_layout = x.__dict__, x._pytree__layout or layout(x)
             try:
                 statics = its_layout.static_of(attributes)
                 inner = its_layout.data_of(attributes)
             except KeyError as error:
                 raise _missing(x, error) from None
             kinds = tuple(map(type, statics))
-            add(_tuple_new(NodeDef, (cls, its_layout, statics, kinds, x._life)))
+            add(_tuple_new(NodeDef, (cls, its_layout, statics, kinds, x._pytree__life)))
             for child in inner:
                 visit(child, True)
         elif kind is _ARRAY:
@@ -184,7 +184,7 @@ def build(graphdef: GraphDef[Any], leaves: Sequence[Any]) -> Any:
         cls = entry.__class__
         if cls is NodeDef:
             its_layout = entry.layout
-            node = entry.type._empty(its_layout, entry.life, trace)
+            node = entry.type._pytree__empty(its_layout, entry.life, trace)
             made.append(node)
             attributes = node.__dict__
             attributes.update(zip(its_layout.static, entry.statics, strict=True))
@@ -226,7 +226,7 @@ def members(x: Any) -> Iterator[tuple[Any, Any]]:
     if isinstance(x, Pytree):
         attributes = vars(x)
         names = layout(x).status
-        convert: Callable[[str], Any] = int if x._as_index else str
+        convert: Callable[[str], Any] = int if x._pytree__as_index else str
         yield from ((key, attributes[str(key)]) for key in sorted_keys(map(convert, names)))
     elif isinstance(x, list | tuple) and type(x) in _kinds:
         yield from enumerate(x)

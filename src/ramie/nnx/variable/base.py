@@ -419,7 +419,7 @@ class Variable(ValueOperators, Generic[A]):
             )
         object.__setattr__(self, name, value)
 
-    def _parts(self) -> Parts:
+    def _nnx_parts(self) -> Parts:
         entries = self._var_metadata
         shown = {name: entries[name] for name in entries if name not in self.required_metadata}
         size = size_note(self._raw_value)
