@@ -4,8 +4,6 @@ Code that reads, say, ``flax.core.lift.traverse_util`` gets what it means, witho
 importing what they have no use for, or what lies above them.
 """
 
-from ramie import typing
-
 _CORE = "ramie.core"
 _META = "ramie.core.meta"
 _SERIALIZATION = "ramie.serialization"
@@ -67,13 +65,7 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
 }
 """For each module the names, and where each is found: a module, or ``module:name``."""
 
-_COMMON = {
-    "jax": "jax",
-    "jnp": "jax.numpy",
-    "lax": "jax.lax",
-    "np": "numpy",
-    **{name: f"ramie.typing:{name}" for name in typing.__all__},
-}
+_COMMON = {"jax": "jax", "jnp": "jax.numpy", "lax": "jax.lax", "np": "numpy"}
 
 
 def attributes_of(name: str) -> dict[str, str]:
@@ -84,8 +76,13 @@ def attributes_of(name: str) -> dict[str, str]:
     Args:
         name: a dotted path that starts with ``flax``.
     """
-    common = _COMMON if name.startswith(("flax.core.", "flax.linen.")) else {}
-    return {**common, **ATTRIBUTES.get(name, {})}
+    found = ATTRIBUTES.get(name, {})
+    if not name.startswith(("flax.core.", "flax.linen.")):
+        return found
+    from ramie import typing  # JAX comes with it, which `install` alone does not need
+
+    types = {kind: f"ramie.typing:{kind}" for kind in typing.__all__}
+    return {**_COMMON, **types, **found}
 
 
 class _ChildToken:

@@ -170,8 +170,8 @@ def _decode(
     """
     if not isinstance(entry, CacheEntry):
         raise ValueError(
-            f"Cache is not initialized, it holds a {type(entry).__name__}: before decoding, replace "
-            "each entry of the cache by what it returns when called with (batch, length): "
+            f"Cache is not initialized, it holds a {type(entry).__name__}: before decoding, "
+            "replace each entry of the cache by what it returns when called with (batch, length): "
             "jax.tree.map(lambda new: new((batch, length)), cache)."
         )
     held = entry.key.shape
