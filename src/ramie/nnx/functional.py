@@ -1,13 +1,14 @@
 """Taking models apart into structure and state, and putting them together again."""
 
 import copy as copying
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from ramie.core.trace import trace_token
+from ramie.nnx.cache import flatten
 from ramie.nnx.filters import Filter, filters_to_predicates, to_predicate
 from ramie.nnx.modes import set_graph_mode
 from ramie.nnx.nested import Path, Plan, dealt, nested, none_left, raw
@@ -15,7 +16,7 @@ from ramie.nnx.pytree import Pytree
 from ramie.nnx.states import FlatState, State
 from ramie.nnx.structure import GraphDef, NodeRef
 from ramie.nnx.variable.base import Variable
-from ramie.nnx.walk import build, children, flatten, iter_graph, members
+from ramie.nnx.walk import build, children, iter_graph, members
 
 __all__ = [
     "Caller",
@@ -39,7 +40,7 @@ __all__ = [
 A = TypeVar("A")
 
 
-def _walked(node: Any, graph: bool | None, what: str) -> tuple[GraphDef[Any], list[Any]]:
+def _walked(node: Any, graph: bool | None, what: str) -> tuple[GraphDef[Any], Sequence[Any]]:
     """Walk over a model; in tree mode, refuse shared variables."""
     graphdef, leaves = flatten(node)
     in_graph_mode = set_graph_mode.current_value() if graph is None else graph
@@ -84,7 +85,7 @@ def split(node: Any, *filters: Filter, graph: bool | None = None) -> Any:
     return graphdef, *_states(graphdef, leaves, filters)
 
 
-def _states(graphdef: GraphDef[Any], leaves: list[Any], filters: tuple[Filter, ...]) -> Any:
+def _states(graphdef: GraphDef[Any], leaves: Sequence[Any], filters: tuple[Filter, ...]) -> Any:
     if graphdef.paths == ((),):  # the model is a single leaf, and so is its state
         if len(filters) < 2:
             return (leaves[0],)

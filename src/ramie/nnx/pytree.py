@@ -101,12 +101,14 @@ class Pytree(metaclass=PytreeMeta):
         "_pytree__life",
         "_pytree__status",
         "_pytree__trace",
+        "_pytree__walk",
     )
 
     _pytree__layout: Layout | None
     _pytree__life: PytreeState
     _pytree__status: dict[str, bool]
     _pytree__trace: Any
+    _pytree__walk: Any
     _pytree__declared: Mapping[str, bool] = {}
     _pytree__as_index = False
     _pytree__is_pytree = True
@@ -133,6 +135,7 @@ class Pytree(metaclass=PytreeMeta):
         setattribute(self, "_pytree__life", _NEW)
         setattribute(self, "_pytree__status", {})
         setattribute(self, "_pytree__layout", None)
+        setattribute(self, "_pytree__walk", None)
         return self
 
     @classmethod
@@ -144,6 +147,7 @@ class Pytree(metaclass=PytreeMeta):
         setattribute(self, "_pytree__life", life)
         setattribute(self, "_pytree__status", layout.status)
         setattribute(self, "_pytree__layout", layout)
+        setattribute(self, "_pytree__walk", None)
         return self
 
     @classmethod
@@ -177,7 +181,8 @@ class Pytree(metaclass=PytreeMeta):
         known = self._pytree__status.get(name)
         if known is None:
             descriptor = getattr(type(self), name, None)
-            if hasattr(type(descriptor), "__set__"):  # a property, or a slot of this class
+            # A property, a slot of this class, or what Python itself keeps.
+            if hasattr(type(descriptor), "__set__") or name in ("__class__", "__dict__"):
                 object.__setattr__(self, name, value)
                 return
             known = mark if mark is not None else self._pytree__declared.get(name)
@@ -248,6 +253,7 @@ class Pytree(metaclass=PytreeMeta):
         object.__setattr__(self, "_pytree__life", _NEW)
         object.__setattr__(self, "_pytree__status", dict(state["status"]))
         object.__setattr__(self, "_pytree__layout", None)
+        object.__setattr__(self, "_pytree__walk", None)
         vars(self).update(state["attributes"])
 
     def __copy__(self) -> Self:

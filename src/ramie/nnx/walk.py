@@ -1,4 +1,4 @@
-"""The walk over a model and the way back: `flatten` and `build`.
+"""The walk over a model and the way back: `walk` and `build`.
 
 There is one walk. It lists what it meets (the structure) and the variables and arrays (the leaves)
 in the same order; `build` reads both and makes the objects again. Paths are not computed on the
@@ -28,7 +28,7 @@ from ramie.nnx.structure import (
 )
 from ramie.nnx.variable.base import Variable
 
-__all__ = ["build", "children", "flatten", "iter_graph", "key_of", "members"]
+__all__ = ["build", "children", "iter_graph", "key_of", "members", "walk"]
 
 _VARIABLE, _NODE, _ARRAY, _REF, _STATIC, _SEQUENCE, _DICT, _OTHER = range(8)
 _kinds: dict[type, int] = {
@@ -82,11 +82,13 @@ def _missing(node: Pytree, error: KeyError) -> ValueError:
     )
 
 
-def flatten(root: Any) -> tuple[GraphDef[Any], list[Any]]:
+def walk(root: Any, met: list[Pytree | None] | None = None) -> tuple[GraphDef[Any], list[Any]]:
     """Walk over a model.
 
     Args:
       root: a Pytree, a variable, an array, or any pytree of them.
+      met: gets each object of a Pytree class when it is first met, and None for whatever is
+        neither that nor a variable nor a static attribute.
 
     Returns:
       The structure, and the variables and arrays in its order; a shared one counts once.
@@ -105,6 +107,12 @@ def flatten(root: Any) -> tuple[GraphDef[Any], list[Any]]:
         kind = known.get(cls)
         if kind is None:
             kind = _kind(cls, x)
+        if met is not None and kind is not _VARIABLE:
+            if kind is _NODE:
+                if id(x) not in index:
+                    met.append(x)
+            elif x is not None:
+                met.append(None)
         if kind is _VARIABLE:
             if id(x) in index:
                 add(NodeRef(index[id(x)]))
@@ -172,7 +180,7 @@ def build(graphdef: GraphDef[Any], leaves: Sequence[Any]) -> Any:
         value, around which a new variable of the recorded kind is made.
 
     Returns:
-      What `flatten` was given, but new objects, except for these variables.
+      What `walk` was given, but new objects, except for these variables.
     """
     next_entry = iter(graphdef.nodes).__next__
     next_leaf = iter(leaves).__next__
