@@ -53,6 +53,7 @@ HEAVY = {
     "optax",
     "orbax",
     "rich",
+    "safetensors",
     "sklearn",
     "tensorboard",
     "tensorboardX",
