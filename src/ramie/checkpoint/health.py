@@ -52,7 +52,7 @@ def verify(path: str | os.PathLike[str]) -> Health:
     place = storage.local_path(path)
     kind = storage.kind_of(place)
     if kind == "absent":
-        raise CheckpointNotFoundError(os.path.dirname(place), os.path.basename(place))
+        raise CheckpointNotFoundError(*os.path.split(place), None)
     if kind != "file":
         raise CheckpointOptionError("path", place, "it is not a regular file")
     try:

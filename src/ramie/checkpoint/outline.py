@@ -48,7 +48,7 @@ def recognise(path: str | os.PathLike[str]) -> Form:
     place = storage.local_path(path)
     kind = storage.kind_of(place)
     if kind == "absent":
-        raise CheckpointNotFoundError(os.path.dirname(place), os.path.basename(place))
+        raise CheckpointNotFoundError(*os.path.split(place), None)
     if kind == "directory":
         raise UnsupportedCheckpointError(
             f'Looking into the directory "{place}"',

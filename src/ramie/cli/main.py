@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ramie.cli import demo
+from ramie.cli import ckpt, demo
 from ramie.version import __version__
 
 __all__ = ["main", "make_parser"]
@@ -21,6 +21,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ramie {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    ckpt.add_parser(commands)
     demo.add_parser(commands)
     return parser
 

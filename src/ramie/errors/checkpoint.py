@@ -128,15 +128,21 @@ class CheckpointMismatchError(RamieError, ValueError):
 
 
 class CheckpointNotFoundError(RamieError, ValueError):
-    """A checkpoint is asked for by its step, and there is none.
+    """A checkpoint is asked for by its step or its path, and there is none.
 
     Args:
         directory: Where it was looked for.
         name: The name it would have.
-        available: The names that are there.
+        available: The names of checkpoints that are there; None if it was asked for by its path.
     """
 
-    def __init__(self, directory: str, name: str, available: Sequence[str] = ()) -> None:
+    def __init__(self, directory: str, name: str, available: Sequence[str] | None = ()) -> None:
+        if available is None:
+            super().__init__(
+                f'There is no {name!r} in "{directory or "."}". Check the path; '
+                "`ramie ckpt ls DIR` lists the checkpoints of a directory."
+            )
+            return
         last = ", ".join(available[-5:])
         there = f"The latest there are {last}" if available else "There is none at all"
         super().__init__(

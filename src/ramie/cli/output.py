@@ -1,0 +1,156 @@
+"""What commands print: tables for people, JSON for scripts, and a bar when it takes long."""
+
+import json
+import math
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["amount", "duration", "print_json", "print_table", "visible", "waiting"]
+
+_PATIENCE = 1.0
+_WIDE = 10_000
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def visible(text: Any) -> str:
+    """Return a text without characters that would control the terminal; files may hold any."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape", "replace").decode()
+        for letter in str(text)
+    )
+
+
+def amount(nbytes: int) -> str:
+    """Write a number of bytes as people do.
+
+    Example:
+      >>> amount(999), amount(1_250_000)
+      ('999 B', '1.2 MB')
+    """
+    size, unit = float(nbytes), _UNITS[0]
+    for unit in _UNITS:
+        if size < 999.5 or unit == _UNITS[-1]:
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time in its largest unit.
+
+    Example:
+      >>> duration(59), duration(7300), duration(200_000)
+      ('59 s', '2 h', '2 d')
+    """
+    for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{max(int(seconds), 0)} s"
+
+
+def print_json(page: Any) -> None:
+    """Print a page of JSON; numbers that JSON lacks are the strings "nan", "inf" and "-inf"."""
+    print(json.dumps(_plain(page), indent=2))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return repr(value)
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[str] = ()
+) -> None:
+    """Print a table.
+
+    Args:
+      columns: the heads; those without any content are left out.
+      rows: the cells, one for each column.
+      right: the columns whose content stands on the right.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [[visible(cell) for cell in row] for row in rows]
+    shown = [index for index in range(len(columns)) if any(row[index] for row in cells)]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    aligned = set(right)
+    for index in shown:
+        table.add_column(
+            columns[index],
+            justify="right" if columns[index] in aligned else "left",
+            overflow="fold",
+        )
+    for row in cells:
+        table.add_row(*(Text(row[index]) for index in shown))
+    # What is piped to another program must not be broken at the width of a screen.
+    width = None if sys.stdout.isatty() else _WIDE
+    Console(file=sys.stdout, width=width, highlight=False, markup=False).print(table)
+
+
+class _Bar:
+    """Shows how far a command is, once it has taken a second, if someone is looking."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._state = ("", 0, 0)
+        self._bar: Any = None
+        self._task: Any = None
+        self._timer = threading.Timer(_PATIENCE, self._start)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _start(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        with self._lock:
+            if self._timer is None:
+                return
+            columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+            self._bar = Progress(*columns, console=Console(file=sys.stderr), transient=True)
+            self._task = self._bar.add_task("", total=None)
+            self._bar.start()
+        self(*self._state)
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        with self._lock:
+            self._state = (what, done, total)
+            if self._bar is not None:
+                self._bar.update(
+                    self._task, description=visible(what), completed=done, total=total or None
+                )
+
+    def stop(self) -> None:
+        with self._lock:
+            self._timer.cancel()
+            self._timer = None  # type: ignore[assignment]
+            if self._bar is not None:
+                self._bar.stop()
+
+
+@contextmanager
+def waiting() -> Iterator[Any]:
+    """Give a function to tell progress to: what is being done, how much is done, and of how much.
+
+    Nothing is shown where the standard error goes to a file.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    bar = _Bar()
+    try:
+        yield bar
+    finally:
+        bar.stop()
