@@ -22,6 +22,8 @@ ARGUMENTS = {
     "CheckpointNotFoundError": ("/data", "checkpoint_7", ("checkpoint_3",)),
     "CheckpointOptionError": ("prefix", "a/b", "it holds a slash"),
     "CursorFindError": (),
+    "FormatLimitError": ("safetensors", "PRNG keys", "rng/key", "Save their words"),
+    "MetricNotFoundError": ("eval", "loss", "metric", "the summary", ("accuracy",)),
     "DescriptorAttributeError": (),
     "ImmutableVariableError": ("cannot change",),
     "IncorrectPostInitOverrideError": (),
