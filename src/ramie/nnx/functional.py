@@ -16,7 +16,7 @@ from ramie.nnx.pytree import Pytree
 from ramie.nnx.states import FlatState, State
 from ramie.nnx.structure import GraphDef, NodeRef
 from ramie.nnx.variable.base import Variable
-from ramie.nnx.walk import build, children, iter_graph, members
+from ramie.nnx.walk import build, children, is_object, iter_graph, members
 
 __all__ = [
     "Caller",
@@ -252,24 +252,25 @@ def _assign(variable: Variable[Any], value: Any, trace: Any) -> None:
     if variable._trace_state is not trace:
         variable._check_can_update()
     if isinstance(value, Variable):
-        variable.update_from_state(value)
-    else:
-        variable.set_raw_value(value, _unsafe_bypass_check=True)
+        if value._var_metadata is not variable._var_metadata:
+            object.__setattr__(variable, "_var_metadata", value._var_metadata)
+        value = value._raw_value
+    object.__setattr__(variable, "_raw_value", value)
 
 
 def _update(node: Any, mapping: Any, path: Path, trace: Any) -> None:
-    if not isinstance(mapping, Mapping):
+    if mapping.__class__ is not dict and not isinstance(mapping, Mapping):
         raise ValueError(
             f"The state has {mapping!r} at {_named([path])!r}, but the model has a "
             f"{type(node).__name__} there, with entries of its own."
         )
-    is_node = isinstance(node, Pytree)
+    is_node = is_object(node)
     inside = node.__dict__ if is_node else dict(members(node))
     for key, value in mapping.items():
         name = str(key) if is_node else key
         child = inside.get(name)
         if isinstance(child, Variable):
-            _assign(child, State(value) if isinstance(value, dict) else value, trace)
+            _assign(child, State(value) if value.__class__ is dict else value, trace)
         elif isinstance(raw(value), dict) and name in inside and not isinstance(child, jax.Array):
             _update(child, raw(value), (*path, key), trace)
         elif is_node:
