@@ -16,6 +16,7 @@ ALIASES: dict[str, str] = {
     "flax.nnx.graph": "ramie.nnx.graphlib",
     "flax.nnx.helpers": "ramie.nnx.containers",
     "flax.nnx.nn": "ramie.nnx.layers",
+    "flax.nnx.nn.activations": "ramie.nnx.activations",
     "flax.nnx.nn.dtypes": "ramie.ops.dtypes",
     "flax.nnx.nn.initializers": "ramie.ops.initializers",
     "flax.nnx.nn.linear": "ramie.nnx.linear",

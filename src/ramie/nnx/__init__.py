@@ -15,6 +15,31 @@ from ramie.nnx import pytree as pytreelib
 from ramie.nnx import rng as rnglib
 from ramie.nnx import statelib as statelib
 from ramie.nnx import variable as variablelib
+from ramie.nnx.activations import celu as celu
+from ramie.nnx.activations import elu as elu
+from ramie.nnx.activations import gelu as gelu
+from ramie.nnx.activations import glu as glu
+from ramie.nnx.activations import hard_sigmoid as hard_sigmoid
+from ramie.nnx.activations import hard_silu as hard_silu
+from ramie.nnx.activations import hard_swish as hard_swish
+from ramie.nnx.activations import hard_tanh as hard_tanh
+from ramie.nnx.activations import identity as identity
+from ramie.nnx.activations import leaky_relu as leaky_relu
+from ramie.nnx.activations import log_sigmoid as log_sigmoid
+from ramie.nnx.activations import log_softmax as log_softmax
+from ramie.nnx.activations import logsumexp as logsumexp
+from ramie.nnx.activations import one_hot as one_hot
+from ramie.nnx.activations import relu as relu
+from ramie.nnx.activations import relu6 as relu6
+from ramie.nnx.activations import selu as selu
+from ramie.nnx.activations import sigmoid as sigmoid
+from ramie.nnx.activations import silu as silu
+from ramie.nnx.activations import soft_sign as soft_sign
+from ramie.nnx.activations import softmax as softmax
+from ramie.nnx.activations import softplus as softplus
+from ramie.nnx.activations import standardize as standardize
+from ramie.nnx.activations import swish as swish
+from ramie.nnx.activations import tanh as tanh
 from ramie.nnx.containers import Dict as Dict
 from ramie.nnx.containers import List as List
 from ramie.nnx.containers import Sequential as Sequential
@@ -96,6 +121,10 @@ from ramie.nnx.variable import variable_type_from_name as variable_type_from_nam
 from ramie.nnx.variable import with_metadata as with_metadata
 from ramie.nnx.walk import iter_graph as iter_graph
 from ramie.ops import initializers as initializers
+from ramie.ops.pooling import avg_pool as avg_pool
+from ramie.ops.pooling import max_pool as max_pool
+from ramie.ops.pooling import min_pool as min_pool
+from ramie.ops.pooling import pool as pool
 
 __all__ = [
     "All",
@@ -136,50 +165,79 @@ __all__ = [
     "VariableMetadata",
     "WithTag",
     "as_pure",
+    "avg_pool",
     "call",
+    "celu",
     "check_pytree",
     "clone",
     "compat",
     "data",
     "dataclass",
+    "elu",
     "filter_state",
     "filterlib",
     "find_duplicates",
     "first_from",
     "from_flat_state",
+    "gelu",
+    "glu",
     "graph",
     "graphdef",
     "graphlib",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
     "has_data",
     "helpers",
+    "identity",
     "initializers",
     "is_data",
     "iter_children",
     "iter_graph",
     "iter_module_children",
     "iter_modules",
+    "leaky_relu",
+    "log_sigmoid",
+    "log_softmax",
+    "logsumexp",
     "map",
     "map_state",
+    "max_pool",
     "merge",
     "merge_state",
+    "min_pool",
     "module",
     "nn",
+    "one_hot",
+    "pool",
     "pop",
     "pure",
     "pytreelib",
     "register_data_type",
     "register_variable_name",
+    "relu",
+    "relu6",
     "replace_by_pure_dict",
     "restore_int_paths",
     "rnglib",
+    "selu",
     "set_graph_mode",
     "set_graph_updates",
     "set_metadata",
+    "sigmoid",
+    "silu",
+    "soft_sign",
+    "softmax",
+    "softplus",
     "split",
     "split_state",
+    "standardize",
     "state",
     "statelib",
     "static",
+    "swish",
+    "tanh",
     "to_flat_state",
     "to_pure_dict",
     "update",

@@ -56,6 +56,7 @@ DOCUMENTED = {
     "flax.nnx.graphlib": "GraphDef",
     "flax.nnx.helpers": "Sequential",
     "flax.nnx.module": "first_from",
+    "flax.nnx.nn.activations": "relu",
     "flax.nnx.nn.dtypes": "promote_dtype",
     "flax.nnx.nn.initializers": "zeros_init",
     "flax.nnx.nn.linear": "Conv",
