@@ -178,8 +178,8 @@ def _show(arguments: Arguments) -> int:
     for name, text in found.outline.metadata.items():
         print(f"metadata {visible(name)}: {visible(text[:200])}")
     print(
-        f"{found.n_arrays} arrays, {found.n_elements:,} elements, {amount(found.nbytes)}; "
-        f"{found.outline.form}, {amount(found.outline.nbytes)} on disk"
+        f"arrays: {found.n_arrays} with {found.n_elements:,} elements, {amount(found.nbytes)}; "
+        f"on disk: {found.outline.form}, {amount(found.outline.nbytes)}"
     )
     return 0
 
@@ -288,7 +288,7 @@ def _diff(arguments: Arguments) -> int:
             rows,
             right=("elements", "largest", "mean"),
         )
-    print(f"{found.n_same} leaves are the same, {len(rows)} are not")
+    print(f"leaves: {found.n_same} the same, {len(rows)} not")
     return 0 if found.same else _DIFFERS
 
 

@@ -65,7 +65,7 @@ def test_ls(run, capsys):
 
 def test_show(run, capsys):
     code, out, _ = ckpt(capsys, "show", run / "checkpoint_10")
-    assert code == 0 and "1 arrays, 3 elements, 24 B; msgpack" in out
+    assert code == 0 and "arrays: 1 with 3 elements, 24 B; on disk: msgpack" in out
     assert ["w", "float64", "[3]", "24", "B"] in [line.split() for line in out.splitlines()]
     code, out, _ = ckpt(capsys, "show", run / "checkpoint_10", "--stats")
     assert "deviation" in out and " 20 " in out
@@ -100,9 +100,9 @@ def test_verify(run, capsys):
 
 def test_diff(run, capsys):
     one, two = run / "checkpoint_9", run / "checkpoint_10"
-    assert ckpt(capsys, "diff", one, one) == (0, "3 leaves are the same, 0 are not\n", "")
+    assert ckpt(capsys, "diff", one, one) == (0, "leaves: 3 the same, 0 not\n", "")
     code, out, _ = ckpt(capsys, "diff", one, two)
-    assert code == 1 and "0 leaves are the same, 3 are not" in out and "differs" in out
+    assert code == 1 and "leaves: 0 the same, 3 not" in out and "differs" in out
     code, found = page(capsys, "diff", one, two)
     assert code == 1 and found["same"] is False
     assert {"/".join(change["path"]) for change in found["changed"]} == {
