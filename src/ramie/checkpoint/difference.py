@@ -133,6 +133,7 @@ def _same(one: Any, two: Any) -> bool:
     return type(one) is type(two) and bool(one == two)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _compare_arrays(
     path: tuple[str, ...], text: str, ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]
 ) -> Changed | None:
@@ -161,8 +162,7 @@ def _distance(one: np.ndarray[Any, Any], two: np.ndarray[Any, Any]) -> np.ndarra
     """Return absolute differences; 0 between unlike NaNs, infinity between NaN and a number."""
     wide = np.complex128 if one.dtype.kind == "c" else np.float64
     one, two = one.astype(wide), two.astype(wide)
-    with np.errstate(invalid="ignore", over="ignore"):
-        apart = np.abs(one - two)
+    apart = np.abs(one - two)
     apart[np.isnan(apart)] = math.inf
     apart[np.isnan(one) & np.isnan(two)] = 0.0
     apart[one == two] = 0.0

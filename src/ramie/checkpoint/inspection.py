@@ -59,7 +59,7 @@ def survey(
       directory: where they are.
       prefix: only those whose names start with this; by default all that end in a number.
       health: verify each file, which reads all of it.
-      progress: is called while files are verified.
+      progress: is called before each file is read.
 
     Raises:
       CheckpointNotFoundError: if there is no such directory.
@@ -85,14 +85,14 @@ def survey(
     total = sum(_size(item.path) for _, item in found)
     listed, done = [], 0
     for start, item in found:
-        if progress and health:
+        if progress:
             progress(item.name, done, total)
         try:
             listed.append(_list(start, item, health))
         except (FileNotFoundError, CheckpointNotFoundError):
             continue  # a writer removed it meanwhile
         done += listed[-1].nbytes
-    if progress and health:
+    if progress:
         progress("", total, total)
     return listed
 
@@ -232,8 +232,12 @@ def _is_real(leaf: Leaf) -> bool:
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def statistics_of(array: np.ndarray[Any, Any]) -> Statistics:
-    """Return what the numbers of an array are like, computed in float64, a part at a time."""
+    """Return what the numbers of an array are like, computed in float64, a part at a time.
+
+    What exceeds float64, such as the deviation of numbers near its end, is infinite or NaN.
+    """
     flat = array.reshape(-1)
     count, zeros, not_finite = 0, 0, 0
     minimum, maximum, mean, squares = math.inf, -math.inf, 0.0, 0.0
@@ -249,7 +253,7 @@ def statistics_of(array: np.ndarray[Any, Any]) -> Statistics:
         own_mean, own_count = float(finite.mean()), finite.size
         apart = own_mean - mean
         squares += float(((finite - own_mean) ** 2).sum())
-        squares += apart**2 * count * own_count / (count + own_count)
+        squares += apart * apart * count * own_count / (count + own_count)
         mean += apart * own_count / (count + own_count)
         count += own_count
     if not count:

@@ -15,7 +15,15 @@ from ramie.errors import MetricNotFoundError
 if TYPE_CHECKING:
     from ramie.typing import FrozenDict
 
-__all__ = ["Checkpoint", "Metrics", "Summary", "SummaryLogger", "SummaryWriter", "metric_of"]
+__all__ = [
+    "Checkpoint",
+    "Metrics",
+    "Summary",
+    "SummaryLogger",
+    "SummaryWriter",
+    "find_metric",
+    "metric_of",
+]
 
 Metrics = Mapping[str, float]
 """The metrics of one group by label, for instance ``{"loss": 0.25, "accuracy": 0.9}``."""

@@ -15,6 +15,7 @@ from ramie.cli.output import amount, duration, print_json, print_table, visible,
 
 __all__ = ["add_parser"]
 
+_OTHER_FILES = (".safetensors", ".safetensors.index.json")
 _NUMBERS = ("min", "max", "mean", "deviation", "zeros", "not finite")
 _DIFFERS, _UNREADABLE, _INTERRUPTED = 1, 2, 130
 
@@ -216,7 +217,10 @@ def _short(text: str) -> str:
 def _add_verify(subcommands: Any) -> None:
     parser = _add(subcommands, "verify", "check whether files are still what was saved", _verify)
     parser.add_argument(
-        "paths", metavar="PATH", nargs="+", help="a file, or a directory for all in it"
+        "paths",
+        metavar="PATH",
+        nargs="+",
+        help="a file, or a directory for all files in it",
     )
 
 
@@ -244,7 +248,9 @@ def _files(path: str) -> list[str]:
 
     if not os.path.isdir(path):
         return [path]
-    return [item.path for item in checkpoint.survey(path) if item.form == "file"]
+    found = [item.path for item in checkpoint.survey(path) if item.form == "file"]
+    others = sorted(name for name in os.listdir(path) if name.endswith(_OTHER_FILES))
+    return found + [os.path.join(path, name) for name in others]
 
 
 # --- diff -----------------------------------------------------------------------------------------

@@ -27,6 +27,15 @@ ALIASES: dict[str, str] = {
     "flax.optim": "ramie.compat.optim",
     "flax.version": "ramie.compat.version",
     "flax_extra.checkpoint": "ramie.checkpoint",
+    "flax_extra.checkpoint._best_checkpoint_file_reader": "ramie.checkpoint.best",
+    "flax_extra.checkpoint._best_checkpoint_file_writer": "ramie.checkpoint.best",
+    "flax_extra.checkpoint._checkpoint": "ramie.checkpoint.summary",
+    "flax_extra.checkpoint._checkpoint_file": "ramie.checkpoint.files",
+    "flax_extra.checkpoint._checkpoint_file_reader": "ramie.checkpoint.files",
+    "flax_extra.checkpoint._checkpoint_file_writer": "ramie.checkpoint.files",
+    "flax_extra.checkpoint._summary": "ramie.checkpoint.summary",
+    "flax_extra.checkpoint._summary_logger": "ramie.checkpoint.summary",
+    "flax_extra.checkpoint._summary_writer": "ramie.checkpoint.summary",
 }
 
 

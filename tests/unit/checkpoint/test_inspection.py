@@ -106,6 +106,13 @@ def test_no_finite_number_has_no_mean():
     assert math.isnan(found.mean) and found.not_finite == 2
 
 
+def test_the_largest_numbers_do_not_overflow_loudly(tmp_path):
+    huge = np.array([1.7e308, -1.7e308])
+    assert statistics_of(huge).maximum == 1.7e308
+    found = checkpoint.diff(*saved_pair(tmp_path, {"w": huge}, {"w": -huge}))
+    assert found.changed[0].largest == math.inf
+
+
 def saved_pair(folder, one, two):
     return checkpoint.save(folder, one, 1, keep=0), checkpoint.save(folder, two, 2, keep=0)
 

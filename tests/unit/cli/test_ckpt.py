@@ -90,6 +90,10 @@ def test_show_tells_metadata_and_cannot_be_made_to_control_the_terminal(tmp_path
 def test_verify(run, capsys):
     code, out, _ = ckpt(capsys, "verify", run)
     assert code == 0 and out.count("intact") == 2
+    checkpoint.save_safetensors(run / "m.safetensors", {"w": np.ones(9), "v": np.ones(9)})
+    (run / "checkpoint_11").mkdir()  # Orbax's, which has no checksums of ours
+    code, out, _ = ckpt(capsys, "verify", run)
+    assert code == 0 and out.count("intact") == 3
     damage(run / "checkpoint_9")
     code, found = page(capsys, "verify", run / "checkpoint_9", run / "checkpoint_10")
     assert code == 1 and [item["state"] for item in found] == ["damaged", "intact"]

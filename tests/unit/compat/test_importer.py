@@ -176,6 +176,8 @@ def test_flax_extra_shares_the_version_free_root(passes):
         import pickle
         from flax_extra.checkpoint import Checkpoint, CheckpointFile
         assert issubclass(ramie.checkpoint.Summary, Checkpoint)
+        from flax_extra.checkpoint._checkpoint_file import CheckpointFile as named_by_pickles
+        assert named_by_pickles is CheckpointFile
         file = CheckpointFile({}, {}, (), 3)
         assert pickle.loads(pickle.dumps(file)) == ramie.checkpoint.CheckpointFile({}, {}, (), 3)
         """

@@ -1,0 +1,78 @@
+"""Safetensors files whose bytes were changed, without checksums to tell: read, or refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ramie import checkpoint, errors
+from ramie.checkpoint import integrity
+
+ROUNDS = 600
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    path = tmp_path_factory.mktemp("good") / "m.safetensors"
+    tree = {"a": np.arange(6.0).reshape(2, 3), "b": np.array([True]), "c": {}, "d": 3}
+    checkpoint.save_safetensors(path, tree, metadata={"k": "v"})
+    return path.read_bytes()
+
+
+def readers(path):
+    checkpoint.load_safetensors(path, separator=None)
+    checkpoint.outline(path, separator=None)
+    checkpoint.describe(path, statistics=True, separator=None)
+
+
+def test_mutated_files_are_read_or_refused(good, tmp_path):
+    generator = np.random.default_rng(0)
+    path = tmp_path / "m.safetensors"
+    refused = 0
+    for _ in range(ROUNDS):
+        data = bytearray(good)
+        for _ in range(int(generator.integers(1, 4))):
+            data[int(generator.integers(len(data)))] = int(generator.integers(256))
+        if generator.random() < 0.2:
+            del data[int(generator.integers(len(data))) :]
+        path.write_bytes(data)
+        try:
+            readers(path)
+        except errors.MalformedDataError:
+            refused += 1
+    assert refused > ROUNDS // 4
+
+
+def test_headers_of_any_json_are_read_or_refused(tmp_path):
+    generator = np.random.default_rng(1)
+    path = tmp_path / "m.safetensors"
+    parts = [None, True, -1, 2**70, 1.5, "F32", "", [], [1, 2], [0, 8], {}, {"a": 1}, ["F32"]]
+    refused = 0
+    for _ in range(ROUNDS):
+        entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+        field, one, two, three = generator.integers(len(parts), size=4)
+        entry[list(entry)[field % 3]] = parts[one]
+        page = {"a": entry if field else parts[two], "__metadata__": parts[three]}
+        text = json.dumps(page).encode()
+        path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
+        try:
+            readers(path)
+        except errors.MalformedDataError:
+            refused += 1
+    assert refused > 0.9 * ROUNDS
+
+
+def test_no_flipped_bit_of_an_index_is_read_silently(tmp_path):
+    index = checkpoint.save_safetensors(
+        tmp_path / "m.safetensors", {"a": np.ones(3), "b": np.ones(3)}, max_shard_bytes=24
+    )
+    with open(index, "r+b", buffering=0) as file:
+        data = file.read()
+        for position in range(0, len(data), 3):
+            file.seek(position)
+            file.write(bytes([data[position] ^ 1]))
+            assert checkpoint.verify(index).state == "damaged"
+            file.seek(position)
+            file.write(data[position : position + 1])
+    assert checkpoint.verify(index).state == "intact"
+    assert integrity.read_manifest(index) is not None
