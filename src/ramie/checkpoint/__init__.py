@@ -5,6 +5,8 @@ from ramie.checkpoint.best import HighestCheckpointFileReader as HighestCheckpoi
 from ramie.checkpoint.best import HighestCheckpointFileWriter as HighestCheckpointFileWriter
 from ramie.checkpoint.best import LowestCheckpointFileReader as LowestCheckpointFileReader
 from ramie.checkpoint.best import LowestCheckpointFileWriter as LowestCheckpointFileWriter
+from ramie.checkpoint.contents import Outline as Outline
+from ramie.checkpoint.contents import outline as outline
 from ramie.checkpoint.difference import Changed as Changed
 from ramie.checkpoint.difference import Differences as Differences
 from ramie.checkpoint.difference import diff as diff
@@ -21,8 +23,6 @@ from ramie.checkpoint.inspection import Listed as Listed
 from ramie.checkpoint.inspection import Statistics as Statistics
 from ramie.checkpoint.inspection import describe as describe
 from ramie.checkpoint.inspection import survey as survey
-from ramie.checkpoint.outline import Outline as Outline
-from ramie.checkpoint.outline import outline as outline
 from ramie.checkpoint.pruning import Pruned as Pruned
 from ramie.checkpoint.pruning import prune as prune
 from ramie.checkpoint.reader import available_steps as available_steps

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ramie.checkpoint.contents import outline
 from ramie.checkpoint.formats.leaf import Leaf, read_array
-from ramie.checkpoint.outline import outline
 
 __all__ = ["Changed", "Differences", "diff"]
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from ramie.checkpoint import storage
+from ramie.checkpoint.contents import nest, outline, recognise
 from ramie.checkpoint.formats import msgpack, safetensors
 from ramie.checkpoint.formats.leaf import Leaf, read_array
 from ramie.checkpoint.formats.safetensors import Tensor
 from ramie.checkpoint.health import check
 from ramie.checkpoint.match import restore_into
-from ramie.checkpoint.outline import nest, outline, recognise
 from ramie.checkpoint.writer import write_file
 from ramie.errors import CheckpointOptionError
 from ramie.serialization import to_state_dict

@@ -5,9 +5,9 @@ import os
 from typing import Literal, NamedTuple
 
 from ramie.checkpoint import integrity, storage
+from ramie.checkpoint.contents import recognise
 from ramie.checkpoint.formats import msgpack, safetensors
 from ramie.checkpoint.formats.leaf import read_array
-from ramie.checkpoint.outline import recognise
 from ramie.errors import CheckpointNotFoundError, CheckpointOptionError, MalformedDataError
 
 __all__ = ["Health", "check", "verify"]

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ramie.checkpoint import health, steps, storage
+from ramie.checkpoint.contents import Outline, outline
 from ramie.checkpoint.formats.leaf import Leaf, read_array
-from ramie.checkpoint.outline import Outline, outline
 from ramie.errors import CheckpointNotFoundError, MalformedDataError
 
 __all__ = ["Described", "Listed", "Statistics", "describe", "survey"]

@@ -9,9 +9,9 @@ import pytest
 from tests.tolerance import assert_exact
 
 from ramie import checkpoint, errors, serialization
+from ramie.checkpoint.contents import nest, recognise
 from ramie.checkpoint.formats import msgpack_outline
 from ramie.checkpoint.formats.leaf import read_array
-from ramie.checkpoint.outline import nest, recognise
 from ramie.serialization.decode import decode
 
 TREE = {
