@@ -14,9 +14,9 @@ from ramie.nnx.modes import set_graph_mode
 from ramie.nnx.nested import Path, Plan, dealt, nested, none_left, raw
 from ramie.nnx.pytree import Pytree
 from ramie.nnx.states import FlatState, State
-from ramie.nnx.structure import GraphDef, NodeRef
+from ramie.nnx.structure import GraphDef, NodeDef, NodeRef
 from ramie.nnx.variable.base import Variable
-from ramie.nnx.walk import build, children, is_object, iter_graph, members
+from ramie.nnx.walk import build, check_tree_node, children, is_object, iter_graph, members
 
 __all__ = [
     "Caller",
@@ -40,23 +40,21 @@ __all__ = [
 A = TypeVar("A")
 
 
-def _walked(node: Any, graph: bool | None, what: str) -> tuple[GraphDef[Any], Sequence[Any]]:
-    """Walk over a model; in tree mode, refuse shared variables."""
+def _walked(node: Any, graph: bool | None) -> tuple[GraphDef[Any], Sequence[Any]]:
+    """Walk over a model; in tree mode, refuse what is no tree."""
     graphdef, leaves = flatten(node)
     in_graph_mode = set_graph_mode.current_value() if graph is None else graph
-    if not in_graph_mode and any(type(entry) is NodeRef for entry in graphdef.nodes):
-        for paths in find_duplicates(node):
-            raise ValueError(_duplicate(node, paths, what))
+    if not in_graph_mode and not all(_may_be_in_a_tree(entry) for entry in graphdef.nodes):
+        for _ in iter_graph(node, graph=False):  # says what is no tree, and where
+            pass
     return graphdef, leaves
 
 
-def _duplicate(node: Any, paths: list[Path], what: str) -> str:
-    found = next(x for path, x in iter_graph(node) if path == paths[0])
-    places = "\n".join("  - " + "".join(f".{key}" for key in path) for path in paths)
-    return (
-        f"Duplicate {found!r}\nfound at paths:\n\n{places}\n\nTree mode (graph=False) does not "
-        f"support shared references. Remove the duplicates, or pass graph=True to {what}."
-    )
+def _may_be_in_a_tree(entry: Any) -> bool:
+    if isinstance(entry, NodeDef):
+        cls: Any = entry.type
+        return bool(cls._pytree__is_pytree)
+    return not isinstance(entry, NodeRef)
 
 
 def split(node: Any, *filters: Filter, graph: bool | None = None) -> Any:
@@ -81,7 +79,7 @@ def split(node: Any, *filters: Filter, graph: bool | None = None) -> Any:
         >>> list(params), list(rest)
         (['a'], ['b'])
     """
-    graphdef, leaves = _walked(node, graph, "split")
+    graphdef, leaves = _walked(node, graph)
     return graphdef, *_states(graphdef, leaves, filters)
 
 
@@ -110,7 +108,7 @@ def state(node: Any, *filters: Filter, graph: bool | None = None) -> Any:
     Returns:
       One state, or a tuple for several filters.
     """
-    graphdef, leaves = _walked(node, graph, "state")
+    graphdef, leaves = _walked(node, graph)
     found = _states(graphdef, leaves, (*filters, ...) if filters else ())
     return found[0] if len(filters) < 2 else found[:-1]
 
@@ -125,7 +123,7 @@ def graphdef(node: Any, /, *, graph: bool | None = None) -> GraphDef[Any]:
       node: a Module or other Pytree, or any pytree of them.
       graph: see `split`.
     """
-    return _walked(node, graph, "graphdef")[0]
+    return _walked(node, graph)[0]
 
 
 def _leaves_for(graphdef: GraphDef[Any], states: tuple[Any, ...]) -> list[Any]:
@@ -192,7 +190,7 @@ def merge(
         dictionaries of plain values.
       copy: whether variables in the states are copied. By default the model gets these very
         variables.
-      recreate_variables: accepted for compatibility.
+      recreate_variables: whether plain values become variables again; else they stay as they are.
 
     Returns:
       The model, made of new objects.
@@ -206,7 +204,6 @@ def merge(
         >>> nnx.merge(*nnx.split(model)).a is model.a
         True
     """
-    del recreate_variables
     if not states:
         raise TypeError(
             "merge() missing 1 required positional argument: 'state', which fills the structure "
@@ -215,7 +212,7 @@ def merge(
     leaves = _leaves_for(graphdef, states)
     if copy:
         leaves = [leaf.copy() if isinstance(leaf, Variable) else leaf for leaf in leaves]
-    built: A = build(graphdef, leaves)
+    built: A = build(graphdef, leaves, recreate_variables)
     return built
 
 
@@ -241,7 +238,8 @@ def update(node: Any, state: Any, /, *states: Any) -> None:
         elif isinstance(one, Pytree):
             one = _states(*flatten(one), ())[0]
         if isinstance(node, Variable):
-            _assign(node, one, trace)
+            if not (isinstance(one, State) and not one):
+                _assign(node, one, trace)
         else:
             _update(node, raw(one), (), trace)
 
@@ -293,7 +291,7 @@ def clone(node: A, variables: bool = True, *, arrays: bool = False, graph: bool 
       arrays: whether arrays are copied too, so that either can be donated.
       graph: see `split`.
     """
-    graphdef, leaves = _walked(node, graph, "clone")
+    graphdef, leaves = _walked(node, graph)
     if arrays:
         leaves = [_with_new_array(leaf) for leaf in leaves]
     elif variables:
@@ -388,11 +386,11 @@ def map(
       f: returns a variable or a plain value.
       node: the model.
       graph: see `split`.
-      recreate_variables: accepted for compatibility.
+      recreate_variables: whether plain values become variables again; else they stay as they are.
     """
-    del recreate_variables
-    graphdef, leaves = _walked(node, graph, "map")
-    copied: A = build(graphdef, [f(p, x) for p, x in zip(graphdef.paths, leaves, strict=True)])
+    graphdef, leaves = _walked(node, graph)
+    changed = [f(path, x) for path, x in zip(graphdef.paths, leaves, strict=True)]
+    copied: A = build(graphdef, changed, recreate_variables)
     return copied
 
 
@@ -449,8 +447,13 @@ def iter_children(node: Any, /, *, graph: bool | None = None) -> Any:
 
     Args:
       node: a Module or other Pytree.
-      graph: accepted for compatibility; the answer is the same.
+      graph: False refuses classes that are no pytrees.
+
+    Raises:
+      ValueError: in tree mode, if the node is no pytree.
     """
+    if not (set_graph_mode.current_value() if graph is None else graph):
+        check_tree_node(node, (), None)
     return children(node)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ramie.core.trace import trace_token
 from ramie.nnx.marks import is_plain
+from ramie.nnx.modes import set_graph_mode
 from ramie.nnx.nested import Path, sorted_keys
 from ramie.nnx.pytree import Pytree, layout
 from ramie.nnx.structure import (
@@ -28,7 +29,16 @@ from ramie.nnx.structure import (
 )
 from ramie.nnx.variable.base import Variable
 
-__all__ = ["build", "children", "is_object", "iter_graph", "key_of", "members", "walk"]
+__all__ = [
+    "build",
+    "check_tree_node",
+    "children",
+    "is_object",
+    "iter_graph",
+    "key_of",
+    "members",
+    "walk",
+]
 
 _VARIABLE, _NODE, _ARRAY, _REF, _STATIC, _SEQUENCE, _DICT, _OTHER = range(8)
 _kinds: dict[type, int] = {
@@ -176,13 +186,14 @@ def walk(root: Any, met: list[Pytree | None] | None = None) -> tuple[GraphDef[An
     return structure_of(entries), leaves
 
 
-def build(graphdef: GraphDef[Any], leaves: Sequence[Any]) -> Any:
+def build(graphdef: GraphDef[Any], leaves: Sequence[Any], boxed: bool = True) -> Any:
     """Make the objects that a structure describes.
 
     Args:
       graphdef: the structure.
       leaves: for each leaf of it, a variable, which becomes part of the model as it is; or a
         value, around which a new variable of the recorded kind is made.
+      boxed: whether that is done; else the value itself takes the place of the variable.
 
     Returns:
       What `walk` was given, but new objects, except for these variables.
@@ -206,7 +217,7 @@ def build(graphdef: GraphDef[Any], leaves: Sequence[Any]) -> Any:
             return node
         if cls is VariableDef or isinstance(entry, VariableDef):
             leaf = next_leaf()
-            if not isinstance(leaf, Variable):
+            if boxed and not isinstance(leaf, Variable):
                 leaf = entry.type._make(leaf, entry.metadata, trace)
             made.append(leaf)
             return leaf
@@ -250,6 +261,30 @@ def members(x: Any) -> Iterator[tuple[Any, Any]]:
         yield from zip(keys, inner, strict=True)
 
 
+def check_tree_node(x: Any, path: Path, before: Path | None) -> None:
+    """Check that an object may be part of a model in tree mode.
+
+    Args:
+      x: the object.
+      path: where it was met.
+      before: where it was met before.
+
+    Raises:
+      ValueError: if it was met before, or its class is no pytree.
+    """
+    if before is not None:
+        places = "\n".join("  - " + "".join(f".{key}" for key in place) for place in (before, path))
+        raise ValueError(
+            f"Duplicate {x!r}\nfound at paths:\n\n{places}\n\nTree mode (graph=False) does not "
+            "support shared references. Remove the duplicates, or pass graph=True."
+        )
+    if isinstance(x, Pytree) and not x._pytree__is_pytree:
+        raise ValueError(
+            f"The class {type(x).__name__} says pytree=False, so tree mode (graph=False) cannot "
+            f"look inside. Found at path {path}. Pass graph=True, or make the class a pytree."
+        )
+
+
 def children(x: Any) -> Iterator[tuple[Any, Any]]:
     """List the Pytrees and variables that a node holds directly, with their keys."""
     return ((k, value) for k, value in members(x) if isinstance(value, Pytree | Variable))
@@ -260,21 +295,26 @@ def iter_graph(node: Any, /, *, graph: bool | None = None) -> Iterator[tuple[Pat
 
     Args:
       node: a Pytree, or any pytree. An object that is shared is listed once.
-      graph: accepted for compatibility; the answer is the same.
+      graph: False refuses what is no tree: shared nodes, and classes that are no pytrees.
+
+    Raises:
+      ValueError: in tree mode, if the model is no tree.
 
     Example:
         >>> from ramie import nnx
         >>> [path for path, _ in nnx.iter_graph(nnx.Dict(a=nnx.Dict(b=1)))]
         [('a', 'b'), ('a',), ()]
     """
-    del graph
-    seen: set[int] = set()
+    is_tree = not (set_graph_mode.current_value() if graph is None else graph)
+    seen: dict[int, Path] = {}
 
     def visit(x: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-        if isinstance(x, Pytree | Variable):
+        if isinstance(x, Pytree | Variable | jax.Ref):
+            if is_tree:
+                check_tree_node(x, path, seen.get(id(x)))
             if id(x) in seen:
                 return
-            seen.add(id(x))
+            seen[id(x)] = path
         for key, value in members(x):
             yield from visit(value, (*path, key))
         yield path, x

@@ -77,6 +77,26 @@ def test_tree_mode_refuses_shared_variables():
         nnx.state(model)
     assert nnx.find_duplicates(model) == [[("a",), ("b",)]]
     assert len(nnx.compat.split(model)[1]) == 1
+    model.b = nnx.Dict(me=model)
+    with pytest.raises(ValueError, match="found at paths"):
+        list(nnx.iter_graph(model, graph=False))
+
+
+def test_tree_mode_refuses_classes_that_are_no_pytrees():
+    class Opaque(nnx.Module, pytree=False):
+        pass
+
+    for use in (nnx.split, nnx.iter_graph):
+        with pytest.raises(ValueError, match=r"pytree=False.*Found at path \(0,\)"):
+            list(use([Opaque()], graph=False))
+    with pytest.raises(ValueError, match="pytree=False"):
+        nnx.iter_children(Opaque(), graph=False)
+
+
+def test_plain_values_may_stay_plain():
+    graphdef, state = nnx.split(nnx.Dict(a=nnx.Param(1)))
+    assert nnx.merge(graphdef, nnx.pure(state), recreate_variables=False).a == 1
+    assert nnx.map(lambda path, x: 0, nnx.Dict(a=nnx.Param(1)), recreate_variables=False).a == 0
 
 
 def test_plain_pytrees_are_models_too():
