@@ -10,7 +10,7 @@ import ramie.linen as nn
 
 def test_both_forms_of_the_transformer_compute_the_same():
     model, ids = transformer.linen_transformer(nn), transformer.tokens()
-    variables = jax.jit(model.init)(jax.random.key(0), ids)
+    variables = model.init(jax.random.key(0), ids)
     assert len(jax.tree.leaves(variables)) == 389
     with jax.numpy_rank_promotion("allow"):  # plain JAX code broadcasts, as users' code does
         expected = transformer.raw_transformer(variables, ids)
@@ -19,7 +19,7 @@ def test_both_forms_of_the_transformer_compute_the_same():
 
 def test_both_forms_of_the_scan_compute_the_same():
     model, x = scanned.linen_stack(nn), scanned.inputs()
-    variables = jax.jit(model.init)(jax.random.key(0), x)
+    variables = model.init(jax.random.key(0), x)
     assert variables["params"]["layers"]["up"]["kernel"].shape[0] == scanned.LAYERS
     with jax.numpy_rank_promotion("allow"):
         expected = scanned.raw_stack(variables, x)

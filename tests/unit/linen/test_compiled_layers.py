@@ -31,7 +31,7 @@ class AllKinds(nn.Module):
 def example():
     model = AllKinds()
     x = jax.random.normal(jax.random.key(0), (2, 3, 4))
-    variables = jax.jit(functools.partial(model.init, train=False))(jax.random.key(1), x)
+    variables = model.init(jax.random.key(1), x, train=False)
     random = np.random.default_rng(0)
     noisy = jax.tree.map(
         lambda a: jnp.asarray(a + 0.1 * random.standard_normal(a.shape), a.dtype),
