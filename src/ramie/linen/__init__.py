@@ -1,5 +1,8 @@
 """Linen: neural networks as immutable modules and pure functions."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from ramie.core import meta as meta
 from ramie.core.axes_scan import broadcast as broadcast
 from ramie.core.collections import Variable as Variable
@@ -13,19 +16,15 @@ from ramie.core.meta import unbox as unbox
 from ramie.core.meta import with_partitioning as with_partitioning
 from ramie.linen import activation as activation
 from ramie.linen import attention as attention
-from ramie.linen import batch_apply as batch_apply
 from ramie.linen import combinators as combinators
 from ramie.linen import dtypes as dtypes
-from ramie.linen import fp8_ops as fp8_ops
 from ramie.linen import initializers as initializers
 from ramie.linen import kw_only_dataclasses as kw_only_dataclasses
 from ramie.linen import linear as linear
 from ramie.linen import normalization as normalization
 from ramie.linen import pooling as pooling
-from ramie.linen import recurrent as recurrent
 from ramie.linen import spmd as spmd
 from ramie.linen import stochastic as stochastic
-from ramie.linen import summary as summary
 from ramie.linen import transforms as transforms
 from ramie.linen.activation import PReLU as PReLU
 from ramie.linen.activation import celu as celu
@@ -62,16 +61,10 @@ from ramie.linen.attention import dot_product_attention as dot_product_attention
 from ramie.linen.attention import dot_product_attention_weights as dot_product_attention_weights
 from ramie.linen.attention import make_attention_mask as make_attention_mask
 from ramie.linen.attention import make_causal_mask as make_causal_mask
-from ramie.linen.batch_apply import BatchApply as BatchApply
 from ramie.linen.combinators import Sequential as Sequential
 from ramie.linen.entry import apply as apply
 from ramie.linen.entry import init as init
 from ramie.linen.entry import init_with_output as init_with_output
-from ramie.linen.fp8_ops import Fp8DirectDotGeneralOp as Fp8DirectDotGeneralOp
-from ramie.linen.fp8_ops import Fp8DotGeneral as Fp8DotGeneral
-from ramie.linen.fp8_ops import Fp8DotGeneralOp as Fp8DotGeneralOp
-from ramie.linen.fp8_ops import Fp8Einsum as Fp8Einsum
-from ramie.linen.fp8_ops import NANOOFp8DotGeneralOp as NANOOFp8DotGeneralOp
 from ramie.linen.initializers import ones as ones
 from ramie.linen.initializers import ones_init as ones_init
 from ramie.linen.initializers import zeros as zeros
@@ -102,15 +95,6 @@ from ramie.linen.normalization import WeightNorm as WeightNorm
 from ramie.linen.pooling import avg_pool as avg_pool
 from ramie.linen.pooling import max_pool as max_pool
 from ramie.linen.pooling import pool as pool
-from ramie.linen.recurrent import RNN as RNN
-from ramie.linen.recurrent import Bidirectional as Bidirectional
-from ramie.linen.recurrent import ConvLSTMCell as ConvLSTMCell
-from ramie.linen.recurrent import GRUCell as GRUCell
-from ramie.linen.recurrent import LSTMCell as LSTMCell
-from ramie.linen.recurrent import MGUCell as MGUCell
-from ramie.linen.recurrent import OptimizedLSTMCell as OptimizedLSTMCell
-from ramie.linen.recurrent import RNNCellBase as RNNCellBase
-from ramie.linen.recurrent import SimpleCell as SimpleCell
 from ramie.linen.spmd import LogicallyPartitioned as LogicallyPartitioned
 from ramie.linen.spmd import get_logical_axis_rules as get_logical_axis_rules
 from ramie.linen.spmd import logical_axis_rules as logical_axis_rules
@@ -121,7 +105,6 @@ from ramie.linen.spmd import set_logical_axis_rules as set_logical_axis_rules
 from ramie.linen.spmd import with_logical_constraint as with_logical_constraint
 from ramie.linen.spmd import with_logical_partitioning as with_logical_partitioning
 from ramie.linen.stochastic import Dropout as Dropout
-from ramie.linen.summary import tabulate as tabulate
 from ramie.linen.transforms import add_metadata_axis as add_metadata_axis
 from ramie.linen.transforms import checkpoint as checkpoint
 from ramie.linen.transforms import cond as cond
@@ -140,6 +123,28 @@ from ramie.linen.transforms import value_and_grad as value_and_grad
 from ramie.linen.transforms import vjp as vjp
 from ramie.linen.transforms import vmap as vmap
 from ramie.linen.transforms import while_loop as while_loop
+
+if TYPE_CHECKING:
+    from ramie.linen import batch_apply as batch_apply
+    from ramie.linen import fp8_ops as fp8_ops
+    from ramie.linen import recurrent as recurrent
+    from ramie.linen import summary as summary
+    from ramie.linen.batch_apply import BatchApply as BatchApply
+    from ramie.linen.fp8_ops import Fp8DirectDotGeneralOp as Fp8DirectDotGeneralOp
+    from ramie.linen.fp8_ops import Fp8DotGeneral as Fp8DotGeneral
+    from ramie.linen.fp8_ops import Fp8DotGeneralOp as Fp8DotGeneralOp
+    from ramie.linen.fp8_ops import Fp8Einsum as Fp8Einsum
+    from ramie.linen.fp8_ops import NANOOFp8DotGeneralOp as NANOOFp8DotGeneralOp
+    from ramie.linen.recurrent import RNN as RNN
+    from ramie.linen.recurrent import Bidirectional as Bidirectional
+    from ramie.linen.recurrent import ConvLSTMCell as ConvLSTMCell
+    from ramie.linen.recurrent import GRUCell as GRUCell
+    from ramie.linen.recurrent import LSTMCell as LSTMCell
+    from ramie.linen.recurrent import MGUCell as MGUCell
+    from ramie.linen.recurrent import OptimizedLSTMCell as OptimizedLSTMCell
+    from ramie.linen.recurrent import RNNCellBase as RNNCellBase
+    from ramie.linen.recurrent import SimpleCell as SimpleCell
+    from ramie.linen.summary import tabulate as tabulate
 
 __all__ = [
     "PARTITION_NAME",
@@ -281,3 +286,46 @@ __all__ = [
     "zeros",
     "zeros_init",
 ]
+
+# What many programs do not use is imported when it is first asked for.
+_LAZY = {
+    "batch_apply": ("batch_apply", "BatchApply"),
+    "fp8_ops": (
+        "fp8_ops",
+        "Fp8DirectDotGeneralOp",
+        "Fp8DotGeneral",
+        "Fp8DotGeneralOp",
+        "Fp8Einsum",
+        "NANOOFp8DotGeneralOp",
+    ),
+    "recurrent": (
+        "recurrent",
+        "RNN",
+        "Bidirectional",
+        "ConvLSTMCell",
+        "GRUCell",
+        "LSTMCell",
+        "MGUCell",
+        "OptimizedLSTMCell",
+        "RNNCellBase",
+        "SimpleCell",
+    ),
+    "summary": ("summary", "tabulate"),
+}
+_HOMES = {name: home for home, names in _LAZY.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(
+            f"module 'ramie.linen' has no attribute {name!r}; dir(ramie.linen) lists what it has"
+        )
+    module = importlib.import_module(f"ramie.linen.{home}")
+    value = module if name == home else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
