@@ -119,7 +119,7 @@ class Tree(nn.Module):
 KINDS = st.sampled_from(["dense", "general", "norm", "drop", "own", "nested"])
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(
     plan=st.lists(st.tuples(KINDS, st.integers(2, 3)), max_size=5, unique=True),
     param_dtype=st.sampled_from(["float32", "bfloat16"]),

@@ -265,7 +265,7 @@ _leaf = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(
     st.lists(st.dictionaries(st.sampled_from("abcd"), _leaf, max_size=4), min_size=3, max_size=3)
 )

@@ -15,7 +15,7 @@ def _array(*shape):
     return jnp.asarray(RNG.standard_normal(shape), jnp.float32)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(batch=st.lists(st.integers(0, 3), max_size=2), inner=st.integers(0, 4))
 def test_dense_is_a_product_and_a_sum(batch, inner):
     x, kernel, bias = _array(*batch, inner), _array(inner, 3), _array(3)

@@ -12,7 +12,7 @@ from tests.tolerance import assert_exact
 
 from ramie.ops import attention, norm
 
-SHAPES = [(1, 1), (7,), (4, 3, 6), (5, 33), (3, 1000), (2, 4, 16, 64), (64, 32, 16), (16, 100, 48)]
+SHAPES = [(1, 1), (7,), (4, 3, 6), (3, 1000), (2, 4, 16, 64), (64, 32, 16)]
 
 
 def _arrays(*shapes):
