@@ -82,7 +82,12 @@ def restore(
     place = storage.local_path(path)
     if step is not None:
         chosen = _of_step(place, step, prefix)
-        return restore_into(target, _read_among(chosen, place, prefix), chosen, strict=strict)
+        try:
+            state = _read(chosen)
+        except MalformedDataError as error:
+            explained = _explained(error, chosen, newest_intact(place, prefix))
+            raise explained from (error.__cause__ if explained is error else error)
+        return restore_into(target, state, chosen, strict=strict)
     if storage.kind_of(place) != "directory" or _is_orbax(place):
         if _is_absent(place):
             return target
@@ -92,16 +97,17 @@ def restore(
         if newest is None:
             return target
         try:
-            state = _read_among(newest, place, prefix)
+            state = _read(newest)
         except FileNotFoundError:
             # A writer's retention removed it after we looked; then there is a newer one.
             continue
         except MalformedDataError as error:
-            intact = newest_intact(place, prefix) if fallback else None
-            if intact is None:
-                raise
+            intact = newest_intact(place, prefix)
+            explained = _explained(error, newest, intact)
+            if intact is None or not fallback:
+                raise explained from (error.__cause__ if explained is error else error)
             warnings.warn(
-                f'{error} Going on with "{intact}", as fallback=True asks for.',
+                f'{explained} Going on with "{intact}", as fallback=True asks for.',
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -124,17 +130,13 @@ def newest_intact(directory: str | os.PathLike[str], prefix: str = "checkpoint_"
     return None
 
 
-def _read_among(chosen: str, place: str, prefix: str) -> Any:
-    """Read one of the checkpoints of a directory; if it is damaged, say which one is not."""
-    try:
-        return _read(chosen)
-    except MalformedDataError as error:
-        intact = newest_intact(place, prefix)
-        if isinstance(error, DamagedCheckpointError):
-            raise DamagedCheckpointError(chosen, error.ranges, intact) from error
-        if intact:
-            error.add_note(f'The newest checkpoint that can be read is "{intact}".')
-        raise
+def _explained(error: MalformedDataError, chosen: str, intact: str | None) -> MalformedDataError:
+    """Say with an error which checkpoint of the directory is not damaged."""
+    if isinstance(error, DamagedCheckpointError):
+        return DamagedCheckpointError(chosen, error.ranges, intact)
+    if intact:
+        error.add_note(f'The newest checkpoint that can be read is "{intact}".')
+    return error
 
 
 def _is_absent(place: str) -> bool:

@@ -1,7 +1,8 @@
 """Saving: from a tree to a durable checkpoint, and only then the removal of older ones."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ramie.checkpoint import commit, integrity, retention, steps, storage
@@ -101,27 +102,16 @@ def make_plan(
 
 def write(plan: Plan, state: Any) -> str:
     """Write a state dict as planned, then remove what it replaces and what has expired."""
-    storage.make_directory(plan.folder)
-    checksum = integrity.Checksum()
-    try:
-        with commit.staging(plan.folder) as staged, commit.staging(plan.folder) as sheet:
-            pieces = msgpack.pieces(state, plan.path, plan.number)
-            staged.write(integrity.checked(pieces, checksum))
-            record = checksum.record(staged.inode)
-            with commit.directory_lock(plan.folder):
-                # Looked up again: another writer may have committed meanwhile.
-                doomed = [other for other in _replaced(plan) if other.path != plan.path]
-                _publish(plan.path, staged, sheet, record)
-                gone = {other.path for other in doomed}
-                rest = [
-                    other for other in steps.find(plan.folder, plan.start) if other.path not in gone
-                ]
-                doomed += retention.expired(rest, plan.keep, plan.keep_every_n_steps)
-                for other in doomed:
-                    integrity.remove_with_manifest(other.path)
-                integrity.remove_orphans(plan.folder)
-    finally:
-        checksum.close()
+    with _written(plan.folder, msgpack.pieces(state, plan.path, plan.number)) as written:
+        # Looked up again: another writer may have committed meanwhile.
+        doomed = [other for other in _replaced(plan) if other.path != plan.path]
+        _publish(plan.path, *written)
+        gone = {other.path for other in doomed}
+        rest = [other for other in steps.find(plan.folder, plan.start) if other.path not in gone]
+        doomed += retention.expired(rest, plan.keep, plan.keep_every_n_steps)
+        for other in doomed:
+            integrity.remove_with_manifest(other.path)
+        integrity.remove_orphans(plan.folder)
     return plan.path
 
 
@@ -132,7 +122,20 @@ def write_file(path: str, pieces: Iterable[Any]) -> None:
       path: the file; what is there is replaced, and the directory is made if need be.
       pieces: its content.
     """
-    folder = os.path.dirname(os.path.abspath(path))
+    place = os.path.abspath(path)
+    with _written(os.path.dirname(place), pieces) as written:
+        _publish(place, *written)
+
+
+@contextmanager
+def _written(
+    folder: str, pieces: Iterable[Any]
+) -> Iterator[tuple[commit.Staged, commit.Staged, integrity.Record]]:
+    """Write and sync a temporary file, and hold the directory while the caller publishes it.
+
+    Yields:
+      The file, another one for its manifest, and what the manifest is to say.
+    """
     storage.make_directory(folder)
     checksum = integrity.Checksum()
     try:
@@ -140,7 +143,7 @@ def write_file(path: str, pieces: Iterable[Any]) -> None:
             staged.write(integrity.checked(pieces, checksum))
             record = checksum.record(staged.inode)
             with commit.directory_lock(folder):
-                _publish(os.path.abspath(path), staged, sheet, record)
+                yield staged, sheet, record
     finally:
         checksum.close()
 
