@@ -1,37 +1,135 @@
-"""Laying the value of a new variable out over devices, as its metadata says."""
+"""Where the value of a variable lies on a mesh, as its metadata says."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
-from jax.sharding import NamedSharding, PartitionSpec
+import numpy as np
+from jax.experimental.layout import Format
+from jax.sharding import AxisType, NamedSharding, PartitionSpec, Sharding
 
-from ramie.nnx.variable.metadata import Metadata
+from ramie.core.sharding import get_logical_axis_rules
 
-__all__ = ["placed"]
+__all__ = ["mesh_of", "partition_spec", "placed", "placed_on"]
 
 
-def placed(value: Any, metadata: Metadata, what: str) -> Any:
+def _rules(own: Any) -> dict[Any, Any]:
+    """Join the rules in force with those of a variable.
+
+    Raises:
+      ValueError: if they contradict one another.
+    """
+    joined = dict(get_logical_axis_rules() or ())
+    for name, axes in own or ():
+        if name in joined and joined[name] != axes:
+            raise ValueError(
+                f"Inconsistent logical axis annotations for {name}: {joined[name]} vs {axes}. The "
+                "first is a rule in force here, the second one of the variable's sharding_rules."
+            )
+        joined[name] = axes
+    return joined
+
+
+def partition_spec(metadata: Mapping[str, Any]) -> PartitionSpec | None:
+    """Return the mesh axes of each dimension: `out_sharding`, with logical names translated.
+
+    Args:
+      metadata: of a variable. Rules in force and the entry `sharding_rules` translate names; a
+        name without a rule is a mesh axis.
+
+    Returns:
+      The spec, or None if the metadata says nothing.
+    """
+    names: Any = metadata.get("out_sharding")
+    if names is None:
+        return None
+    if isinstance(names, Format):
+        names = names.sharding
+    if isinstance(names, NamedSharding):
+        return names.spec
+    rules = _rules(metadata.get("sharding_rules"))
+    if not rules:
+        return names if isinstance(names, PartitionSpec) else PartitionSpec(*names)
+
+    def translated(name: Any) -> Any:
+        if not isinstance(name, tuple):
+            return rules.get(name, name)
+        found: list[Any] = []
+        for part in map(translated, name):
+            found += part if isinstance(part, tuple) else () if part is None else (part,)
+        return tuple(found)
+
+    return PartitionSpec(*map(translated, names))
+
+
+def mesh_of(metadata: Mapping[str, Any]) -> Any:
+    """Return the entry `mesh`, or else the surrounding mesh, or None where there is none.
+
+    Args:
+      metadata: of a variable.
+    """
+    mesh = metadata.get("mesh")
+    if mesh is not None:
+        return mesh
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        return None
+    try:  # only the mesh with its devices takes arrays that lie on another one so far
+        return jax.sharding.get_mesh()
+    except ValueError:  # JAX is tracing
+        return mesh
+
+
+def placed(value: Any, metadata: Mapping[str, Any], what: str) -> Any:
     """Place a value by the entry `out_sharding`, unless the entry `eager_sharding` is off.
 
     Args:
-      value: an array; anything else stays as it is.
+      value: an array, or a pytree of arrays; leaves without a shape stay as they are.
       metadata: of the variable. An entry `mesh` is used before the surrounding mesh.
       what: what to call the variable in a message.
 
     Raises:
-      ValueError: if there is no mesh.
+      ValueError: if there is no mesh, or one that mixes automatic and explicit axes.
     """
     names = metadata.get("out_sharding")
-    if names is None or not metadata["eager_sharding"] or not isinstance(value, jax.Array):
+    if names is None or not metadata.get("eager_sharding", True):
         return value
-    spec = names if isinstance(names, PartitionSpec) else PartitionSpec(*names)
-    mesh = metadata.get("mesh")
-    if mesh is None:
-        mesh = jax.sharding.get_abstract_mesh()
-        if mesh.empty:
+    target: Any = names
+    if not isinstance(names, Sharding | Format):
+        mesh = mesh_of(metadata)
+        if mesh is None:
             raise ValueError(
                 f"An auto mesh context or metadata is required to make a {what} with "
                 f"out_sharding={names!r}: make it inside `with jax.set_mesh(mesh):`, give it "
                 "mesh=..., or switch the placing off with eager_sharding=False."
             )
-    return jax.lax.with_sharding_constraint(value, NamedSharding(mesh, spec))
+        target = NamedSharding(mesh, partition_spec(metadata) or PartitionSpec())
+    return jax.tree.map(lambda leaf: placed_on(leaf, target), value)
+
+
+def placed_on(value: Any, target: Any) -> Any:
+    """Place one array.
+
+    Args:
+      value: an array, the description of one, or anything else, which stays as it is.
+      target: a sharding or format.
+
+    Raises:
+      ValueError: if the mesh mixes automatic and explicit axes.
+    """
+    if isinstance(value, jax.ShapeDtypeStruct):
+        sharding = target.sharding if isinstance(target, Format) else target
+        return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=sharding)
+    if not isinstance(value, jax.Array | np.ndarray):
+        return value
+    if not isinstance(target, NamedSharding):
+        return jax.device_put(value, target)
+    kinds = set(target.mesh.axis_types)
+    if kinds == {AxisType.Explicit}:
+        return jax.sharding.reshard(value, target)
+    if AxisType.Explicit in kinds:
+        raise ValueError(
+            "A mesh for variables must have all axes as Explicit or all as Auto. Got mixed axis "
+            f"types: {target.mesh.axis_types}, for axes {target.mesh.axis_names}."
+        )
+    return jax.lax.with_sharding_constraint(value, target)

@@ -1,0 +1,297 @@
+"""Shardings of models: what the metadata of variables says of where their values lie."""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from ramie.core.meta import PARTITION_NAME as PARTITION_NAME
+from ramie.core.sharding import logical_axis_rules as logical_axis_rules
+from ramie.nnx import functional
+from ramie.nnx.variable.base import Variable
+from ramie.nnx.variable.kinds import with_metadata
+from ramie.nnx.variable.placement import mesh_of, partition_spec
+
+__all__ = [
+    "PARTITION_NAME",
+    "abstract_with_sharding",
+    "add_axis",
+    "as_abstract",
+    "get_abstract_model",
+    "get_named_sharding",
+    "get_partition_spec",
+    "get_var_pspec",
+    "logical_axis_rules",
+    "remove_axis",
+    "with_partitioning",
+]
+
+A = TypeVar("A")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _variables(tree: Any) -> Iterator[Variable[Any]]:
+    leaves = jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, Variable))
+    return (leaf for leaf in leaves if isinstance(leaf, Variable))
+
+
+# --- transformations that add or remove an axis ---------------------------------------------------
+
+
+def _new_names(
+    variable: Variable[Any], metadata: Mapping[Any, Any]
+) -> Iterator[tuple[str, Any, list[Any]]]:
+    """List the entries with one name for each dimension, what is new in them, and their names."""
+    if PARTITION_NAME not in metadata:
+        raise ValueError(
+            f'Trying to transform a Partitioned variable but "{PARTITION_NAME}" is not specified '
+            f"in transform_metadata: {dict(metadata)}. Say what the axis is called there, or None."
+        )
+    others = {key: name for key, name in metadata.items() if key != PARTITION_NAME}
+    for entry, name in {"out_sharding": metadata[PARTITION_NAME], **others}.items():
+        names = variable.get_metadata(entry, None)
+        if isinstance(names, NamedSharding):
+            names = names.spec
+        if isinstance(names, tuple | PartitionSpec):
+            yield entry, name, [*names]
+
+
+def _rename(variable: Variable[Any], entry: str, names: Sequence[Any]) -> None:
+    old = variable.get_metadata(entry)
+    if isinstance(old, NamedSharding):
+        variable.set_metadata(entry, NamedSharding(old.mesh, PartitionSpec(*names)))
+    elif isinstance(old, PartitionSpec):
+        variable.set_metadata(entry, PartitionSpec(*names))
+    else:
+        variable.set_metadata(entry, tuple(names))
+
+
+def add_axis(tree: A, index: int, transform_metadata: Mapping[Any, Any]) -> A:
+    """Tell the variables of a tree, in place, that their values have gained an axis.
+
+    Args:
+      tree: variables, or any pytree of them.
+      index: where the axis stands in the new shape; negative counts from the end.
+      transform_metadata: the name of the axis in `out_sharding`, as the entry `PARTITION_NAME`, and
+        in other entries with one name for each dimension, under their names.
+
+    Returns:
+      The same tree.
+
+    Raises:
+      ValueError: if the metadata has no entry `PARTITION_NAME`; its value may be None.
+
+    Differs from Flax: a negative index counts from the end of the grown shape, as JAX does, a
+    `PartitionSpec` stays one, and an empty one gets the name, too.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ramie import nnx
+        >>> w = nnx.Param(jnp.ones((5, 2)), out_sharding=("data",), eager_sharding=False)
+        >>> nnx.spmd.add_axis(w, 0, {nnx.PARTITION_NAME: "layers"}).out_sharding
+        ('layers', 'data')
+    """
+    for variable in _variables(tree):
+        for entry, name, names in _new_names(variable, transform_metadata):
+            place = index if index >= 0 else index + len(names) + 1
+            names.extend([None] * (place - len(names)))
+            names.insert(place, name)
+            _rename(variable, entry, names)
+        variable.add_axis(index, transform_metadata[PARTITION_NAME])
+    return tree
+
+
+def remove_axis(tree: A, index: int, transform_metadata: Mapping[Any, Any]) -> A:
+    """Tell the variables of a tree, in place, that their values lose an axis: `add_axis` backwards.
+
+    Args:
+      tree: variables, or any pytree of them.
+      index: where the axis stands in the old shape; negative counts from the end.
+      transform_metadata: see `add_axis`.
+
+    Returns:
+      The same tree.
+
+    Raises:
+      ValueError: if the metadata has no entry `PARTITION_NAME`, or another name than it says is at
+        the index.
+    """
+    for variable in _variables(tree):
+        for entry, name, names in _new_names(variable, transform_metadata):
+            is_there = -len(names) <= index < len(names)
+            found = names[index] if is_there else None  # a spec may be shorter than the shape
+            if found != name:
+                raise ValueError(
+                    f"Expected to remove {name!r} at index {index} from "
+                    f"{variable.get_metadata(entry)}, but found {found!r}. Transform the "
+                    f"{type(variable).__name__} over the axis, and with the transform_metadata, "
+                    f"with which it was made, or correct its {entry}."
+                )
+            if is_there:
+                del names[index]
+                _rename(variable, entry, names)
+        variable.remove_axis(index, transform_metadata[PARTITION_NAME])
+    return tree
+
+
+# --- shardings of variables -----------------------------------------------------------------------
+
+
+def get_var_pspec(v: Variable[Any]) -> PartitionSpec | None:
+    """Return the mesh axes of each dimension of a variable's value.
+
+    Args:
+      v: the variable. Its `out_sharding` is translated by the logical axis rules in force and by
+        its own `sharding_rules`.
+
+    Returns:
+      The spec; an empty one if there is no `out_sharding`, None if the value is no array either.
+    """
+    spec = partition_spec(v.get_metadata())
+    if spec is None and hasattr(v.get_raw_value(), "shape"):
+        return PartitionSpec()
+    return spec
+
+
+def _per_leaf(tree: A, of_spec: Callable[[Any, PartitionSpec], Any]) -> A:
+    def described(x: Any) -> Any:
+        if isinstance(x, Variable):
+            spec = get_var_pspec(x)
+            return x.replace(None if spec is None else of_spec(x, spec))
+        return of_spec(x, PartitionSpec()) if hasattr(x, "shape") else None
+
+    mapped: A = jax.tree.map(described, tree, is_leaf=lambda x: isinstance(x, Variable))
+    return mapped
+
+
+def get_partition_spec(tree: A) -> A:
+    """Return a `PartitionSpec` for each leaf of a tree of variables and arrays.
+
+    Args:
+      tree: a state, a module, or any pytree.
+
+    Returns:
+      The same tree with specs as values; None for leaves that are no arrays.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ramie import nnx
+        >>> w = nnx.Param(jnp.ones((4, 2)), out_sharding=("data", None), eager_sharding=False)
+        >>> nnx.get_partition_spec({"w": w})["w"].get_value()
+        P('data', None)
+    """
+    return _per_leaf(tree, lambda x, spec: spec)
+
+
+def get_named_sharding(tree: A, mesh: Mesh) -> A:
+    """Return a sharding over `mesh` for each leaf of a tree of variables and arrays.
+
+    Args:
+      tree: a state, a module, or any pytree.
+      mesh: the mesh whose axes the names mean.
+
+    Returns:
+      The same tree with shardings as values, to be passed to `jax.device_put` or `jax.jit`; None
+      for leaves that are no arrays.
+    """
+    return _per_leaf(tree, lambda x, spec: NamedSharding(mesh, spec))
+
+
+def as_abstract(tree: A, graph: bool | None = None) -> A:
+    """Give the abstract variables of a model the shardings that their metadata describes.
+
+    Shapes computed by `jax.eval_shape` say nothing of shardings over meshes with automatic axes.
+
+    Args:
+      tree: a module, a state, or any pytree with variables, of which some hold a
+        `jax.ShapeDtypeStruct`.
+      graph: whether nodes may be shared; by default as `set_graph_mode` says.
+
+    Returns:
+      A copy, where descriptions without sharding have one if there is an `out_sharding` and a mesh,
+      as metadata or around this call.
+    """
+
+    def described(path: Any, x: Any) -> Any:
+        if not isinstance(x, Variable) or "out_sharding" not in x.get_metadata():
+            return x
+        value, mesh = x.get_raw_value(), mesh_of(x.get_metadata())
+        spec = partition_spec(x.get_metadata())
+        if mesh is None or spec is None or not isinstance(value, jax.ShapeDtypeStruct):
+            return x
+        if value.sharding is not None:
+            return x
+        sharding = NamedSharding(mesh, spec)
+        return x.replace(jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=sharding))
+
+    return functional.map(described, tree, graph=graph)
+
+
+def abstract_with_sharding(tree: A, graph: bool | None = None) -> A:
+    """Do what `as_abstract` does; its former name.
+
+    Args:
+      tree: see `as_abstract`.
+      graph: see `as_abstract`.
+    """
+    warnings.warn(
+        "abstract_with_sharding is deprecated. Use as_abstract instead.",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return as_abstract(tree, graph)
+
+
+def get_abstract_model(
+    init_fn: Callable[[], Any], mesh: Mesh, *, graph: bool | None = None
+) -> tuple[Any, Any]:
+    """Describe a model, with the shardings of its variables over a mesh, without making it.
+
+    Args:
+      init_fn: makes the model.
+      mesh: the mesh.
+      graph: whether nodes may be shared; by default as `set_graph_mode` says.
+
+    Returns:
+      The structure, and a state of shapes with shardings: what a checkpoint is restored into.
+    """
+    with jax.set_mesh(mesh):
+        graphdef, state = jax.eval_shape(lambda: functional.split(init_fn(), graph=graph))
+
+    def described(x: Any) -> Any:
+        value = x.get_raw_value() if isinstance(x, Variable) else x
+        if not isinstance(value, jax.ShapeDtypeStruct):
+            return x
+        metadata = x.get_metadata() if isinstance(x, Variable) else {}
+        spec = partition_spec(metadata) or PartitionSpec()
+        sharding = NamedSharding(metadata.get("mesh") or mesh, spec)
+        shaped = jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=sharding)
+        return x.replace(shaped) if isinstance(x, Variable) else shaped
+
+    return graphdef, jax.tree.map(described, state, is_leaf=lambda x: isinstance(x, Variable))
+
+
+def with_partitioning(
+    initializer: F,
+    sharding: tuple[str | tuple[str, ...] | None, ...],
+    mesh: Mesh | None = None,
+    **metadata: Any,
+) -> F:
+    """Wrap an initializer so that the variable made of its result says where it lies on a mesh.
+
+    Args:
+      initializer: any function that returns an array.
+      sharding: a mesh axis, several, a logical axis or None for each dimension.
+      mesh: the mesh; by default that around the place where the variable is made.
+      **metadata: further entries, such as `sharding_rules`.
+
+    Example:
+        >>> import jax
+        >>> from ramie import nnx
+        >>> init = nnx.with_partitioning(nnx.initializers.zeros_init(), ("data",))
+        >>> nnx.Param(init(jax.random.key(0), (2,)), eager_sharding=False).out_sharding
+        ('data',)
+    """
+    return with_metadata(initializer, out_sharding=sharding, mesh=mesh, **metadata)

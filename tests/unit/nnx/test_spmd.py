@@ -1,0 +1,227 @@
+"""Where the values of variables lie: metadata, rules, meshes, and axes that come and go."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental.layout import Format, Layout
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from ramie import nnx
+from ramie.nnx import spmd
+
+
+def mesh_of(kind, names=("data", "model")):
+    return jax.make_mesh((2, 2), names, axis_types=(kind,) * len(names))
+
+
+AUTO = mesh_of(AxisType.Auto)
+EXPLICIT = mesh_of(AxisType.Explicit)
+ONES = np.ones((4, 2), np.float32)
+
+
+def lazy(names=("data", "model"), value=ONES, **metadata):
+    return nnx.Param(jnp.asarray(value), out_sharding=names, eager_sharding=False, **metadata)
+
+
+# --- placing --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mesh", [AUTO, EXPLICIT], ids=["auto", "explicit"])
+def test_a_variable_lies_where_its_metadata_says(mesh):
+    outside = jnp.ones((4, 2))  # made before there was a mesh
+    with jax.set_mesh(mesh):
+        param = nnx.Param(outside, out_sharding=("data", "model"))
+        from_numpy = nnx.Param(ONES, out_sharding=PartitionSpec(None, "model"))
+        tree = nnx.Variable({"a": outside, "b": 3}, out_sharding=("model",))
+        traced = jax.jit(lambda: nnx.Param(outside, out_sharding=("data", "model"))[...])()
+    assert param.sharding.spec == traced.sharding.spec == PartitionSpec("data", "model")
+    assert param.out_sharding == ("data", "model")
+    assert from_numpy.sharding.spec == PartitionSpec(None, "model")
+    assert tree["a"].sharding.is_equivalent_to(NamedSharding(mesh, PartitionSpec("model")), 2)
+    assert tree["b"] == 3
+
+
+def test_a_mesh_in_the_metadata_needs_no_context_and_full_shardings_no_mesh():
+    given = nnx.Param(ONES, out_sharding=("data",), mesh=AUTO)
+    assert given.sharding.mesh == AUTO
+    sharding = NamedSharding(AUTO, PartitionSpec("model"))
+    assert nnx.Param(ONES, out_sharding=sharding).sharding == sharding
+    columns = Format(Layout(major_to_minor=(1, 0)), sharding)
+    assert nnx.Param(ONES, out_sharding=columns).sharding == sharding
+
+
+def test_without_a_mesh_it_says_what_to_do():
+    with pytest.raises(ValueError, match=r"An auto mesh context or metadata is required.*set_mesh"):
+        nnx.Param(ONES, out_sharding=("data", "model"))
+    with nnx.use_eager_sharding(False):
+        assert nnx.Param(ONES, out_sharding=("data",)).out_sharding == ("data",)
+
+
+def test_a_mesh_with_both_kinds_of_axes_is_refused():
+    mixed = jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Explicit))
+    with pytest.raises(ValueError, match="all axes as Explicit or all as Auto"):
+        nnx.Param(ONES, out_sharding=("data", "model"), mesh=mixed)
+
+
+# --- rules and specs ------------------------------------------------------------------------------
+
+
+def test_rules_in_force_and_rules_of_the_variable_translate_names():
+    own = lazy(("rows", "columns"), sharding_rules=(("rows", "data"),))
+    assert spmd.get_var_pspec(own) == PartitionSpec("data", "columns")
+    with nnx.logical_axis_rules((("columns", ("data", "model")), ("rows", "data"))):
+        assert spmd.get_var_pspec(own) == PartitionSpec("data", ("data", "model"))
+        both = lazy((("rows", "columns"), None))
+        assert spmd.get_var_pspec(both) == PartitionSpec(("data", "data", "model"), None)
+        with pytest.raises(ValueError, match="Inconsistent logical axis annotations for rows"):
+            spmd.get_var_pspec(lazy(("rows",), sharding_rules=(("rows", "model"),)))
+    with jax.set_mesh(AUTO), nnx.logical_axis_rules((("rows", "model"), ("columns", None))):
+        placed = nnx.Param(jnp.ones((4, 2)), out_sharding=("rows", "columns"))
+    assert placed.sharding.is_equivalent_to(NamedSharding(AUTO, PartitionSpec("model")), 2)
+    assert placed.out_sharding == ("rows", "columns")
+
+
+def test_specs_and_shardings_of_a_tree():
+    tree = {
+        "spec": lazy(PartitionSpec("data")),
+        "plain": nnx.BatchStat(jnp.ones(2)),
+        "sharding": lazy(NamedSharding(AUTO, PartitionSpec("model"))),
+        "number": nnx.Param(3),
+        "array": jnp.ones(3),
+        "other": "text",
+    }
+    specs = nnx.get_partition_spec(tree)
+    assert type(specs["plain"]) is nnx.BatchStat
+    assert specs["spec"].get_value() == PartitionSpec("data")
+    assert specs["plain"].get_value() == specs["array"] == PartitionSpec()
+    assert specs["sharding"].get_value() == PartitionSpec("model")
+    assert specs["number"].get_value() is None
+    assert specs["other"] is None
+    shardings = nnx.get_named_sharding(tree, AUTO)
+    assert shardings["spec"].get_value() == NamedSharding(AUTO, PartitionSpec("data"))
+    assert shardings["array"] == NamedSharding(AUTO, PartitionSpec())
+
+
+def test_with_partitioning_goes_around_an_initializer():
+    init = nnx.with_partitioning(
+        nnx.initializers.ones_init(), (None, "model"), mesh=AUTO, note="mine"
+    )
+    layer = nnx.Linear(4, 2, rngs=nnx.Rngs(0), kernel_init=init)
+    assert layer.kernel.note == "mine"
+    assert layer.kernel.sharding.mesh == AUTO
+    state = nnx.state(layer)
+    assert nnx.get_partition_spec(state)["kernel"].get_value() == PartitionSpec(None, "model")
+
+
+# --- descriptions of models -----------------------------------------------------------------------
+
+
+class Tied(nnx.Module):
+    def __init__(self, rngs):
+        init = nnx.with_partitioning(nnx.initializers.ones_init(), (None, "model"))
+        self.linear = nnx.Linear(2, 2, rngs=rngs, use_bias=False, kernel_init=init)
+        self.again = self.linear.kernel
+
+
+@pytest.mark.parametrize("mesh", [AUTO, EXPLICIT], ids=["auto", "explicit"])
+def test_an_abstract_model_has_shapes_and_shardings(mesh):
+    graphdef, state = nnx.get_abstract_model(lambda: Tied(nnx.Rngs(0)), mesh)
+    (leaf,) = jax.tree.leaves(state)
+    assert leaf.shape == (2, 2)
+    assert leaf.sharding == NamedSharding(mesh, PartitionSpec(None, "model"))
+    assert nnx.merge(graphdef, state).again.shape == (2, 2)
+    with pytest.raises(ValueError, match="Duplicate"):
+        nnx.get_abstract_model(lambda: Tied(nnx.Rngs(0)), mesh, graph=False)
+
+
+def test_as_abstract_adds_what_the_metadata_says():
+    shape = jax.ShapeDtypeStruct((4, 2), np.float32)
+    sharding = NamedSharding(EXPLICIT, PartitionSpec())
+    known = jax.ShapeDtypeStruct((4, 2), np.float32, sharding=sharding)
+    model = nnx.Dict(
+        given=nnx.Param(shape, out_sharding=("data",), mesh=AUTO, eager_sharding=False),
+        around=nnx.Param(shape, out_sharding=("model",), eager_sharding=False),
+        known=nnx.Param(known, out_sharding=("model",), eager_sharding=False),
+        silent=nnx.Param(shape),
+        there=lazy(),
+    )
+    abstract = nnx.as_abstract(model)
+    assert abstract.given.get_value().sharding == NamedSharding(AUTO, PartitionSpec("data"))
+    assert abstract.around.get_value().sharding is None
+    with jax.set_mesh(AUTO), pytest.warns(DeprecationWarning, match="Use as_abstract"):
+        abstract = nnx.abstract_with_sharding(model)
+    assert abstract.around.get_value().sharding.spec == PartitionSpec("model")
+    assert abstract.known.get_value().sharding == sharding
+    assert abstract.silent.get_value().sharding is None
+    assert abstract.there.get_value() is model.there.get_value()
+
+
+# --- axes that come and go ------------------------------------------------------------------------
+
+LAYERS = {nnx.PARTITION_NAME: "layers"}
+
+
+@pytest.mark.parametrize(
+    ("index", "grown"),
+    [
+        (0, ("layers", "data", "model")),
+        (1, ("data", "layers", "model")),
+        (3, ("data", "model", None, "layers")),
+        (-1, ("data", "model", "layers")),
+        (-2, ("data", "layers", "model")),
+    ],
+)
+def test_an_axis_comes_and_goes(index, grown):
+    for kind in (tuple, lambda names: PartitionSpec(*names)):
+        param = lazy(kind(("data", "model")))
+        assert spmd.add_axis(param, index, LAYERS) is param
+        assert param.out_sharding == kind(grown)
+        spmd.remove_axis(param, index, LAYERS)
+        assert param.out_sharding == kind([name for name in grown if name != "layers"])
+
+
+def test_a_full_sharding_gets_the_axis_too():
+    mesh = mesh_of(AxisType.Auto, ("layers", "data"))
+    param = nnx.Param(ONES, out_sharding=NamedSharding(mesh, PartitionSpec("data")))
+    spmd.add_axis(param, 0, LAYERS)
+    assert param.out_sharding == NamedSharding(mesh, PartitionSpec("layers", "data"))
+
+
+def test_hooks_and_further_entries_hear_of_it():
+    heard = []
+
+    class Told(nnx.Param):
+        def on_add_axis(self, index, name):
+            heard.append(("add", index, name))
+
+        def on_remove_axis(self, index, name):
+            heard.append(("remove", index, name))
+
+    tree = {
+        "plain": Told(1),
+        "named": [lazy(nicknames=("in", "out"), size=3, words=["in", "out"])],
+        "array": jnp.ones(3),
+    }
+    metadata = {**LAYERS, "nicknames": "deep", "size": 4, "words": "deep", "absent": "deep"}
+    assert spmd.add_axis(tree, 1, metadata) is tree
+    named = tree["named"][0].get_metadata()
+    assert (named["nicknames"], named["size"], named["words"]) == (
+        ("in", "deep", "out"),
+        3,
+        ["in", "out"],
+    )
+    spmd.remove_axis(tree, 1, metadata)
+    assert tree["named"][0].nicknames == ("in", "out")
+    assert heard == [("add", 1, "layers"), ("remove", 1, "layers")]
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match='"partition_name" is not specified'):
+        spmd.add_axis(lazy(), 0, {"nicknames": "deep"})
+    with pytest.raises(ValueError, match="Expected to remove 'layers' at index 0 from"):
+        spmd.remove_axis(lazy(), 0, LAYERS)
+    with pytest.raises(ValueError, match="but found None"):
+        spmd.remove_axis(lazy(), 2, LAYERS)
+    short = lazy(("data",))
+    assert spmd.remove_axis(short, 1, {nnx.PARTITION_NAME: None}).out_sharding == ("data",)
