@@ -21,10 +21,10 @@ STEPS_PER_EPOCH = 5
 # A process that signals itself at one call of one function: the moment is exact, and nothing waits.
 DEMO_WITH_SIGNAL = """
 import os, sys
-import ramie.demo.loop
+import ramie.demo.with_linen
 from ramie.cli import main
 
-owner = {"loop": ramie.demo.loop, "os": os}[sys.argv[1]]
+owner = {"program": ramie.demo.with_linen, "os": os}[sys.argv[1]]
 name, number, signal_number = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 real, calls = getattr(owner, name), 0
 
@@ -69,7 +69,7 @@ def test_it_ends_with_the_same_bytes(unseen, tmp_path):
 
     # In the second epoch, by a kill.
     ended = run_until_signal(
-        settings.workdir, "loop", "train_step", STEPS_PER_EPOCH + 3, signal.SIGKILL
+        settings.workdir, "program", "train_step", STEPS_PER_EPOCH + 3, signal.SIGKILL
     )
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert saved() == ["checkpoint_1"]
@@ -82,7 +82,7 @@ def test_it_ends_with_the_same_bytes(unseen, tmp_path):
 
     # In the third epoch, by Ctrl-C.
     ended = run_until_signal(
-        settings.workdir, "loop", "train_step", STEPS_PER_EPOCH + 3, signal.SIGINT
+        settings.workdir, "program", "train_step", STEPS_PER_EPOCH + 3, signal.SIGINT
     )
     assert ended.returncode == 130, ended.stderr
     assert saved() == ["checkpoint_1", "checkpoint_2"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ramie import errors
-from ramie.demo.settings import Settings, SettingsError
+from ramie.demo.settings import APIS, Settings, SettingsError
 
 __all__ = ["add_parser"]
 
@@ -62,6 +62,12 @@ def add_parser(commands: Any) -> None:
         metavar="N",
         help="decides the initial parameters and the order of the images",
     )
+    parser.add_argument(
+        "--api",
+        choices=APIS,
+        default=default.api,
+        help="in which API the network and its training step are written",
+    )
     parser.set_defaults(call=lambda arguments: _run(parser, arguments))
 
 
@@ -73,6 +79,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
             batch_size=arguments.batch_size,
             learning_rate=arguments.learning_rate,
             seed=arguments.seed,
+            api=arguments.api,
         )
     except SettingsError as error:
         parser.error(_in_terms_of_options(error))

@@ -7,8 +7,9 @@ you need:
 |---|---|
 | `settings.py` | what can be chosen, and what is nonsense |
 | `data.py` | where the images come from, and in which order they are shown |
-| `model.py` | what the network is |
-| `train.py` | what one training step and one evaluation do |
+| `with_linen.py`, `with_nnx.py` | what the network is, what one training step does: twice |
+| `metrics.py` | how loss and accuracy are measured |
+| `program.py` | what the loop asks of either |
 | `resume.py` | what a checkpoint holds, and when it may be continued |
 | `loop.py` | how the parts make a training that can be killed and resumed |
 | `report.py` | what the terminal shows |

@@ -3,24 +3,16 @@
 import math
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 import numpy.typing as npt
 
 from ramie import errors
 from ramie.demo import pictures, report, resume
 from ramie.demo.data import Digits, batches, load_digits
-from ramie.demo.model import CNN
+from ramie.demo.metrics import Metrics
+from ramie.demo.program import Program, load
 from ramie.demo.resume import Progress
 from ramie.demo.settings import Settings, SettingsError
-from ramie.demo.train import (
-    Metrics,
-    TrainState,
-    create_train_state,
-    evaluate,
-    predict,
-    train_step,
-)
 
 __all__ = ["DivergedError", "Results", "run"]
 
@@ -69,9 +61,9 @@ def run(settings: Settings) -> Results:
             f"must be at most {len(digits.train)}, the number of training images, "
             f"but it is {settings.batch_size}",
         )
-    rng = jax.random.key(settings.seed)
-    fresh = create_train_state(CNN(), rng, digits.train.images[:1], settings.learning_rate)
-    progress = resume.restore(settings, fresh)
+    program = load(settings.api)
+    fresh = program.create(settings.seed, digits.train.images[:1], settings.learning_rate)
+    progress = resume.restore(settings, program, fresh)
     if progress.epochs > settings.epochs:
         raise SettingsError(
             "epochs",
@@ -79,35 +71,29 @@ def run(settings: Settings) -> Results:
             "already. Ask for at least as many, or give another --workdir to start a new run",
         )
     report.show_start(settings, digits, progress)
-    progress = _train(settings, digits, progress)
-    predictions = np.asarray(predict(progress.state, digits.test.images), np.int32)
+    progress = _train(settings, program, digits, progress)
+    predictions = np.asarray(program.predict(progress.state, digits.test.images), np.int32)
     files = pictures.draw_all(settings.workdir, progress.history, digits.test, predictions)
     report.show_results(progress.history, digits, files)
     return Results(progress, predictions)
 
 
-def _train(settings: Settings, digits: Digits, progress: Progress) -> Progress:
+def _train(settings: Settings, program: Program, digits: Digits, progress: Progress) -> Progress:
     steps = len(digits.train) // settings.batch_size
     with report.ProgressBar(settings.epochs, steps, progress.epochs) as bar:
         while progress.epochs < settings.epochs:
             epoch = progress.epochs + 1
-            state = _train_epoch(settings, digits, progress.state, epoch, bar)
-            test = evaluate(state, digits.test.images, digits.test.labels)
-            _check_finite(state.metrics, epoch, settings)
-            progress = Progress(state, progress.history.add(state.metrics, test))
-            resume.save(settings, progress)
+            state = program.start_epoch(progress.state)
+            for batch in batches(digits.train, settings.batch_size, settings.seed, epoch):
+                state = program.train_step(state, batch.images, batch.labels)
+                bar.finish_step()
+            test = program.evaluate(state, digits.test.images, digits.test.labels)
+            train = program.metrics_of(state)
+            _check_finite(train, epoch, settings)
+            progress = Progress(state, progress.history.add(train, test))
+            resume.save(settings, program, progress)
             bar.finish_epoch(progress.history)
     return progress
-
-
-def _train_epoch(
-    settings: Settings, digits: Digits, state: TrainState, epoch: int, bar: report.ProgressBar
-) -> TrainState:
-    state = state.replace(metrics=Metrics.empty())
-    for batch in batches(digits.train, settings.batch_size, settings.seed, epoch):
-        state = train_step(state, batch.images, batch.labels)
-        bar.finish_step()
-    return state
 
 
 def _check_finite(metrics: Metrics, epoch: int, settings: Settings) -> None:

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from ramie import errors, serialization
+from ramie import errors
+from ramie.demo.metrics import Metrics
+from ramie.demo.program import Program
 from ramie.demo.settings import Settings, SettingsError
-from ramie.demo.train import Metrics, TrainState
 from ramie.training import checkpoints
 
 __all__ = ["History", "Progress", "WorkdirError", "restore", "save"]
 
 _KEPT_CHECKPOINTS = 3
-_FIXED_SETTINGS = ("batch_size", "learning_rate", "seed")
+_FIXED_SETTINGS = ("batch_size", "learning_rate", "seed", "api")
 
 
 class WorkdirError(errors.RamieError, RuntimeError):
@@ -52,11 +53,11 @@ class Progress:
     """How far a training has come.
 
     Args:
-        state: The train state after the last epoch.
+        state: The state of the program after the last epoch.
         history: The results of all epochs.
     """
 
-    state: TrainState
+    state: Any
     history: History = field(default_factory=History)
 
     @property
@@ -65,23 +66,24 @@ class Progress:
         return len(self.history)
 
 
-def save(settings: Settings, progress: Progress) -> None:
+def save(settings: Settings, program: Program, progress: Progress) -> None:
     """Write the checkpoint of the epoch just made."""
     content = {
         "settings": _fixed(settings),
         "history": {name: np.array(values) for name, values in vars(progress.history).items()},
-        "state": progress.state,
+        "state": program.to_state_dict(progress.state),
     }
     checkpoints.save_checkpoint(
         settings.checkpoint_dir, content, step=progress.epochs, keep=_KEPT_CHECKPOINTS
     )
 
 
-def restore(settings: Settings, fresh: TrainState) -> Progress:
+def restore(settings: Settings, program: Program, fresh: Any) -> Progress:
     """Read the newest checkpoint of a run.
 
     Args:
         settings: The settings of the run that wants to go on.
+        program: What makes the state of a checkpoint.
         fresh: A state before the first step, which gives the restored one its structure.
 
     Returns:
@@ -105,7 +107,7 @@ def restore(settings: Settings, fresh: TrainState) -> Progress:
     _check_same_run(settings, content["settings"])
     history = {name: tuple(values.tolist()) for name, values in content["history"].items()}
     try:
-        state = serialization.from_state_dict(fresh, content["state"])
+        state = program.from_state_dict(fresh, content["state"])
     except ValueError as error:
         raise WorkdirError(
             f"{newest} holds the state of another network or optimizer. If you changed the "

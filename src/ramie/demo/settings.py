@@ -7,7 +7,10 @@ from pathlib import Path
 
 from ramie import errors
 
-__all__ = ["Settings", "SettingsError"]
+__all__ = ["APIS", "Settings", "SettingsError"]
+
+APIS = ("linen", "nnx")
+"""In what the demo is written: twice, for comparison."""
 
 
 class SettingsError(errors.RamieError, ValueError):
@@ -34,14 +37,15 @@ class Settings:
         batch_size: Images per optimizer step.
         learning_rate: Step size of the optimizer.
         seed: Decides the initial parameters and the order of the images.
+        api: "linen" or "nnx": in which of the two the network and its training step are written.
 
     Raises:
         SettingsError: A value is out of range.
 
     Example:
         >>> from ramie.demo.settings import Settings
-        >>> Settings(epochs=3).command()
-        'ramie demo --workdir demo-run --epochs 3 --batch-size 16 --learning-rate 0.05 --seed 0'
+        >>> Settings(epochs=3, api="nnx").command().split(" --batch-size")
+        ['ramie demo --workdir demo-run --epochs 3', ' 16 --learning-rate 0.05 --seed 0 --api nnx']
     """
 
     workdir: Path = Path("demo-run")
@@ -49,6 +53,7 @@ class Settings:
     batch_size: int = 16
     learning_rate: float = 0.05
     seed: int = 0
+    api: str = "linen"
 
     def __post_init__(self) -> None:
         self._check("epochs", self.epochs >= 1, "a whole number of at least 1")
@@ -56,6 +61,7 @@ class Settings:
         positive = math.isfinite(self.learning_rate) and self.learning_rate > 0
         self._check("learning_rate", positive, "a finite number above 0")
         self._check("seed", 0 <= self.seed < 2**32, "a whole number from 0 to 4294967295")
+        self._check("api", self.api in APIS, " or ".join(APIS))
         workdir = Path(self.workdir)
         nearest = next((p for p in (workdir, *workdir.parents) if p.exists()), None)
         self._check(
