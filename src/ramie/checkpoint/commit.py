@@ -24,12 +24,16 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["Staged", "clean_leftovers", "directory_lock", "staging"]
+__all__ = ["ASIDE", "Staged", "clean_leftovers", "directory_lock", "staging", "staging_directory"]
+
+ASIDE = "aside"
+"""Where, in a staging directory, a checkpoint stands while another one takes its place."""
 
 LOCK_TIMEOUT = 120.0
 """Seconds to wait for another writer to finish committing."""
 
 _POLL = 0.02
+_WRITING = ".writing"
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 _HELD = frozenset({errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK})
 
@@ -81,9 +85,22 @@ def clean_leftovers(directory: str) -> None:
             mode = os.lstat(path).st_mode
         except FileNotFoundError:
             continue
-        # Directories under such a name are being removed, which happens under the directory lock.
-        if stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and _is_abandoned(path)):
+        if stat.S_ISDIR(mode) and name.endswith(_WRITING):
+            if _is_abandoned(path):
+                _put_back(path)
+                storage.remove(path)
+        # Other directories are being removed, which happens under the directory lock.
+        elif stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and _is_abandoned(path)):
             storage.remove(path)
+
+
+def _put_back(holder: str) -> None:
+    """Put checkpoints back whose writer died after it had moved them out of the way."""
+    aside = os.path.join(holder, ASIDE)
+    for name in storage.list_names(aside):
+        final = os.path.join(os.path.dirname(holder), name)
+        if storage.kind_of(final) == "absent":
+            os.rename(os.path.join(aside, name), final)
 
 
 def _is_abandoned(path: str) -> bool:
@@ -176,3 +193,22 @@ def staging(directory: str) -> Iterator[Staged]:
         yield staged
     finally:
         staged.discard()
+
+
+@contextmanager
+def staging_directory(directory: str) -> Iterator[str]:
+    """Make a hidden directory in a directory, and hold it; it is removed in the end."""
+    with directory_lock(directory):
+        clean_leftovers(directory)
+        path = storage.temporary_path(directory) + _WRITING
+        os.mkdir(path)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if fcntl is not None else None
+        if descriptor is not None:
+            _try_lock(descriptor)
+    try:
+        yield path
+    finally:
+        _put_back(path)
+        storage.remove(path)
+        if descriptor is not None:
+            os.close(descriptor)

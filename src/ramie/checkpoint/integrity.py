@@ -33,6 +33,7 @@ __all__ = [
     "compare",
     "encode_manifest",
     "manifest_path",
+    "parse_record",
     "read_manifest",
     "remove_orphans",
     "remove_with_manifest",
@@ -262,7 +263,7 @@ def read_manifest(path: str) -> Manifest | None:
         page = json.loads(text)
         if page["version"] != _VERSION:
             return None  # of a later Ramie, which may mean anything by it
-        records = tuple(_record(content) for content in page["contents"])
+        records = tuple(parse_record(content) for content in page["contents"])
         inode = int(page["inode"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise MalformedDataError(
@@ -271,7 +272,8 @@ def read_manifest(path: str) -> Manifest | None:
     return Manifest(records, inode, copied=status.st_ino != inode)
 
 
-def _record(content: dict[str, Any]) -> Record:
+def parse_record(content: dict[str, Any]) -> Record:
+    """Return the record that a manifest holds; a ValueError if it is none."""
     size, chunk, inode = (content[name] for name in ("size", "chunk", "inode"))
     checksums = content["checksums"]
     numbers_ok = all(type(n) is int and n >= 0 for n in (size, chunk, inode)) and chunk > 0
