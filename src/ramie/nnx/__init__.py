@@ -4,16 +4,22 @@ Functions take a model apart into structure and state, for the transformations o
 together again.
 """
 
+import importlib as _importlib
+
 from ramie.nnx import compat as compat
 from ramie.nnx import containers as helpers
 from ramie.nnx import filters as filterlib
 from ramie.nnx import graphlib as graph
 from ramie.nnx import graphlib as graphlib
 from ramie.nnx import layers as nn
+from ramie.nnx import metrics as metrics
 from ramie.nnx import module as module
+from ramie.nnx import optimizer as optimizer
 from ramie.nnx import pytree as pytreelib
-from ramie.nnx import rng as rnglib
+from ramie.nnx import rnglib as rnglib
+from ramie.nnx import spmd as spmd
 from ramie.nnx import statelib as statelib
+from ramie.nnx import training as training
 from ramie.nnx import variable as variablelib
 from ramie.nnx.activations import celu as celu
 from ramie.nnx.activations import elu as elu
@@ -40,9 +46,11 @@ from ramie.nnx.activations import softplus as softplus
 from ramie.nnx.activations import standardize as standardize
 from ramie.nnx.activations import swish as swish
 from ramie.nnx.activations import tanh as tanh
+from ramie.nnx.capture import capture as capture
 from ramie.nnx.containers import Dict as Dict
 from ramie.nnx.containers import List as List
 from ramie.nnx.containers import Sequential as Sequential
+from ramie.nnx.ema import EMA as EMA
 from ramie.nnx.filters import All as All
 from ramie.nnx.filters import Any as Any
 from ramie.nnx.filters import Everything as Everything
@@ -51,6 +59,11 @@ from ramie.nnx.filters import Nothing as Nothing
 from ramie.nnx.filters import OfType as OfType
 from ramie.nnx.filters import PathContains as PathContains
 from ramie.nnx.filters import WithTag as WithTag
+from ramie.nnx.forks import fork_rngs as fork_rngs
+from ramie.nnx.forks import reseed as reseed
+from ramie.nnx.forks import restore_rngs as restore_rngs
+from ramie.nnx.forks import split_rngs as split_rngs
+from ramie.nnx.forks import with_rngs as with_rngs
 from ramie.nnx.functional import as_pure as as_pure
 from ramie.nnx.functional import call as call
 from ramie.nnx.functional import clone as clone
@@ -72,6 +85,8 @@ from ramie.nnx.layers.linear import Einsum as Einsum
 from ramie.nnx.layers.linear import Embed as Embed
 from ramie.nnx.layers.linear import Linear as Linear
 from ramie.nnx.layers.linear import LinearGeneral as LinearGeneral
+from ramie.nnx.metrics import Metric as Metric
+from ramie.nnx.metrics import MultiMetric as MultiMetric
 from ramie.nnx.modes import set_graph_mode as set_graph_mode
 from ramie.nnx.modes import set_graph_updates as set_graph_updates
 from ramie.nnx.modes import use_eager_sharding as use_eager_sharding
@@ -80,6 +95,11 @@ from ramie.nnx.module import Module as Module
 from ramie.nnx.module import first_from as first_from
 from ramie.nnx.module import iter_module_children as iter_module_children
 from ramie.nnx.module import iter_modules as iter_modules
+from ramie.nnx.optimizer import ModelAndOptimizer as ModelAndOptimizer
+from ramie.nnx.optimizer import OptArray as OptArray
+from ramie.nnx.optimizer import Optimizer as Optimizer
+from ramie.nnx.optimizer import OptState as OptState
+from ramie.nnx.optimizer import OptVariable as OptVariable
 from ramie.nnx.pytree import Data as Data
 from ramie.nnx.pytree import Object as Object
 from ramie.nnx.pytree import Pytree as Pytree
@@ -96,6 +116,14 @@ from ramie.nnx.rng import RngKey as RngKey
 from ramie.nnx.rng import Rngs as Rngs
 from ramie.nnx.rng import RngState as RngState
 from ramie.nnx.rng import RngStream as RngStream
+from ramie.nnx.spmd import PARTITION_NAME as PARTITION_NAME
+from ramie.nnx.spmd import abstract_with_sharding as abstract_with_sharding
+from ramie.nnx.spmd import as_abstract as as_abstract
+from ramie.nnx.spmd import get_abstract_model as get_abstract_model
+from ramie.nnx.spmd import get_named_sharding as get_named_sharding
+from ramie.nnx.spmd import get_partition_spec as get_partition_spec
+from ramie.nnx.spmd import logical_axis_rules as logical_axis_rules
+from ramie.nnx.spmd import with_partitioning as with_partitioning
 from ramie.nnx.statelib import FlatState as FlatState
 from ramie.nnx.statelib import State as State
 from ramie.nnx.statelib import filter_state as filter_state
@@ -108,6 +136,7 @@ from ramie.nnx.statelib import split_state as split_state
 from ramie.nnx.statelib import to_flat_state as to_flat_state
 from ramie.nnx.statelib import to_pure_dict as to_pure_dict
 from ramie.nnx.structure import GraphDef as GraphDef
+from ramie.nnx.train_state import TrainState as TrainState
 from ramie.nnx.variable import BatchStat as BatchStat
 from ramie.nnx.variable import Cache as Cache
 from ramie.nnx.variable import Intermediate as Intermediate
@@ -127,6 +156,8 @@ from ramie.ops.pooling import min_pool as min_pool
 from ramie.ops.pooling import pool as pool
 
 __all__ = [
+    "EMA",
+    "PARTITION_NAME",
     "All",
     "Any",
     "BatchStat",
@@ -144,11 +175,18 @@ __all__ = [
     "Linear",
     "LinearGeneral",
     "List",
+    "Metric",
+    "ModelAndOptimizer",
     "Module",
+    "MultiMetric",
     "Not",
     "Nothing",
     "Object",
     "OfType",
+    "OptArray",
+    "OptState",
+    "OptVariable",
+    "Optimizer",
     "Param",
     "PathContains",
     "Perturbation",
@@ -161,12 +199,16 @@ __all__ = [
     "Sequential",
     "State",
     "Static",
+    "TrainState",
     "Variable",
     "VariableMetadata",
     "WithTag",
+    "abstract_with_sharding",
+    "as_abstract",
     "as_pure",
     "avg_pool",
     "call",
+    "capture",
     "celu",
     "check_pytree",
     "clone",
@@ -178,8 +220,12 @@ __all__ = [
     "filterlib",
     "find_duplicates",
     "first_from",
+    "fork_rngs",
     "from_flat_state",
     "gelu",
+    "get_abstract_model",
+    "get_named_sharding",
+    "get_partition_spec",
     "glu",
     "graph",
     "graphdef",
@@ -200,16 +246,19 @@ __all__ = [
     "leaky_relu",
     "log_sigmoid",
     "log_softmax",
+    "logical_axis_rules",
     "logsumexp",
     "map",
     "map_state",
     "max_pool",
     "merge",
     "merge_state",
+    "metrics",
     "min_pool",
     "module",
     "nn",
     "one_hot",
+    "optimizer",
     "pool",
     "pop",
     "pure",
@@ -219,7 +268,9 @@ __all__ = [
     "relu",
     "relu6",
     "replace_by_pure_dict",
+    "reseed",
     "restore_int_paths",
+    "restore_rngs",
     "rnglib",
     "selu",
     "set_graph_mode",
@@ -231,7 +282,9 @@ __all__ = [
     "softmax",
     "softplus",
     "split",
+    "split_rngs",
     "split_state",
+    "spmd",
     "standardize",
     "state",
     "statelib",
@@ -240,6 +293,7 @@ __all__ = [
     "tanh",
     "to_flat_state",
     "to_pure_dict",
+    "training",
     "update",
     "use_eager_sharding",
     "using_eager_sharding",
@@ -248,4 +302,28 @@ __all__ = [
     "variablelib",
     "variables",
     "with_metadata",
+    "with_partitioning",
+    "with_rngs",
 ]
+
+# What many programs do not use is imported when it is first asked for.
+_LAZY = {
+    "bridge": ("bridge",),
+}
+_HOMES = {name: home for home, names in _LAZY.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(
+            f"module 'ramie.nnx' has no attribute {name!r}; dir(ramie.nnx) lists what it has"
+        )
+    module = _importlib.import_module(f"ramie.nnx.{home}")
+    value = module if name == home else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_HOMES})
