@@ -148,6 +148,10 @@ from ramie.nnx.variable import register_variable_name as register_variable_name
 from ramie.nnx.variable import variable_name_from_type as variable_name_from_type
 from ramie.nnx.variable import variable_type_from_name as variable_type_from_name
 from ramie.nnx.variable import with_metadata as with_metadata
+from ramie.nnx.views import recursive_map as recursive_map
+from ramie.nnx.views import view as view
+from ramie.nnx.views import view_info as view_info
+from ramie.nnx.views import with_attributes as with_attributes
 from ramie.nnx.walk import iter_graph as iter_graph
 from ramie.ops import initializers as initializers
 from ramie.ops.pooling import avg_pool as avg_pool
@@ -263,6 +267,7 @@ __all__ = [
     "pop",
     "pure",
     "pytreelib",
+    "recursive_map",
     "register_data_type",
     "register_variable_name",
     "relu",
@@ -301,6 +306,9 @@ __all__ = [
     "variable_type_from_name",
     "variablelib",
     "variables",
+    "view",
+    "view_info",
+    "with_attributes",
     "with_metadata",
     "with_partitioning",
     "with_rngs",

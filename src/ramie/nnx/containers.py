@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from ramie.nnx.marks import Mark
 from ramie.nnx.module import Module
+from ramie.nnx.sowing import ATTRIBUTE
 from ramie.nnx.text import Parts
 
 __all__ = ["Dict", "List", "Sequential"]
@@ -43,7 +44,7 @@ class List(Module, MutableSequence[A], Generic[A]):
     def _items(self) -> list[Any]:
         """List the elements, each marked with its status."""
         attributes, status = vars(self), self._pytree__status
-        return [Mark(attributes[name], status[name]) for name in map(str, range(len(attributes)))]
+        return [Mark(attributes[name], status[name]) for name in map(str, range(len(self)))]
 
     def _replace_items(self, items: Iterable[Any]) -> None:
         for index in reversed(range(len(self))):
@@ -52,11 +53,14 @@ class List(Module, MutableSequence[A], Generic[A]):
             self.append(item)
 
     def __len__(self) -> int:
-        return len(vars(self))
+        names = vars(self)
+        if not names or str(len(names) - 1) in names:
+            return len(names)
+        return sum(map(str.isdecimal, names))  # there are other attributes besides the elements
 
     def __iter__(self) -> Iterator[A]:
         index = 0
-        while index < len(self):
+        while str(index) in vars(self):
             yield vars(self)[str(index)]
             index += 1
 
@@ -86,7 +90,7 @@ class List(Module, MutableSequence[A], Generic[A]):
 
     def append(self, value: A) -> None:
         """Put an element at the end."""
-        setattr(self, str(len(vars(self))), value)
+        setattr(self, str(len(self)), value)
 
     def reverse(self) -> None:
         """Turn the order around."""
@@ -134,10 +138,10 @@ class Dict(Module, MutableMapping[str, A], Generic[A]):
         delattr(self, key)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(vars(self))
+        return (name for name in vars(self) if name != ATTRIBUTE)
 
     def __len__(self) -> int:
-        return len(vars(self))
+        return len(vars(self)) - (ATTRIBUTE in vars(self))
 
     def __hash__(self) -> int:
         return id(self) >> 4
@@ -182,7 +186,7 @@ class Sequential(Module):
         Raises:
           TypeError: if one is no function.
         """
-        output: Any = args[0] if len(args) == 1 and not kwargs else args
+        output: Any = (args[0] if len(args) == 1 else args) if args else kwargs or None
         for index, fn in enumerate(self.layers):
             if not callable(fn):
                 raise TypeError(f"Sequence[{index}] is not callable: {fn!r}")

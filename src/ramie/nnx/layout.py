@@ -2,12 +2,12 @@
 
 import operator
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jax.tree_util import GetAttrKey, SequenceKey
 
-__all__ = ["Layout", "layout_of"]
+__all__ = ["Layout", "key_of_name", "layout_of"]
 
 
 def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
@@ -19,12 +19,22 @@ def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, 
     return operator.itemgetter(*names)
 
 
+def key_of_name(name: str) -> int | str:
+    """Return the key in a path of an attribute of a list: an index, or the name of any other."""
+    return int(name) if name.isdecimal() else name
+
+
+def _index_first(name: str) -> tuple[bool, int | str]:
+    key = key_of_name(name)
+    return isinstance(key, str), key
+
+
 class Layout:
     """Names of attributes, sorted, data apart from static ones. Equal layouts are one object.
 
     Args:
       status: for each attribute, whether it is data.
-      as_index: names are indices of a list, such as "0"; paths use integers.
+      as_index: names such as "0" are indices of a list; paths use integers for them.
     """
 
     __slots__ = (
@@ -40,14 +50,12 @@ class Layout:
     )
 
     def __init__(self, status: Mapping[str, bool], as_index: bool) -> None:
-
-        names: Iterable[str] = sorted(status, key=int) if as_index else sorted(status)
-        names = tuple(names)
+        names = tuple(sorted(status, key=_index_first) if as_index else sorted(status))
         self.status = dict(status)
         self.as_index = as_index
         self.data = tuple(name for name in names if status[name])
         self.static = tuple(name for name in names if not status[name])
-        self.data_keys = tuple(map(int, self.data)) if as_index else self.data
+        self.data_keys = tuple(map(key_of_name, self.data)) if as_index else self.data
         self.data_of = _getter(self.data)
         self.static_of = _getter(self.static)
         self.key_entries = tuple(

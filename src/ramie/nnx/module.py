@@ -1,22 +1,19 @@
 """Module: the base of layers and models."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from ramie.nnx.filters import Filter, to_predicate
 from ramie.nnx.nested import Path
 from ramie.nnx.pytree import Pytree
+from ramie.nnx.sowing import append, perturbed, sown
 from ramie.nnx.variable.base import Variable
+from ramie.nnx.variable.kinds import Perturbation
 from ramie.nnx.walk import children, iter_graph
-from ramie.typing import MISSING
 
-__all__ = ["Module", "first_from", "iter_module_children", "iter_modules"]
+__all__ = ["Module", "first_from", "iter_module_children", "iter_modules", "not_found"]
 
 A = TypeVar("A")
-
-
-def _append(values: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
-    return (*values, value)
 
 
 class Module(Pytree):
@@ -75,10 +72,7 @@ class Module(Pytree):
                         left.discard(name)
                         setattr(module, name, value)
         if left and raise_if_not_found:
-            raise ValueError(
-                "Could not find at least one instance of the following attributes: "
-                f"{sorted(left)} in {type(self).__name__} and the modules inside of it."
-            )
+            raise not_found(self, left)
 
     def train(self, **attributes: Any) -> None:
         """Make all layers inside behave as in training: drop, and use statistics of the batch.
@@ -108,45 +102,79 @@ class Module(Pytree):
 
     def sow(
         self,
-        variable_type: type[Variable[Any]],
+        variable_type: type[Variable[Any]] | str,
         name: str,
         value: A,
-        reduce_fn: Callable[[Any, A], Any] = _append,
+        reduce_fn: Callable[[Any, A], Any] = append,
         init_fn: Callable[[], Any] = tuple,
     ) -> bool:
-        """Keep a value from inside a computation as an attribute of this module.
+        """Keep a value from inside a computation.
+
+        While `capture` runs, it gets the value; otherwise the value becomes an attribute of this
+        module.
 
         Args:
-          variable_type: the kind of variable to keep it in.
-          name: the attribute.
+          variable_type: the kind of variable to keep it in, or the registered name of one.
+          name: the name for it.
           value: the value.
           reduce_fn: makes the new content from the old one and the value; by default values are
             collected in a tuple.
           init_fn: makes the first content.
 
         Returns:
-          True: the value was kept.
+          Whether the value was kept: not if `capture` collects only other kinds.
 
         Raises:
           ValueError: if the attribute is something else already.
+
+        Differs from Flax: keeping it as an attribute gives no DeprecationWarning.
         """
-        found = getattr(self, name, MISSING)
-        if found is MISSING:
-            setattr(self, name, variable_type(reduce_fn(init_fn(), value)))
-            return True
-        if not isinstance(found, Variable):
-            raise ValueError(
-                f"Expected '{name}' of {type(self).__name__} to be a Variable, got "
-                f"{type(found).__name__}: sow under another name."
-            )
-        if type(found) is not variable_type:
-            raise ValueError(
-                f"Expected '{name}' of {type(self).__name__} to be of type "
-                f"'{variable_type.__name__}', got '{type(found).__name__}': sow under another "
-                "name."
-            )
-        found.set_value(reduce_fn(found.get_raw_value(), value))
-        return True
+        return sown(self, variable_type, name, value, reduce_fn, init_fn)
+
+    def perturb(
+        self, name: str, value: A, variable_type: type[Variable[Any]] | str = Perturbation
+    ) -> A:
+        """Add a perturbation to a value, so that the derivative in respect of it can be taken.
+
+        While `capture` runs, perturbations come from its argument `init`, and are zeros where
+        there is none; otherwise they are attributes of this module, zeros at first.
+
+        Args:
+          name: the name of the perturbation.
+          value: an array, or a pytree of them.
+          variable_type: the kind of variable, or the registered name of one.
+
+        Returns:
+          The value with the perturbation added; go on with this one.
+
+        Raises:
+          ValueError: if the attribute is something else already.
+
+        Example:
+            >>> import jax
+            >>> from ramie import nnx
+            >>> class Net(nnx.Module):
+            ...     def __call__(self, x):
+            ...         return 3 * self.perturb("x", x)
+            >>> model = Net()
+            >>> _, zeros = nnx.capture(model, nnx.Perturbation)(2.0)
+            >>> def loss(perturbations):
+            ...     return nnx.capture(model, init=perturbations)(2.0)
+            >>> float(jax.grad(loss)(zeros).x[...])
+            3.0
+
+        Differs from Flax: keeping it as an attribute gives no DeprecationWarning.
+        """
+        perturbation: A = perturbed(self, name, value, variable_type)
+        return perturbation
+
+
+def not_found(model: Any, names: Iterable[str]) -> ValueError:
+    """Make the error about attributes that no module of a model has."""
+    return ValueError(
+        "Could not find at least one instance of the following attributes: "
+        f"{sorted(names)} in {type(model).__name__} and the modules inside of it."
+    )
 
 
 def iter_modules(module: Any, /, *, graph: bool | None = None) -> Iterator[tuple[Path, Module]]:

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from ramie.core.trace import trace_token
+from ramie.nnx.layout import key_of_name
 from ramie.nnx.marks import is_plain
 from ramie.nnx.modes import set_graph_mode
 from ramie.nnx.nested import Path, sorted_keys
@@ -33,6 +34,7 @@ __all__ = [
     "build",
     "check_tree_node",
     "children",
+    "has_identity",
     "is_object",
     "iter_graph",
     "key_of",
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 _VARIABLE, _NODE, _ARRAY, _REF, _STATIC, _SEQUENCE, _DICT, _OTHER = range(8)
+_WITH_IDENTITY = frozenset((_VARIABLE, _NODE, _REF))
 _kinds: dict[type, int] = {
     list: _SEQUENCE,
     tuple: _SEQUENCE,
@@ -65,13 +68,20 @@ def _kind(cls: type, x: Any) -> int:
     else:
         # A class may be registered as a pytree later on.
         return _STATIC if x is None or jax.tree_util.all_leaves([x]) else _OTHER
-    _kinds[cls] = kind
+    if not isinstance(x, jax.core.Tracer):  # one class traces arrays and references
+        _kinds[cls] = kind
     return kind
 
 
 def is_object(x: Any) -> bool:
     """Tell whether something is an instance of a Pytree class, faster than asking the class."""
     return _kinds.get(x.__class__) == _NODE or isinstance(x, Pytree)
+
+
+def has_identity(x: Any) -> bool:
+    """Tell whether something is a Pytree, a variable or an array reference."""
+    kind = _kinds.get(x.__class__)
+    return (_kind(x.__class__, x) if kind is None else kind) in _WITH_IDENTITY
 
 
 def key_of(entry: Any) -> Any:
@@ -97,13 +107,23 @@ def _missing(node: Pytree, error: KeyError) -> ValueError:
     )
 
 
-def walk(root: Any, met: list[Pytree | None] | None = None) -> tuple[GraphDef[Any], list[Any]]:
+def walk(
+    root: Any,
+    objects: list[Any] | None = None,
+    *,
+    several: bool = False,
+    index: dict[int, int] | None = None,
+    others: list[Any] | None = None,
+) -> tuple[GraphDef[Any], list[Any]]:
     """Walk over a model.
 
     Args:
       root: a Pytree, a variable, an array, or any pytree of them.
-      met: gets each object of a Pytree class when it is first met, and None for whatever is
-        neither that nor a variable nor a static attribute.
+      objects: gets each Pytree, variable and array reference when it is first met.
+      several: whether `root` is a sequence of roots; what they share is met once.
+      index: numbers of the objects that were met before, by identity; new ones are added. The
+        caller keeps the objects alive.
+      others: gets whatever is neither an object nor a static attribute: containers, arrays.
 
     Returns:
       The structure, and the variables and arrays in its order; a shared one counts once.
@@ -113,7 +133,8 @@ def walk(root: Any, met: list[Pytree | None] | None = None) -> tuple[GraphDef[An
     """
     entries: list[Any] = []
     leaves: list[Any] = []
-    index: dict[int, int] = {}  # by identity; all of these objects are held by `root`
+    if index is None:
+        index = {}  # by identity; all of these objects are held by `root`
     add = entries.append
     known = _kinds
 
@@ -122,12 +143,10 @@ def walk(root: Any, met: list[Pytree | None] | None = None) -> tuple[GraphDef[An
         kind = known.get(cls)
         if kind is None:
             kind = _kind(cls, x)
-        if met is not None and kind is not _VARIABLE:
-            if kind is _NODE:
-                if id(x) not in index:
-                    met.append(x)
-            elif x is not None:
-                met.append(None)
+        if objects is not None and kind in _WITH_IDENTITY and id(x) not in index:
+            objects.append(x)
+        elif others is not None and kind not in _WITH_IDENTITY and x is not None:
+            others.append(x)
         if kind is _VARIABLE:
             if id(x) in index:
                 add(NodeRef(index[id(x)]))
@@ -182,11 +201,24 @@ def walk(root: Any, met: list[Pytree | None] | None = None) -> tuple[GraphDef[An
             for child in inner:
                 visit(child)
 
-    visit(root, True)
+    if several:
+        add(ContainerDef(tuple, tuple(range(len(root)))))
+        for one in root:
+            visit(one, True)
+    else:
+        visit(root, True)
     return structure_of(entries), leaves
 
 
-def build(graphdef: GraphDef[Any], leaves: Sequence[Any], boxed: bool = True) -> Any:
+def build(
+    graphdef: GraphDef[Any],
+    leaves: Sequence[Any],
+    boxed: bool = True,
+    *,
+    made: list[Any] | None = None,
+    filled: list[Any] | None = None,
+    known: Sequence[Any] = (),
+) -> Any:
     """Make the objects that a structure describes.
 
     Args:
@@ -194,13 +226,24 @@ def build(graphdef: GraphDef[Any], leaves: Sequence[Any], boxed: bool = True) ->
       leaves: for each leaf of it, a variable, which becomes part of the model as it is; or a
         value, around which a new variable of the recorded kind is made.
       boxed: whether that is done; else the value itself takes the place of the variable.
+      made: gets the objects in the order in which `walk` numbers them. What is in it already was
+        met before.
+      filled: gets what takes the place of each leaf.
+      known: for each Pytree by that number, the object that gets the attributes, or None for a
+        new one.
 
     Returns:
-      What `walk` was given, but new objects, except for these variables.
+      What `walk` was given, but new objects, except for these variables and what is known.
+
+    Raises:
+      TraceContextError: if a known object would change that belongs to another trace.
     """
     next_entry = iter(graphdef.nodes).__next__
     next_leaf = iter(leaves).__next__
-    made: list[Any] = []
+    if made is None:
+        made = []
+    if filled is None:
+        filled = []
     trace = trace_token()
 
     def make() -> Any:
@@ -208,23 +251,31 @@ def build(graphdef: GraphDef[Any], leaves: Sequence[Any], boxed: bool = True) ->
         cls = entry.__class__
         if cls is NodeDef:
             its_layout = entry.layout
-            node = entry.type._pytree__empty(its_layout, entry.life, trace)
+            before = known[len(made)] if known else None
+            node = before
+            if before is None:
+                node = entry.type._pytree__empty(its_layout, entry.life, trace)
             made.append(node)
-            attributes = node.__dict__
+            attributes = node.__dict__ if before is None else {}
             attributes.update(zip(its_layout.static, entry.statics, strict=True))
             for name in its_layout.data:
                 attributes[name] = make()
+            if before is not None:
+                before._pytree__become(its_layout, entry.life, attributes)
             return node
         if cls is VariableDef or isinstance(entry, VariableDef):
             leaf = next_leaf()
             if boxed and not isinstance(leaf, Variable):
                 leaf = entry.type._make(leaf, entry.metadata, trace)
             made.append(leaf)
+            filled.append(leaf)
             return leaf
         if entry is LEAF:
-            return next_leaf()
+            filled.append(next_leaf())
+            return filled[-1]
         if entry is REF:
             made.append(next_leaf())
+            filled.append(made[-1])
             return made[-1]
         if cls is Static:
             return entry.value
@@ -250,7 +301,7 @@ def members(x: Any) -> Iterator[tuple[Any, Any]]:
     if isinstance(x, Pytree):
         attributes = vars(x)
         names = layout(x).status
-        convert: Callable[[str], Any] = int if x._pytree__as_index else str
+        convert: Callable[[str], Any] = key_of_name if x._pytree__as_index else str
         yield from ((key, attributes[str(key)]) for key in sorted_keys(map(convert, names)))
     elif isinstance(x, list | tuple) and type(x) in _kinds:
         yield from enumerate(x)
