@@ -359,9 +359,9 @@ def reseed(
     Args:
       node: the model.
       graph: whether nodes may be shared; by default as `set_graph_mode` says.
-      policy: what becomes of streams that are several side by side: an error ("scalars_only"), or
-        what a function of the path, the given key and the shape returns. With "match_shape", all
-        streams get keys split from the given one.
+      policy: what becomes of streams that are several side by side: an error ("scalars_only"), keys
+        split from the new one ("match_shape"), or what a function of the path, the new key and the
+        shape returns; it is asked about all streams.
       **stream_keys: for names of streams the new seeds or keys.
 
     Raises:
@@ -392,10 +392,10 @@ def reseed(
 def _key_of_shape(key: PRNGKey, path: Path, shape: tuple[int, ...], policy: Policy) -> PRNGKey:
     if callable(policy):
         return policy(path, key, shape)
-    if policy == "match_shape":
-        return jax.random.split(key, shape)
     if not shape:
         return key
+    if policy == "match_shape":
+        return jax.random.split(key, shape)
     raise ValueError(
         f"Cannot reseed the stream at path {path}, which is {shape} streams side by side: it has a "
         'non-scalar key. If all of them had other keys, set policy="match_shape"; else give a '
