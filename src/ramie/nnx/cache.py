@@ -14,15 +14,16 @@ import enum
 import types
 from collections.abc import Sequence
 from operator import attrgetter, is_
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ramie.nnx.pytree import Pytree
 from ramie.nnx.structure import GraphDef
+from ramie.nnx.variable.base import Variable
 from ramie.nnx.walk import walk
 
-__all__ = ["RememberedWalk", "flatten"]
+__all__ = ["FreshWalk", "RememberedWalk", "flatten", "recall"]
 
 _metadata = attrgetter("_var_metadata")
 _IMMUTABLE = frozenset(
@@ -62,20 +63,27 @@ class RememberedWalk:
     Args:
       graphdef: the structure.
       leaves: the variables.
-      nodes: the objects that were met, in order; the first is the root.
+      objects: Pytrees and variables in the order in which they were met; the first is the root.
     """
 
-    __slots__ = ("_facts", "_kinds", "_metadata", "_nodes", "graphdef", "leaves")
+    __slots__ = ("_facts", "_kinds", "_metadata", "_nodes", "_others", "graphdef", "ids", "leaves")
 
     def __init__(
-        self, graphdef: GraphDef[Any], leaves: Sequence[Any], nodes: Sequence[Pytree]
+        self, graphdef: GraphDef[Any], leaves: Sequence[Any], objects: Sequence[Any]
     ) -> None:
         self.graphdef = graphdef
         self.leaves = tuple(leaves)
+        self.ids = frozenset(map(id, objects))
+        nodes = [x for x in objects if isinstance(x, Pytree)]
+        self._others = tuple(objects[1:])
         self._nodes = tuple(nodes[1:])
         self._facts = tuple(map(_facts, nodes))
         self._kinds = tuple(map(type, self.leaves))
         self._metadata = tuple(map(_metadata, self.leaves))
+
+    def objects(self, root: Pytree) -> tuple[Any, ...]:
+        """Return Pytrees and variables in the order in which they were met."""
+        return (root, *self._others)
 
     def holds(self, root: Pytree) -> bool:
         """Tell whether a walk over the root would give the same."""
@@ -96,11 +104,77 @@ class RememberedWalk:
         )
 
 
-def flatten(root: Any) -> tuple[GraphDef[Any], Sequence[Any]]:
+class FreshWalk(NamedTuple):
+    """The result of a walk that is not remembered; see `RememberedWalk`.
+
+    Attributes:
+      graphdef: the structure.
+      leaves: the variables and arrays.
+      met: Pytrees, variables and array references in the order in which they were met.
+    """
+
+    graphdef: GraphDef[Any]
+    leaves: Sequence[Any]
+    met: Sequence[Any]
+
+    @property
+    def ids(self) -> frozenset[int]:
+        """The identities of all objects."""
+        return frozenset(map(id, self.met))
+
+    def objects(self, root: Any) -> Sequence[Any]:
+        """Return all objects in the order in which they were met."""
+        del root
+        return self.met
+
+
+def recall(root: Pytree) -> RememberedWalk | FreshWalk:
     """Walk over a model, or recall the last walk if nothing has changed since.
 
     Args:
-      root: see `walk`. Only walks that begin at a Pytree are remembered, from the second on.
+      root: the model. Walks are remembered from the second on.
+
+    Returns:
+      The walk.
+    """
+    known = root._pytree__walk
+    if known.__class__ is RememberedWalk and known.holds(root):
+        return known
+    objects: list[Any] = []
+    if known is None:  # most models inside of a transformation are walked over only once
+        object.__setattr__(root, "_pytree__walk", False)
+        return FreshWalk(*walk(root, objects), objects)
+    others: list[Any] = []
+    graphdef, leaves = walk(root, objects, others=others)
+    if not others and _is_stable_all(objects):
+        fresh = RememberedWalk(graphdef, leaves, objects)
+        object.__setattr__(root, "_pytree__walk", fresh)
+        return fresh
+    object.__setattr__(root, "_pytree__walk", False)
+    return FreshWalk(graphdef, leaves, objects)
+
+
+def _is_stable_all(objects: Sequence[Any]) -> bool:
+    """Tell whether what belongs to some objects can only change by becoming another object."""
+    return all(
+        isinstance(x, Variable)
+        or (
+            isinstance(x, Pytree)
+            and all(
+                _is_stable(value)
+                for name, value in vars(x).items()
+                if not x._pytree__status.get(name, False)
+            )
+        )
+        for x in objects
+    )
+
+
+def flatten(root: Any) -> tuple[GraphDef[Any], Sequence[Any]]:
+    """Return structure and leaves of a model, of a remembered walk if there is one.
+
+    Args:
+      root: see `walk`. Only walks that begin at a Pytree are remembered.
 
     Returns:
       The structure, and the variables and arrays in its order.
@@ -110,18 +184,8 @@ def flatten(root: Any) -> tuple[GraphDef[Any], Sequence[Any]]:
     known = root._pytree__walk
     if known.__class__ is RememberedWalk and known.holds(root):
         return known.graphdef, known.leaves
-    if known is None:  # most models inside of a transformation are walked over only once
+    if known is None:
         object.__setattr__(root, "_pytree__walk", False)
         return walk(root)
-    met: list[Pytree | None] = []
-    graphdef, leaves = walk(root, met)
-    nodes = [node for node in met if node is not None]
-    remember = len(nodes) == len(met) and all(
-        _is_stable(value)
-        for node in nodes
-        for name, value in vars(node).items()
-        if not node._pytree__status.get(name, False)
-    )
-    fresh = RememberedWalk(graphdef, leaves, nodes) if remember else False
-    object.__setattr__(root, "_pytree__walk", fresh)
-    return graphdef, leaves
+    found = recall(root)
+    return found.graphdef, found.leaves

@@ -14,7 +14,7 @@ from ramie.nnx.modes import set_graph_mode
 from ramie.nnx.nested import Path, Plan, dealt, nested, none_left, raw
 from ramie.nnx.pytree import Pytree
 from ramie.nnx.states import FlatState, State
-from ramie.nnx.structure import GraphDef, NodeDef, NodeRef
+from ramie.nnx.structure import GraphDef
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.walk import build, check_tree_node, children, is_object, iter_graph, members
 
@@ -44,17 +44,10 @@ def _walked(node: Any, graph: bool | None) -> tuple[GraphDef[Any], Sequence[Any]
     """Walk over a model; in tree mode, refuse what is no tree."""
     graphdef, leaves = flatten(node)
     in_graph_mode = set_graph_mode.current_value() if graph is None else graph
-    if not in_graph_mode and not all(_may_be_in_a_tree(entry) for entry in graphdef.nodes):
+    if not in_graph_mode and not graphdef.is_tree:
         for _ in iter_graph(node, graph=False):  # says what is no tree, and where
             pass
     return graphdef, leaves
-
-
-def _may_be_in_a_tree(entry: Any) -> bool:
-    if isinstance(entry, NodeDef):
-        cls: Any = entry.type
-        return bool(cls._pytree__is_pytree)
-    return not isinstance(entry, NodeRef)
 
 
 def split(node: Any, *filters: Filter, graph: bool | None = None) -> Any:

@@ -158,6 +158,24 @@ class Pytree(metaclass=PytreeMeta):
         attributes.update(zip(structure.layout.data, children, strict=True))
         return self
 
+    def _pytree__become(
+        self, layout: Layout, life: PytreeState, attributes: dict[str, Any]
+    ) -> None:
+        """Take over what another object of this class is like; do nothing if that is the same."""
+        own = vars(self)
+        if life is not self._pytree__life and life != self._pytree__life:
+            object.__setattr__(self, "_pytree__life", life)
+        if layout is self._pytree__layout and all(
+            name in own and own[name] is value for name, value in attributes.items()
+        ):
+            return
+        self._check_valid_context()
+        for name in [name for name in self._pytree__status if name not in attributes]:
+            own.pop(name, None)
+        own.update(attributes)
+        object.__setattr__(self, "_pytree__status", layout.status)
+        object.__setattr__(self, "_pytree__layout", layout)
+
     # --- attributes ---------------------------------------------------------------------------
 
     def _check_valid_context(self) -> None:

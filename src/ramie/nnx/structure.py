@@ -116,6 +116,9 @@ class GraphDef(Generic[A_co]):
       nodes: what a walk meets, in order.
       num_leaves: how many variables and arrays the state has.
       paths: where they are.
+      leaf_definitions: what each of them is: a VariableDef, LEAF or REF.
+      num_objects: how many Pytrees, variables and array references there are.
+      is_tree: whether nothing is shared, and all classes are pytrees.
 
     Example:
         >>> from ramie import nnx
@@ -124,12 +127,25 @@ class GraphDef(Generic[A_co]):
         (1, True)
     """
 
-    __slots__ = ("__weakref__", "_hash", "nodes", "num_leaves", "paths", "plan")
+    __slots__ = (
+        "__weakref__",
+        "_hash",
+        "is_tree",
+        "leaf_definitions",
+        "nodes",
+        "num_leaves",
+        "num_objects",
+        "paths",
+        "plan",
+    )
 
     nodes: tuple[Entry, ...]
     num_leaves: int
     paths: tuple[Path, ...]
     plan: Plan
+    is_tree: bool
+    num_objects: int
+    leaf_definitions: tuple[Any, ...]
     _hash: int | None
 
     def __init__(self, nodes: Sequence[Entry]) -> None:
@@ -139,6 +155,13 @@ class GraphDef(Generic[A_co]):
         self.plan = plan if isinstance(plan, tuple) else ()
         self.paths = tuple(paths)
         self.num_leaves = len(paths)
+        self.leaf_definitions = tuple(
+            entry for entry in self.nodes if isinstance(entry, _Leaf | VariableDef)
+        )
+        self.num_objects = sum(
+            entry is REF or isinstance(entry, NodeDef | VariableDef) for entry in self.nodes
+        )
+        self.is_tree = all(map(_is_in_trees, self.nodes))
         try:
             self._hash = hash(self.nodes)
         except TypeError:
@@ -162,6 +185,12 @@ class GraphDef(Generic[A_co]):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "GraphDef[A_co]":
         return self
+
+
+def _is_in_trees(entry: Entry) -> bool:
+    if isinstance(entry, NodeDef):
+        return bool(entry.type._pytree__is_pytree)  # type: ignore[attr-defined]
+    return not isinstance(entry, NodeRef)
 
 
 jax.tree_util.register_pytree_node(

@@ -1,0 +1,1 @@
+"""Transformations of JAX for functions of modules and variables."""
