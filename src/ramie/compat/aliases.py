@@ -15,6 +15,7 @@ ALIASES: dict[str, str] = {
     "flax.nnx.filterlib": "ramie.nnx.filters",
     "flax.nnx.graph": "ramie.nnx.graphlib",
     "flax.nnx.helpers": "ramie.nnx.containers",
+    "flax.nnx.ids": "ramie.ids",
     "flax.nnx.nn": "ramie.nnx.layers",
     "flax.nnx.nn.activations": "ramie.nnx.activations",
     "flax.nnx.nn.dtypes": "ramie.ops.dtypes",

@@ -100,6 +100,9 @@ from ramie.nnx.optimizer import OptArray as OptArray
 from ramie.nnx.optimizer import Optimizer as Optimizer
 from ramie.nnx.optimizer import OptState as OptState
 from ramie.nnx.optimizer import OptVariable as OptVariable
+from ramie.nnx.packed import GraphState as GraphState
+from ramie.nnx.packed import PureState as PureState
+from ramie.nnx.packed import unpack as unpack
 from ramie.nnx.pytree import Data as Data
 from ramie.nnx.pytree import Object as Object
 from ramie.nnx.pytree import Pytree as Pytree
@@ -137,6 +140,10 @@ from ramie.nnx.statelib import to_flat_state as to_flat_state
 from ramie.nnx.statelib import to_pure_dict as to_pure_dict
 from ramie.nnx.structure import GraphDef as GraphDef
 from ramie.nnx.train_state import TrainState as TrainState
+from ramie.nnx.transforms.compilation import StateSharding as StateSharding
+from ramie.nnx.transforms.compilation import cached_partial as cached_partial
+from ramie.nnx.transforms.compilation import jit as jit
+from ramie.nnx.transforms.compilation import jit_partial as jit_partial
 from ramie.nnx.variable import BatchStat as BatchStat
 from ramie.nnx.variable import Cache as Cache
 from ramie.nnx.variable import Intermediate as Intermediate
@@ -175,6 +182,7 @@ __all__ = [
     "Everything",
     "FlatState",
     "GraphDef",
+    "GraphState",
     "Intermediate",
     "Linear",
     "LinearGeneral",
@@ -194,6 +202,7 @@ __all__ = [
     "Param",
     "PathContains",
     "Perturbation",
+    "PureState",
     "Pytree",
     "RngCount",
     "RngKey",
@@ -202,6 +211,7 @@ __all__ = [
     "Rngs",
     "Sequential",
     "State",
+    "StateSharding",
     "Static",
     "TrainState",
     "Variable",
@@ -211,6 +221,7 @@ __all__ = [
     "as_abstract",
     "as_pure",
     "avg_pool",
+    "cached_partial",
     "call",
     "capture",
     "celu",
@@ -247,6 +258,8 @@ __all__ = [
     "iter_graph",
     "iter_module_children",
     "iter_modules",
+    "jit",
+    "jit_partial",
     "leaky_relu",
     "log_sigmoid",
     "log_softmax",
@@ -299,6 +312,7 @@ __all__ = [
     "to_flat_state",
     "to_pure_dict",
     "training",
+    "unpack",
     "update",
     "use_eager_sharding",
     "using_eager_sharding",
@@ -317,6 +331,14 @@ __all__ = [
 # What many programs do not use is imported when it is first asked for.
 _LAZY = {
     "bridge": ("bridge",),
+    "bridge.wrappers": ("wrappers",),
+    "deprecations": ("deprecations",),
+    "proxy_caller": ("proxy_caller",),
+    "reprlib": ("reprlib",),
+    "summary": ("summary", "tabulate"),
+    "tracers": ("tracers",),
+    "traversals": ("traversals",),
+    "visualization": ("display", "visualization"),
 }
 _HOMES = {name: home for home, names in _LAZY.items() for name in names}
 
@@ -328,7 +350,7 @@ def __getattr__(name: str) -> object:
             f"module 'ramie.nnx' has no attribute {name!r}; dir(ramie.nnx) lists what it has"
         )
     module = _importlib.import_module(f"ramie.nnx.{home}")
-    value = module if name == home else getattr(module, name)
+    value = module if name == home.rpartition(".")[2] else getattr(module, name)
     globals()[name] = value
     return value
 

@@ -178,7 +178,7 @@ def merge(
     """Put a model together: `split` backwards.
 
     Args:
-      graphdef: the structure.
+      graphdef: the structure; or a `GraphState`, which brings it along, as all `states` do then.
       *states: one or several that have all leaves between them: States, nested or flat, or nested
         dictionaries of plain values.
       copy: whether variables in the states are copied. By default the model gets these very
@@ -197,6 +197,8 @@ def merge(
         >>> nnx.merge(*nnx.split(model)).a is model.a
         True
     """
+    if not isinstance(graphdef, GraphDef):  # a GraphState brings both
+        graphdef, states = graphdef._to_merge(states)
     if not states:
         raise TypeError(
             "merge() missing 1 required positional argument: 'state', which fills the structure "

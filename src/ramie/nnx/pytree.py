@@ -296,6 +296,11 @@ class Pytree(metaclass=PytreeMeta):
     def __repr__(self) -> str:
         return describe(self)
 
+    def __treescope_repr__(self, path: Any, subtree_renderer: Any) -> Any:
+        from ramie.nnx.visualization import rendered
+
+        return rendered(self, dict(vars(self)), path, subtree_renderer)
+
 
 Object = Pytree
 """The former name of `Pytree`."""

@@ -194,6 +194,12 @@ class State(RawMapping, MutableMapping[Any, Any]):
     def __repr__(self) -> str:
         return describe(self)
 
+    def __treescope_repr__(self, path: Any, subtree_renderer: Any) -> Any:
+        from ramie.nnx.visualization import rendered
+
+        children = {str(key): self[key] for key in self}
+        return rendered(self, children, path, subtree_renderer)
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _register(cls)

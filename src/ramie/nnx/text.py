@@ -1,6 +1,7 @@
 """How objects of NNX print: nested, indented, with the number of elements they hold."""
 
 import math
+from collections.abc import Iterator
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
@@ -59,10 +60,13 @@ def _text(x: Any, short: bool, outer: list[int], depth: int | None) -> str:
         return f"Array(shape={x.shape}, dtype={x.dtype!r})"
     if isinstance(x, type) and short:
         return x.__name__
-    if not isinstance(x, Describable) or isinstance(x, type):
+    said = None if isinstance(x, type) else getattr(x, "__nnx_repr__", None)
+    if said is None and (not isinstance(x, Describable) or isinstance(x, type)):
         return repr(x)
     if id(x) in outer or (depth is not None and len(outer) >= depth):
         return f"{type(x).__name__}(...)"
+    if said is not None:
+        return _as_said(x, said(), short, outer, depth)
     first, entries, last = x._nnx_parts()
     short = short or not getattr(x, "_nnx_shows_arrays", True)
     outer.append(id(x))
@@ -72,3 +76,23 @@ def _text(x: Any, short: bool, outer: list[int], depth: int | None) -> str:
         return first + last
     body = ",\n".join(lines).replace("\n", "\n  ")
     return f"{first}\n  {body}\n{last}"
+
+
+def _as_said(x: Any, parts: Iterator[Any], short: bool, outer: list[int], depth: int | None) -> str:
+    """Return the text that `__nnx_repr__` describes; see `ramie.nnx.reprlib`."""
+    frame = next(parts)
+    name = frame.type if isinstance(frame.type, str) else frame.type.__name__
+    first = f"{name}{frame.start}"
+    outer.append(id(x))
+    lines = []
+    for part in parts:
+        is_raw = isinstance(part.value, str) and part.use_raw_value
+        value = part.value if is_raw else _text(part.value, short, outer, depth)
+        lines.append(f"{part.start}{part.key}{frame.kv_sep}{value}{part.end}")
+    outer.pop()
+    if not lines:
+        return f"{first}{frame.empty_repr}{frame.end}"
+    if frame.same_line:
+        return f"{first}{frame.comment}{', '.join(lines)}{frame.end}"
+    body = ",\n".join(lines).replace("\n", f"\n{frame.indent}")
+    return f"{first}{frame.comment}\n{frame.indent}{body}\n{frame.end}"
