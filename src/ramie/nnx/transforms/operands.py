@@ -172,6 +172,24 @@ class Operands:
         outline = result.outline
         return outline.tree(outline.roots(outline.joined(groups[count:])))
 
+    def only_output(self, returned: Sequence[Any]) -> Any:
+        """Return the output, and leave the objects of the caller as they are.
+
+        Args:
+          returned: what `Inside.leave` returned; usually without values, as from `jax.eval_shape`.
+        """
+        result, *groups = returned
+        if result.linked is None:
+            outline, groups = result.outline, groups[len(self._edge.inputs.values) :]
+            return outline.tree(outline.roots(outline.joined(groups)))
+        following = [iter(group).__next__ for group in groups]
+        leaves = [
+            following[take]() if take >= 0 else jax.eval_shape(_value, self._leaves[-1 - take])
+            for take in result.linked.takes
+        ]
+        roots = build(result.linked.graphdef, leaves)
+        return result.outline.tree(roots[result.linked.num_inputs :])
+
     def _relink(self, result: Result, groups: Sequence[Sequence[Any]]) -> Any:
         """Give the objects of the caller the structure that those inside had in the end."""
         linked: Linked = result.linked  # type: ignore[assignment]
@@ -197,6 +215,10 @@ class Operands:
         known = [None if source is None else objects[source] for source in linked.sources]
         roots = build(linked.graphdef, leaves, known=known)
         return result.outline.tree(roots[linked.num_inputs :])
+
+
+def _value(leaf: Any) -> Any:
+    return leaf._raw_value if isinstance(leaf, Variable) else leaf
 
 
 def _write(variables: Sequence[Any], values: Sequence[Any]) -> None:

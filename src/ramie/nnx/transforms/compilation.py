@@ -1,0 +1,439 @@
+"""nnx.jit: compile a function of modules and variables."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from ramie.nnx.functional import clone
+from ramie.nnx.transforms.extract import Boundary, refuse_bound_method
+from ramie.nnx.transforms.operands import Operands
+from ramie.nnx.transforms.prefixes import StateSharding as StateSharding
+from ramie.nnx.transforms.stages import Lowered, Traced
+from ramie.typing import MISSING
+
+__all__ = ["JitWrapped", "StateSharding", "cached_partial", "jit", "jit_partial"]
+
+Indices = int | Sequence[int] | None
+Names = str | Iterable[str] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Placing:
+    """The prefix of an argument: where it is, and whether its buffers are given away."""
+
+    sharding: Any
+    is_donated: bool = dataclasses.field(compare=False)
+
+
+class _Static(NamedTuple):
+    """Static arguments, part of what a compiled function is looked up by.
+
+    Attributes:
+      args: position, class and value.
+      kwargs: name, class and value.
+    """
+
+    args: tuple[tuple[int, type, Any], ...] = ()
+    kwargs: tuple[tuple[str, type, Any], ...] = ()
+
+
+_NONE_STATIC = _Static()
+
+
+def _listed(x: Any, kind: type) -> tuple[Any, ...]:
+    if x is None:
+        return ()
+    return (x,) if isinstance(x, kind) else tuple(x)
+
+
+class _Chosen:
+    """Arguments chosen by position or by name; either says the other, as the signature has it.
+
+    Args:
+      f: the function.
+      numbers: positions.
+      names: names.
+    """
+
+    def __init__(self, f: Callable[..., Any], numbers: Indices, names: Names) -> None:
+        chosen_numbers, chosen_names = _listed(numbers, int), _listed(names, str)
+        try:
+            parameters = list(inspect.signature(f).parameters.values())
+        except (ValueError, TypeError):
+            parameters = []
+        positional = [
+            x.name for x in parameters if x.kind in (x.POSITIONAL_ONLY, x.POSITIONAL_OR_KEYWORD)
+        ]
+        if numbers is None:
+            chosen_numbers = tuple(i for i, x in enumerate(positional) if x in chosen_names)
+        elif names is None:
+            size = len(positional)
+            chosen_names = tuple(positional[i] for i in chosen_numbers if -size <= i < size)
+        self.numbers = chosen_numbers
+        self.names = frozenset(chosen_names)
+
+    def __bool__(self) -> bool:
+        return bool(self.numbers or self.names)
+
+    def among(self, count: int) -> frozenset[int]:
+        """Return the chosen positions if there are `count` arguments."""
+        return frozenset(i % count for i in self.numbers if -count <= i < count)
+
+
+class _Variant(NamedTuple):
+    """The compiled form for one number of arguments."""
+
+    edge: Boundary
+    jitted: Any
+
+
+class JitWrapped:
+    """A compiled function; see `jit`.
+
+    Args:
+      fun: the function.
+      in_shardings: see `jit`, as all others.
+      out_shardings: ...
+      static: static arguments.
+      donated: donated arguments.
+      graph: graph mode or tree mode.
+      graph_updates: whether structure may change.
+      partial_args: the first arguments of each call.
+      name: for messages.
+      **options: further ones of `jax.jit`.
+    """
+
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        in_shardings: Any,
+        out_shardings: Any,
+        static: _Chosen,
+        donated: _Chosen,
+        graph: bool | None,
+        graph_updates: bool | None,
+        partial_args: tuple[Any, ...] = (),
+        name: str = "jit",
+        **options: Any,
+    ) -> None:
+        functools.update_wrapper(self, fun)
+        self._fun = fun
+        self._in_shardings, self._out_shardings = in_shardings, out_shardings
+        self._static, self._donated = static, donated
+        self._mode = graph, graph_updates
+        self._partial_args = partial_args
+        self._name = name
+        self._options = options
+        self._variants: dict[Hashable, _Variant] = {}
+        if not donated:
+            self._variants[None] = self._variant(self._placings(in_shardings, frozenset(), 0, {}))
+
+    # --- compiling ----------------------------------------------------------------------------
+
+    def _placings(
+        self, shardings: Any, donated: frozenset[int], count: int, kwargs: dict[str, Any]
+    ) -> Any:
+        """Return the tree of prefixes of args and kwargs."""
+        if not self._donated:
+            return shardings, None
+        if not isinstance(shardings, tuple | list):
+            shardings = (shardings,) * count
+        args = tuple(
+            jax.tree.map(
+                lambda x, i=i: _Placing(x, i in donated),
+                one,
+                is_leaf=lambda x: x is None or isinstance(x, StateSharding),
+            )
+            for i, one in enumerate(shardings)
+        )
+        return args, {name: _Placing(None, name in self._donated.names) for name in kwargs}
+
+    def _variant(self, placings: Any) -> _Variant:
+        edge = Boundary(self._name, *self._mode)
+        edge.set_prefixes(in_shardings=placings, out_shardings=self._out_shardings)
+        values = [x if isinstance(x, _Placing) else _Placing(x, False) for x in edge.inputs.values]
+        fun = self._fun
+        complete = [x.is_donated or x.sharding is not None for x in values]
+
+        def pure(outline: Any, *groups: Any) -> Any:
+            inside = edge.enter(outline, groups)
+            args, kwargs = inside.tree
+            if outline.note is not None:
+                args, kwargs = _with_static(args, kwargs, outline.note)
+            return inside.leave(fun(*args, **kwargs), complete=complete)
+
+        pure.__name__ = pure.__qualname__ = getattr(fun, "__name__", "function")
+        options = dict(self._options)
+        before = [x.sharding for x in values]
+        if any(x is not None for x in (*before, *edge.outputs.values)):
+            options["in_shardings"] = (None, *before)
+            options["out_shardings"] = (None, *before, *edge.outputs.values)
+        donated = tuple(i + 1 for i, x in enumerate(values) if x.is_donated)
+        if donated:
+            options["donate_argnums"] = donated
+        return _Variant(edge, jax.jit(pure, **options))
+
+    def _taken_apart(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[_Variant, Operands]:
+        if self._partial_args:
+            args = self._partial_args + args
+        if not self._static and not self._donated:
+            variant = self._variants[None]
+            return variant, variant.edge.take_apart((args, kwargs))
+        donated = self._donated.among(len(args)) if self._donated else frozenset()
+        static = self._static.among(len(args))
+        note = None
+        if self._static:
+            note = _Static(
+                tuple((i, type(args[i]), args[i]) for i in sorted(static)),
+                tuple((k, type(x), x) for k, x in kwargs.items() if k in self._static.names),
+            )
+            _check_hashable(note, self._name)
+            donated = frozenset(
+                new for new, i in enumerate(_others(range(len(args)), static)) if i in donated
+            )
+            args = tuple(_others(args, static))
+            kwargs = {k: x for k, x in kwargs.items() if k not in self._static.names}
+        key: Hashable = (len(args), donated, tuple(kwargs)) if self._donated else None
+        if key not in self._variants:
+            placings = self._placings(self._in_shardings, donated, len(args), kwargs)
+            self._variants[key] = self._variant(placings)
+        variant = self._variants[key]
+        return variant, variant.edge.take_apart((args, kwargs), note)
+
+    # --- running ------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the function, compiled."""
+        variant, operands = self._taken_apart(args, kwargs)
+        return operands.write_back(variant.jitted(operands.outline, *operands.groups))
+
+    def __get__(self, obj: Any, owner: Any = None) -> Any:
+        return self if obj is None else functools.partial(self, obj)
+
+    def trace(self, *args: Any, **kwargs: Any) -> Traced:
+        """Trace the function for these arguments, whose values do not matter."""
+        variant, operands = self._taken_apart(args, kwargs)
+        return Traced(variant.jitted.trace(operands.outline, *operands.groups), self)
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """Trace and lower the function for these arguments, whose values do not matter."""
+        variant, operands = self._taken_apart(args, kwargs)
+        return Lowered(variant.jitted.lower(operands.outline, *operands.groups), self)
+
+    def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the output with shapes and dtypes in place of arrays; arguments do not change."""
+        variant, operands = self._taken_apart(args, kwargs)
+        return operands.only_output(variant.jitted.eval_shape(operands.outline, *operands.groups))
+
+    def clear_cache(self) -> None:
+        """Forget all that was compiled."""
+        for variant in self._variants.values():
+            variant.jitted.clear_cache()
+
+
+def _others(items: Iterable[Any], numbers: frozenset[int]) -> list[Any]:
+    return [x for i, x in enumerate(items) if i not in numbers]
+
+
+def _with_static(
+    args: tuple[Any, ...], kwargs: dict[str, Any], static: _Static
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    complete = list(args)
+    for number, _, value in static.args:
+        complete.insert(number, value)
+    return tuple(complete), {**kwargs, **{name: value for name, _, value in static.kwargs}}
+
+
+def _check_hashable(static: _Static, name: str) -> None:
+    for where, _, value in (*static.args, *static.kwargs):
+        try:
+            hash(value)
+        except TypeError:
+            raise ValueError(
+                f"nnx.{name} got a static argument without a hash: {value!r} of type "
+                f"{type(value).__name__} as argument {where!r}. Compiled functions are looked up "
+                "by static arguments: use a tuple in place of a list, for example."
+            ) from None
+
+
+def jit(
+    fun: Any = MISSING,
+    *,
+    in_shardings: Any = None,
+    out_shardings: Any = None,
+    static_argnums: Indices = None,
+    static_argnames: Names = None,
+    donate_argnums: Indices = None,
+    donate_argnames: Names = None,
+    keep_unused: bool = False,
+    device: jax.Device | None = None,
+    backend: str | None = None,
+    inline: bool = False,
+    graph: bool | None = None,
+    graph_updates: bool | None = None,
+) -> Any:
+    """Compile a function of modules, variables and other pytrees; `jax.jit` for NNX.
+
+    What the function does to modules and variables in its arguments happens to those of the
+    caller. It is traced again for other shapes, other structure and other static values. Of
+    variables only those that the function stores to are returned by the compiled program.
+
+    Args:
+      fun: the function; without one, a decorator is returned.
+      in_shardings: a sharding for all arguments, or a tuple of one for each; a `StateSharding` has
+        one for each variable of a module. None leaves it to JAX.
+      out_shardings: the same for the output.
+      static_argnums: positions of arguments that are hashable and constants in the program.
+      static_argnames: names of such.
+      donate_argnums: positions of arguments whose buffers may be reused.
+      donate_argnames: names of such.
+      keep_unused: whether unused values are passed to the compiled program.
+      device: as for `jax.jit`.
+      backend: as for `jax.jit`.
+      inline: whether the program becomes part of the caller's.
+      graph: graph mode, where modules may be shared, or tree mode; by default as
+        `set_graph_mode` says.
+      graph_updates: whether changes of structure reach the caller; by default as
+        `set_graph_updates` says, never in tree mode.
+
+    Returns:
+      The compiled function, with methods `lower`, `trace`, `eval_shape` and `clear_cache`.
+
+    Raises:
+      ValueError: for a bound method; for prefixes that do not go with the mode.
+
+    Example:
+        >>> from ramie import nnx
+        >>> @nnx.jit
+        ... def count(variable):
+        ...     variable[...] += 1
+        >>> steps = nnx.Variable(0)
+        >>> count(steps)
+        >>> int(steps)
+        1
+    """
+    options = _options(keep_unused, device, backend, inline)
+    if fun is MISSING:
+        return lambda fun: jit(
+            fun,
+            in_shardings=in_shardings,
+            out_shardings=out_shardings,
+            static_argnums=static_argnums,
+            static_argnames=static_argnames,
+            donate_argnums=donate_argnums,
+            donate_argnames=donate_argnames,
+            graph=graph,
+            graph_updates=graph_updates,
+            **options,
+        )
+    refuse_bound_method(fun, "jit")
+    static = _Chosen(fun, static_argnums, static_argnames)
+    donated = _Chosen(fun, donate_argnums, donate_argnames)
+    return JitWrapped(
+        fun, in_shardings, out_shardings, static, donated, graph, graph_updates, **options
+    )
+
+
+def _options(
+    keep_unused: bool, device: jax.Device | None, backend: str | None, inline: bool
+) -> dict[str, Any]:
+    """Return what differs from the defaults of `jax.jit`."""
+    options = {"keep_unused": keep_unused, "device": device, "backend": backend, "inline": inline}
+    return {name: value for name, value in options.items() if value}
+
+
+def jit_partial(
+    fun: Callable[..., Any],
+    *partial_args: Any,
+    in_shardings: Any = None,
+    out_shardings: Any = None,
+    static_argnums: Indices = None,
+    static_argnames: Names = None,
+    donate_argnums: Indices = None,
+    donate_argnames: Names = None,
+    keep_unused: bool = False,
+    device: jax.Device | None = None,
+    backend: str | None = None,
+    inline: bool = False,
+    graph: bool | None = None,
+    graph_updates: bool | None = None,
+) -> JitWrapped:
+    """Compile a function whose first arguments are given once; they are updated by each call.
+
+    Args:
+      fun: the function.
+      *partial_args: its first arguments.
+      in_shardings: see `jit`; those of the given arguments come first, and positions count them.
+      out_shardings: see `jit`, as all others.
+      static_argnums: ...
+      static_argnames: ...
+      donate_argnums: ...
+      donate_argnames: ...
+      keep_unused: ...
+      device: ...
+      backend: ...
+      inline: ...
+      graph: ...
+      graph_updates: ...
+
+    Returns:
+      The compiled function of the other arguments.
+
+    Raises:
+      ValueError: in tree mode, if something is shared between the given arguments.
+
+    Example:
+        >>> from ramie import nnx
+        >>> model = nnx.Dict(scale=nnx.Param(3.0))
+        >>> step = nnx.jit_partial(lambda model, x: model.scale * x, model)
+        >>> float(step(2.0))
+        6.0
+    """
+    refuse_bound_method(fun, "jit_partial")
+    wrapped = JitWrapped(
+        fun,
+        in_shardings,
+        out_shardings,
+        _Chosen(fun, static_argnums, static_argnames),
+        _Chosen(fun, donate_argnums, donate_argnames),
+        graph,
+        graph_updates,
+        partial_args,
+        "jit_partial",
+        **_options(keep_unused, device, backend, inline),
+    )
+    Boundary("jit_partial", graph, graph_updates).take_apart((partial_args, {}))
+    return wrapped
+
+
+def cached_partial(
+    f: Callable[..., Any],
+    *cached_args: Any,
+    graph: bool | None = None,
+    graph_updates: bool | None = None,
+) -> Callable[..., Any]:
+    """Give the first arguments of a transformed function once.
+
+    The function gets copies of the modules, made of the same variables: values are shared with the
+    caller's modules, later changes to their structure are not.
+
+    Args:
+      f: the function, of `jit` usually.
+      *cached_args: its first arguments.
+      graph: see `jit`.
+      graph_updates: accepted, and without effect: `f` has its own.
+
+    Returns:
+      A function of the other arguments.
+
+    Differs from Flax: nothing is to be gained. Every call of `jit` recalls structures that did not
+    change.
+    """
+    del graph_updates
+    return functools.partial(f, *clone(cached_args, variables=False, graph=graph))
