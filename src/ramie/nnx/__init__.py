@@ -18,6 +18,7 @@ from ramie.nnx import optimizer as optimizer
 from ramie.nnx import pytree as pytreelib
 from ramie.nnx import rnglib as rnglib
 from ramie.nnx import spmd as spmd
+from ramie.nnx import saving as saving
 from ramie.nnx import statelib as statelib
 from ramie.nnx import training as training
 from ramie.nnx import variable as variablelib
@@ -50,6 +51,8 @@ from ramie.nnx.capture import capture as capture
 from ramie.nnx.containers import Dict as Dict
 from ramie.nnx.containers import List as List
 from ramie.nnx.containers import Sequential as Sequential
+from ramie.nnx.conversions import vars_as as vars_as
+from ramie.nnx.conversions import with_vars as with_vars
 from ramie.nnx.ema import EMA as EMA
 from ramie.nnx.filters import All as All
 from ramie.nnx.filters import Any as Any
@@ -152,6 +155,7 @@ from ramie.nnx.variable import Perturbation as Perturbation
 from ramie.nnx.variable import Variable as Variable
 from ramie.nnx.variable import VariableMetadata as VariableMetadata
 from ramie.nnx.variable import register_variable_name as register_variable_name
+from ramie.nnx.variable import var_defaults as var_defaults
 from ramie.nnx.variable import variable_name_from_type as variable_name_from_type
 from ramie.nnx.variable import variable_type_from_name as variable_type_from_name
 from ramie.nnx.variable import with_metadata as with_metadata
@@ -167,8 +171,6 @@ from ramie.ops.pooling import min_pool as min_pool
 from ramie.ops.pooling import pool as pool
 
 __all__ = [
-    "EMA",
-    "PARTITION_NAME",
     "All",
     "Any",
     "BatchStat",
@@ -177,6 +179,7 @@ __all__ = [
     "ConvTranspose",
     "Data",
     "Dict",
+    "EMA",
     "Einsum",
     "Embed",
     "Everything",
@@ -199,6 +202,7 @@ __all__ = [
     "OptState",
     "OptVariable",
     "Optimizer",
+    "PARTITION_NAME",
     "Param",
     "PathContains",
     "Perturbation",
@@ -316,16 +320,19 @@ __all__ = [
     "update",
     "use_eager_sharding",
     "using_eager_sharding",
+    "var_defaults",
     "variable_name_from_type",
     "variable_type_from_name",
     "variablelib",
     "variables",
+    "vars_as",
     "view",
     "view_info",
     "with_attributes",
     "with_metadata",
     "with_partitioning",
     "with_rngs",
+    "with_vars",
 ]
 
 # What many programs do not use is imported when it is first asked for.
