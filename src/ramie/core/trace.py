@@ -29,9 +29,11 @@ __all__ = [
     "current_trace",
     "extended_result_handler",
     "hide_frames",
+    "is_box",
     "is_leak",
     "is_top_level",
     "leaves_nothing_behind",
+    "new_box",
     "outside_traces",
     "show_frames",
     "trace_token",
@@ -158,3 +160,22 @@ def extended_result_handler(aval: Any, out_sharding: Any, committed: bool) -> An
         stored, physical_sharding(aval, out_sharding), committed
     )
     return handler.wrap(lambda array: EArray(aval, array))
+
+
+def new_box(value: Any) -> Any:
+    """Make a cell of JAX's experimental high-level types that holds a pytree of arrays.
+
+    What is stored in it with `set`, under whatever transformation, is there for `get` afterwards,
+    also if it has another structure.
+    """
+    # jax.experimental.hijax has the parts of which a cell can be made, but not all of them.
+    from jax._src.hijax import Box
+
+    return Box(value)
+
+
+def is_box(x: Any) -> bool:
+    """Tell whether something is a cell that `new_box` made, or stands for one under a trace."""
+    from jax._src.hijax import Box
+
+    return isinstance(x, Box)

@@ -242,9 +242,18 @@ def update(node: Any, state: Any, /, *states: Any) -> None:
 def _assign(variable: Variable[Any], value: Any, trace: Any) -> None:
     if value is variable:
         return
+    if variable._var_metadata.is_cell:
+        if isinstance(value, Variable):
+            variable.update_from_state(value)
+        else:
+            variable.set_raw_value(value)
+        return
     if variable._trace_state is not trace:
         variable._check_can_update()
     if isinstance(value, Variable):
+        if value._var_metadata.is_cell:
+            variable.update_from_state(value)
+            return
         if value._var_metadata is not variable._var_metadata:
             object.__setattr__(variable, "_var_metadata", value._var_metadata)
         value = value._raw_value
@@ -297,7 +306,7 @@ def clone(node: A, variables: bool = True, *, arrays: bool = False, graph: bool 
 
 def _with_new_array(leaf: Any) -> Any:
     if isinstance(leaf, Variable):
-        return leaf.replace(jax.tree.map(_with_new_array, leaf.get_raw_value()))
+        return leaf.replace(jax.tree.map(_with_new_array, leaf._plain()))
     return jnp.copy(leaf) if isinstance(leaf, jax.Array) else copying.copy(leaf)
 
 
@@ -358,7 +367,7 @@ def pure(tree: Any) -> Any:
         {'a': 1}
     """
     return jax.tree.map(
-        lambda x: x.get_raw_value() if isinstance(x, Variable) else x,
+        lambda x: x._plain() if isinstance(x, Variable) else x,
         tree,
         is_leaf=lambda x: isinstance(x, Variable),
     )

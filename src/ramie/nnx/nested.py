@@ -153,7 +153,7 @@ def pure_dict(tree: Mapping[Any, Any], extract_fn: Callable[[Any], Any] | None) 
 
 
 def _value_of(leaf: Any) -> Any:
-    return leaf.get_raw_value() if isinstance(leaf, Variable) else leaf
+    return leaf._plain() if isinstance(leaf, Variable) else leaf
 
 
 def _with_value(leaf: Any, value: Any) -> Any:

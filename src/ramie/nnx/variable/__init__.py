@@ -4,6 +4,10 @@ from ramie.nnx.modes import use_eager_sharding as use_eager_sharding
 from ramie.nnx.modes import using_eager_sharding as using_eager_sharding
 from ramie.nnx.variable.base import Variable as Variable
 from ramie.nnx.variable.base import VariableMetadata as VariableMetadata
+from ramie.nnx.variable.defaults import VarDefaults as VarDefaults
+from ramie.nnx.variable.defaults import VarDefaultsContext as VarDefaultsContext
+from ramie.nnx.variable.defaults import var_defaults as var_defaults
+from ramie.nnx.variable.hijax import HijaxVariable as HijaxVariable
 from ramie.nnx.variable.kinds import BatchStat as BatchStat
 from ramie.nnx.variable.kinds import Cache as Cache
 from ramie.nnx.variable.kinds import Intermediate as Intermediate
@@ -17,14 +21,18 @@ from ramie.nnx.variable.kinds import with_metadata as with_metadata
 __all__ = [
     "BatchStat",
     "Cache",
+    "HijaxVariable",
     "Intermediate",
     "Param",
     "Perturbation",
+    "VarDefaults",
+    "VarDefaultsContext",
     "Variable",
     "VariableMetadata",
     "register_variable_name",
     "use_eager_sharding",
     "using_eager_sharding",
+    "var_defaults",
     "variable_name_from_type",
     "variable_type_from_name",
     "with_metadata",

@@ -12,7 +12,9 @@ from ramie import errors
 from ramie.core.trace import trace_token
 from ramie.nnx.modes import use_eager_sharding
 from ramie.nnx.text import Parts, describe, size_note
-from ramie.nnx.variable.metadata import HOOKS, REQUIRED, Metadata, metadata_of
+from ramie.nnx.variable.cells import cell, contents, fill, held_as, is_ref, same_form, with_part
+from ramie.nnx.variable.defaults import default_cells
+from ramie.nnx.variable.metadata import HOOKS, REQUIRED, Metadata, VariableDef, metadata_of
 from ramie.nnx.variable.operators import ValueOperators
 from ramie.nnx.variable.placement import placed
 from ramie.typing import MISSING
@@ -70,8 +72,12 @@ class Variable(ValueOperators, Generic[A]):
 
     Args:
       value: an array, usually; any pytree works.
-      hijax: not available; False or None.
-      ref: not available; False or None.
+      hijax: whether to keep the value in a box of JAX's experimental high-level types: functions
+        under any transformation may then change it, its structure included. The result is a
+        `HijaxVariable`, which counts as an instance of this class. By default as `var_defaults`
+        says.
+      ref: whether to keep the value in an array reference, which is then the raw value; the same
+        for one array or number. By default as `var_defaults` says.
       eager_sharding: whether an `out_sharding` among the metadata places the value at once.
       **metadata: further entries, read as ``variable.name``. Functions named `on_get_value`,
         `on_set_value` and `on_create_value` get the variable and a value, and return what is
@@ -89,10 +95,11 @@ class Variable(ValueOperators, Generic[A]):
 
     __slots__ = ("__weakref__", "_raw_value", "_trace_state", "_var_metadata")
 
-    _raw_value: A
+    _raw_value: Any  # the value, or the cell that holds it
     _trace_state: Any
     _var_metadata: Metadata
     _default_metadata: Metadata = metadata_of(REQUIRED)
+    _class_of_boxed: Any  # assigned where that class is defined
     required_metadata = frozenset(REQUIRED)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -101,6 +108,16 @@ class Variable(ValueOperators, Generic[A]):
         cls._default_metadata = metadata_of({**hooks, **REQUIRED})
 
         _register(cls)
+
+    def __new__(cls, *args: Any, hijax: bool | None = None, **kwargs: Any) -> Any:
+        """Make an empty variable; one that is to be of a high-level type is another class."""
+        self = object.__new__(cls)
+        if not (default_cells()[0] if hijax is None else hijax) or not (args or kwargs):
+            return self
+        if hijax is not None:
+            kwargs["hijax"] = hijax
+        self.__init__(*args, **kwargs)  # type: ignore[misc]
+        return cls._make(self._raw_value, self._var_metadata, self._trace_state)
 
     def __init__(
         self,
@@ -111,10 +128,10 @@ class Variable(ValueOperators, Generic[A]):
         eager_sharding: bool | None = None,
         **metadata: Any,
     ) -> None:
-        if hijax or ref:
-            raise NotImplementedError(
-                f"{type(self).__name__} was asked for hijax={hijax}, ref={ref}, but only plain "
-                "variables exist: leave both out."
+        if type(value) is jax.Ref:
+            raise ValueError(
+                "Cannot pass a Ref directly into Variable constructor. Pass its value, and "
+                f"ref=True to have a reference made: {type(self).__name__}(x, ref=True)."
             )
         known = type(self)._default_metadata
         if isinstance(value, VariableMetadata):
@@ -122,8 +139,10 @@ class Variable(ValueOperators, Generic[A]):
             value = value.raw_value
         if eager_sharding is None and not use_eager_sharding.current_value():
             eager_sharding = False
-        if metadata or eager_sharding is not None:
-            known = _complete(metadata, known, eager_sharding)
+        defaults = default_cells()
+        cells = defaults[0] if hijax is None else hijax, defaults[1] if ref is None else ref
+        if metadata or eager_sharding is not None or any(cells):
+            known = _complete(metadata, known, eager_sharding, cells)
             value = placed(value, known, type(self).__name__)
         setattribute = object.__setattr__
         setattribute(self, "_trace_state", trace_token())
@@ -131,10 +150,15 @@ class Variable(ValueOperators, Generic[A]):
         setattribute(self, "_raw_value", value)
         if "on_create_value" in known:
             setattribute(self, "_raw_value", self.create_value(self._raw_value))
+        if known.is_cell:
+            setattribute(self, "_raw_value", cell(self._raw_value, *cells))
 
     @classmethod
     def _make(cls, value: Any, metadata: Metadata, trace: Any = None) -> Self:
-        """Box a value as it is: no hooks, no placement."""
+        """Box a value or a cell as it is: no hooks, no placement."""
+        if metadata.is_cell and metadata.get("hijax"):
+            boxed: Self = cls._class_of_boxed._of(cls, value, metadata, trace)
+            return boxed
         self = object.__new__(cls)
         setattribute = object.__setattr__
         setattribute(self, "_trace_state", trace_token() if trace is None else trace)
@@ -145,7 +169,13 @@ class Variable(ValueOperators, Generic[A]):
     @classmethod
     def from_metadata(cls, value: A, attributes: Mapping[str, Any]) -> Self:
         """Make a variable of a raw value and all of its metadata; hooks do not run."""
-        return cls._make(value, metadata_of({**attributes, **_required(attributes)}))
+        metadata = metadata_of({**attributes, **_required(attributes)})
+        return cls._make(held_as(value, metadata) if metadata.is_cell else value, metadata)
+
+    def _plain(self) -> Any:
+        """Return the value without hooks, read from the cell that it may be in."""
+        held = self._raw_value
+        return contents(held) if self._var_metadata.is_cell else held
 
     # --- the value ----------------------------------------------------------------------------
 
@@ -158,26 +188,36 @@ class Variable(ValueOperators, Generic[A]):
                 "transformations of nnx."
             )
 
-    def get_raw_value(self) -> A:
-        """Return what is stored, without hooks."""
+    def get_raw_value(self) -> Any:
+        """Return what is stored, without hooks: with `ref`, the array reference."""
+        metadata = self._var_metadata
+        if metadata.is_cell and not metadata.get("ref"):
+            return contents(self._raw_value)
         return self._raw_value
 
-    def set_raw_value(self, value: A, *, _unsafe_bypass_check: bool = False) -> None:
-        """Store a value as it is, without hooks.
+    def set_raw_value(self, value: Any, *, _unsafe_bypass_check: bool = False) -> None:
+        """Store a value as it is, without hooks. An array reference replaces the one there is.
 
         Raises:
           TraceContextError: under another transformation than the variable was made under.
         """
+        if self._var_metadata.is_cell:
+            held = self._raw_value
+            if not is_ref(value) and same_form(held, value) and fill(held, value):
+                return
+            value = held_as(value, self._var_metadata)
         if not _unsafe_bypass_check:
             self._check_can_update()
         object.__setattr__(self, "_raw_value", value)
 
     def get_value(self, *, index: Any = MISSING) -> Any:
         """Return the value, or the part of it at `index`; ``variable[index]`` does the same."""
-        hook = self._var_metadata.get_hook
+        metadata = self._var_metadata
         value: Any = self._raw_value
-        if hook:
-            value = _run(hook, self, value)
+        if metadata.is_cell:
+            value = contents(value)
+        if metadata.get_hook:
+            value = _run(metadata.get_hook, self, value)
         if index is MISSING or index is Ellipsis:
             return value
         return value[index]
@@ -192,12 +232,17 @@ class Variable(ValueOperators, Generic[A]):
         Raises:
           TraceContextError: under another transformation than the variable was made under.
         """
-        self._check_can_update()
-        hook = self._var_metadata.set_hook
-        if hook:
-            value = _run(hook, self, value)
+        metadata = self._var_metadata
+        if not metadata.is_cell:
+            self._check_can_update()
+        if metadata.set_hook:
+            value = _run(metadata.set_hook, self, value)
+        if metadata.is_cell:
+            if fill(self._raw_value, value, ... if index is MISSING else index):
+                return
+            self._check_can_update()
         if index is not MISSING:
-            value = _with_part(self._raw_value, index, value)
+            value = with_part(self._raw_value, index, value)
         object.__setattr__(self, "_raw_value", value)
 
     def create_value(self, value: A) -> A:
@@ -216,12 +261,12 @@ class Variable(ValueOperators, Generic[A]):
         self.set_value(value)
 
     @property
-    def raw_value(self) -> A:
+    def raw_value(self) -> Any:
         """What is stored, without hooks."""
-        return self._raw_value
+        return self.get_raw_value()
 
     @raw_value.setter
-    def raw_value(self, value: A) -> None:
+    def raw_value(self, value: Any) -> None:
         self.set_raw_value(value)
 
     def __getitem__(self, index: Any) -> Any:
@@ -242,17 +287,32 @@ class Variable(ValueOperators, Generic[A]):
 
     # --- copies -------------------------------------------------------------------------------
 
-    def copy(self) -> Self:
-        """Return another variable with the same value and metadata."""
-        return type(self)._make(self._raw_value, self._var_metadata)
+    def copy(self, value: Any = MISSING, *, _copy_ref: bool = True, **updates: Any) -> Self:
+        """Return another variable with the same value and metadata, or what is given of them."""
+        return self.replace(value, _copy_ref=_copy_ref, **updates)
 
     def replace(self, value: Any = MISSING, *, _copy_ref: bool = True, **updates: Any) -> Self:
-        """Return another variable with a new value, new metadata entries, or both."""
-        del _copy_ref  # of array references, which there are none of
-        metadata = self._var_metadata
+        """Return another variable with a new value, new metadata entries, or both.
+
+        Args:
+          value: the new value.
+          _copy_ref: whether a cell, as `hijax` and `ref` bring about, becomes another one with the
+            same contents; else both variables share it.
+          **updates: entries of the metadata; `hijax` and `ref` are among them.
+        """
+        before = metadata = self._var_metadata
         if updates:
             metadata = metadata_of({**metadata, **updates})
-        return type(self)._make(self._raw_value if value is MISSING else value, metadata)
+        if value is MISSING:
+            value = self._raw_value
+            shared = not _copy_ref and all(
+                bool(before.get(name)) == bool(metadata.get(name)) for name in ("hijax", "ref")
+            )
+            if (before.is_cell or metadata.is_cell) and not shared:
+                value = cell(value, metadata.get("hijax", False), metadata.get("ref", False))
+        elif metadata.is_cell:
+            value = cell(value, metadata.get("hijax", False), metadata.get("ref", False))
+        return self.__class__._make(value, metadata)
 
     def to_state(self, value: Any = MISSING, *, _copy_ref: bool = True, **updates: Any) -> Self:
         """Return another variable; the former name of `replace`."""
@@ -264,19 +324,30 @@ class Variable(ValueOperators, Generic[A]):
         Raises:
           ValueError: if the class is another one.
         """
-        if type(other) is not type(self):
+        if other.__class__ is not self.__class__:
             raise ValueError(
-                f"Cannot copy from incompatible container, expected {type(self).__name__}, got "
-                f"{type(other).__name__}"
+                f"Cannot copy from incompatible container, expected {self.__class__.__name__}, "
+                f"got {other.__class__.__name__}"
             )
         self.update_from_state(other)
 
     def update_from_state(self, variable_state: "Variable[A]") -> None:
         """Take over the value and the metadata of another variable of any class.
 
+        Whether the value is kept in a cell stays as it is.
+
         Raises:
           TraceContextError: under another transformation than the variable was made under.
         """
+        before, metadata = self._var_metadata, variable_state._var_metadata
+        if before.is_cell or metadata.is_cell:
+            self.set_raw_value(contents(variable_state._raw_value))
+            own = {name: before[name] for name in ("hijax", "ref") if name in before}
+            metadata = metadata_of({**metadata, **own})
+            if metadata is not before:
+                self._check_can_update()
+                object.__setattr__(self, "_var_metadata", metadata)
+            return
         self._check_can_update()
         object.__setattr__(self, "_raw_value", variable_state._raw_value)
         object.__setattr__(self, "_var_metadata", variable_state._var_metadata)
@@ -285,14 +356,18 @@ class Variable(ValueOperators, Generic[A]):
         return self.copy()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return type(self)._make(copy.deepcopy(self._raw_value, memo), self._var_metadata)
+        metadata = self._var_metadata
+        value = copy.deepcopy(contents(self._raw_value), memo)
+        return self.__class__._make(held_as(value, metadata), metadata)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_raw_value": self._raw_value, "_var_metadata": dict(self._var_metadata)}
+        held = contents(self._raw_value) if self._var_metadata.is_cell else self._raw_value
+        return {"_raw_value": held, "_var_metadata": dict(self._var_metadata)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        object.__setattr__(self, "_raw_value", state["_raw_value"])
-        object.__setattr__(self, "_var_metadata", metadata_of(state["_var_metadata"]))
+        metadata = metadata_of(state["_var_metadata"])
+        object.__setattr__(self, "_raw_value", held_as(state["_raw_value"], metadata))
+        object.__setattr__(self, "_var_metadata", metadata)
         object.__setattr__(self, "_trace_state", trace_token())
 
     # --- metadata -----------------------------------------------------------------------------
@@ -374,7 +449,7 @@ class Variable(ValueOperators, Generic[A]):
     @property
     def type(self) -> type:
         """The class: the kind of variable."""
-        return type(self)
+        return self.__class__
 
     @property
     def var_type(self) -> Any:
@@ -383,18 +458,18 @@ class Variable(ValueOperators, Generic[A]):
 
     @property
     def hijax(self) -> bool:
-        """Whether the variable is one of JAX's experimental types: never."""
-        return bool(self._var_metadata["hijax"])
+        """Whether the variable is of JAX's experimental high-level types."""
+        return bool(self._var_metadata.get("hijax"))
 
     @property
     def ref(self) -> bool:
-        """Whether the value is an array reference: never."""
-        return bool(self._var_metadata["ref"])
+        """Whether the value is kept in an array reference."""
+        return bool(self._var_metadata.get("ref"))
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the value."""
-        value: Any = self._raw_value
+        value: Any = self.get_raw_value()
         return () if isinstance(value, int | float | complex) else tuple(value.shape)
 
     @property
@@ -422,8 +497,9 @@ class Variable(ValueOperators, Generic[A]):
     def _nnx_parts(self) -> Parts:
         entries = self._var_metadata
         shown = {name: entries[name] for name in entries if name not in self.required_metadata}
-        size = size_note(self._raw_value)
-        start = f"{type(self).__name__}({f' # {size}' if size else ''}"
+        shown |= {name: True for name in ("hijax", "ref") if entries.get(name)}
+        size = size_note(contents(self._raw_value))
+        start = f"{self.__class__.__name__}({f' # {size}' if size else ''}"
         return start, [("value=", self.get_value()), *((f"{k}=", v) for k, v in shown.items())], ")"
 
     def __repr__(self) -> str:
@@ -434,20 +510,27 @@ _SETTABLE = frozenset({"value", "raw_value", *Variable.__slots__})
 _VALUE_KEY = jax.tree_util.GetAttrKey("value")
 
 
-def _children(variable: Variable[Any]) -> tuple[tuple[Any], Metadata]:
-    return (variable._raw_value,), variable._var_metadata
+def _definition(variable: Variable[Any]) -> VariableDef:
+    cls, metadata = variable.__class__, variable._var_metadata
+    return metadata.defs.get(cls) or metadata.definition(cls)
 
 
-def _children_with_keys(variable: Variable[Any]) -> tuple[tuple[Any], Metadata]:
-    return ((_VALUE_KEY, variable._raw_value),), variable._var_metadata
+def _children(variable: Variable[Any]) -> tuple[tuple[Any], VariableDef]:
+    return (variable._raw_value,), _definition(variable)
+
+
+def _children_with_keys(variable: Variable[Any]) -> tuple[tuple[Any], VariableDef]:
+    return ((_VALUE_KEY, variable._raw_value),), _definition(variable)
+
+
+def _from_children(definition: VariableDef, children: Any) -> Any:
+    (value,) = children
+    cls: Any = definition.type
+    return cls._make(value, definition.metadata)
 
 
 def _register(cls: "type[Variable[Any]]") -> None:
-    def unflatten(metadata: Metadata, children: Any) -> Variable[Any]:
-        (value,) = children
-        return cls._make(value, metadata)
-
-    jax.tree_util.register_pytree_with_keys(cls, _children_with_keys, unflatten, _children)
+    jax.tree_util.register_pytree_with_keys(cls, _children_with_keys, _from_children, _children)
 
 
 _register(Variable)
@@ -458,7 +541,10 @@ def _required(entries: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _complete(
-    metadata: Mapping[str, Any], defaults: Metadata, eager_sharding: bool | None
+    metadata: Mapping[str, Any],
+    defaults: Metadata,
+    eager_sharding: bool | None,
+    cells: tuple[bool, bool],
 ) -> Metadata:
     """Put the entries of a new variable together; documented synonyms get one name."""
     entries = dict(metadata)
@@ -467,23 +553,7 @@ def _complete(
             entries.setdefault("out_sharding", entries.pop(synonym))
     for name, default in defaults.items():
         entries.setdefault(name, default)
+    entries["hijax"], entries["ref"] = map(bool, cells)
     if eager_sharding is not None:
         entries["eager_sharding"] = eager_sharding
     return metadata_of(entries)
-
-
-def _with_part(value: Any, index: Any, part: Any) -> Any:
-    """Return `value` with `part` at `index`; what is mutable is changed in place."""
-    if isinstance(value, jax.Array):
-        if (
-            index is Ellipsis
-            and isinstance(part, jax.Array)
-            and part.shape == value.shape
-            and part.dtype == value.dtype
-        ):
-            return part
-        return value.at[index].set(part)
-    if index is Ellipsis and not isinstance(value, np.ndarray):
-        return part
-    value[index] = part
-    return value

@@ -48,11 +48,12 @@ class VariableDef:
 class Metadata(dict[str, Any]):
     """Entries by name, never changed after they were made. Use `metadata_of` to get one."""
 
-    __slots__ = ("__weakref__", "defs", "get_hook", "set_hook")
+    __slots__ = ("__weakref__", "defs", "get_hook", "is_cell", "set_hook")
 
     defs: dict[type, VariableDef]
     get_hook: Any
     set_hook: Any
+    is_cell: bool
 
     # Equal entries are one object, so identity is enough.
     __hash__ = object.__hash__  # type: ignore[assignment]
@@ -62,6 +63,8 @@ class Metadata(dict[str, Any]):
         self.defs = {}
         self.get_hook = self.get("on_get_value")
         self.set_hook = self.get("on_set_value")
+        # What the variable holds is not its value, but a mutable cell of JAX.
+        self.is_cell = bool(self.get("hijax") or self.get("ref"))
 
     def definition(self, cls: type) -> VariableDef:
         """Return what stands for a variable of class `cls` with this metadata in a structure."""

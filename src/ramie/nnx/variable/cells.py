@@ -1,0 +1,111 @@
+"""Values of variables in mutable cells of JAX: array references, and boxes of high-level types.
+
+A function under a transformation of JAX that stores a value in a cell changes it for everybody: the
+cell goes in, and nothing needs to come out.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ramie.core.trace import is_box, new_box
+
+__all__ = ["cell", "contents", "fill", "held_as", "is_ref", "same_form", "with_part"]
+
+
+def is_ref(x: Any) -> bool:
+    """Tell whether something is an array reference, or stands for one under a trace."""
+    return isinstance(x, jax.Ref)
+
+
+def cell(value: Any, hijax: bool, ref: bool) -> Any:
+    """Put a value into a new cell.
+
+    Args:
+      value: a value, or a cell, whose contents are taken.
+      hijax: whether to use a box, which takes any pytree.
+      ref: whether to use an array reference. A box is not needed then.
+
+    Returns:
+      The cell, or the value if neither is wanted.
+
+    Raises:
+      TypeError: if the value is no array, and is to go into an array reference.
+    """
+    value = contents(value)
+    if ref:
+        if not isinstance(value, jax.Array | np.ndarray | np.generic | int | float | complex):
+            raise TypeError(
+                "A Variable with ref=True keeps its value in an array reference, which takes "
+                f"arrays and numbers only, but its value is {type(value).__name__}: {value!r}."
+            )
+        return jax.new_ref(jnp.asarray(value))
+    return new_box(value) if hijax else value
+
+
+def contents(held: Any) -> Any:
+    """Return what is in a cell; anything else is returned as it is."""
+    if is_ref(held):
+        return held[...]
+    return held.get() if is_box(held) else held
+
+
+def held_as(value: Any, metadata: Mapping[str, Any]) -> Any:
+    """Return a value as a variable with this metadata holds it: in a cell, if it says so.
+
+    Args:
+      value: a value; a cell stays as it is, and so does what stands for a value or a cell.
+      metadata: of the variable.
+    """
+    hijax, ref = bool(metadata.get("hijax")), bool(metadata.get("ref"))
+    is_held = is_ref(value) if ref else is_box(value) or not hijax
+    if is_held or isinstance(value, jax.ShapeDtypeStruct):
+        return value
+    return cell(value, hijax, ref)
+
+
+def same_form(held: Any, value: Any) -> bool:
+    """Tell whether a cell takes a value: array references keep their shape and element type."""
+    if not is_ref(held):
+        return True
+    return jnp.shape(value) == held.shape and jnp.result_type(value) == held.dtype
+
+
+def fill(held: Any, value: Any, index: Any = ...) -> bool:
+    """Put a value into a cell, in place of what is in it.
+
+    Args:
+      held: perhaps a cell.
+      value: the value.
+      index: which part of the contents to replace; `...` is all.
+
+    Returns:
+      Whether it was a cell.
+    """
+    if is_ref(held):
+        held[index] = value
+    elif is_box(held):
+        held.set(value if index is Ellipsis else with_part(held.get(), index, value))
+    else:
+        return False
+    return True
+
+
+def with_part(value: Any, index: Any, part: Any) -> Any:
+    """Return `value` with `part` at `index`; what is mutable is changed in place."""
+    if isinstance(value, jax.Array):
+        if (
+            index is Ellipsis
+            and isinstance(part, jax.Array)
+            and part.shape == value.shape
+            and part.dtype == value.dtype
+        ):
+            return part
+        return value.at[index].set(part)
+    if index is Ellipsis and not isinstance(value, np.ndarray):
+        return part
+    value[index] = part
+    return value
