@@ -219,17 +219,17 @@ class Accuracy(Average):
         Raises:
           ValueError: if the shapes do not go together, or the labels have another element type.
         """
-        is_binary = self.threshold is not None
+        threshold = self.threshold
         ranks = np.ndim(logits), np.ndim(labels)
-        if ranks[0] != ranks[1] + (not is_binary):
-            kind, wanted = ("binary", "") if is_binary else ("multi-class", "+1")
+        if ranks[0] != ranks[1] + (threshold is None):
+            kind, wanted = ("multi-class", "+1") if threshold is None else ("binary", "")
             raise ValueError(
                 f"For {kind} classification, expected logits.ndim==labels.ndim{wanted}, got "
                 f"{ranks[0]} and {ranks[1]}"
             )
         if labels.dtype not in (jnp.int32, np.int32, jnp.int64):
             raise ValueError(f"Expected labels.dtype==jnp.int32, got {labels.dtype}")
-        predictions = logits > self.threshold if is_binary else logits.argmax(axis=-1)
+        predictions = logits.argmax(axis=-1) if threshold is None else logits > threshold
         if predictions.shape != labels.shape:
             raise ValueError(
                 f"There are predictions of shape {predictions.shape}, from logits of shape "

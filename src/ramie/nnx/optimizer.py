@@ -104,7 +104,7 @@ class Optimizer(Pytree, Generic[M]):
         model: M,
         tx: GradientTransformation,
         *,
-        wrt: Filter = MISSING,
+        wrt: Any = MISSING,
         graph: bool | None = None,
     ) -> None:
         if wrt is MISSING:
@@ -157,7 +157,7 @@ class Optimizer(Pytree, Generic[M]):
         matching = _matching(params, grads, self.wrt)
         before = pure(self.opt_state)
         # A transformation that takes nothing else does not accept keywords at all.
-        updates, after = self.tx.update(matching, before, params, **pure(kwargs))  # type: ignore[call-arg]
+        updates, after = self.tx.update(matching, before, params, **pure(kwargs))
         update(model, optax.apply_updates(params, updates))
         _store(self.opt_state, after)
         self.step[...] += 1
@@ -202,7 +202,8 @@ def _listed(paths: list[Any]) -> str:
 
 def _store(opt_state: Any, after: Any) -> None:
     """Put what a transformation returned into the variables that hold its state."""
-    variables, structure = jax.tree.flatten(opt_state, is_leaf=_is_variable)
+    variables, found = jax.tree.flatten(opt_state, is_leaf=_is_variable)
+    structure: Any = found
     try:
         values = structure.flatten_up_to(after)
     except (ValueError, TypeError) as error:

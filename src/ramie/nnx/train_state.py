@@ -71,7 +71,7 @@ class TrainState(struct.PyTreeNode, Generic[M]):
         return cls(
             graphdef=graphdef,
             params=params,
-            opt_state=tx.init(params),  # type: ignore[arg-type]  # any pytree
+            opt_state=tx.init(params),
             step=jnp.asarray(step),
             tx=tx,
             **kwargs,
@@ -103,9 +103,9 @@ class TrainState(struct.PyTreeNode, Generic[M]):
         """
         import optax
 
-        updates, opt_state = self.tx.update(grads, self.opt_state, self.params)  # type: ignore[arg-type]
+        updates, opt_state = self.tx.update(grads, self.opt_state, self.params)
         return self.replace(
-            params=optax.apply_updates(self.params, updates),  # type: ignore[arg-type]
+            params=optax.apply_updates(self.params, updates),
             opt_state=opt_state,
             step=self.step + 1,
             **kwargs,

@@ -55,8 +55,8 @@ class HijaxVariable(Variable[Any]):
         setattribute(self, "_raw_value", value)
         return self
 
-    @property  # type: ignore[misc]
-    def __class__(self) -> type[Variable[Any]]:
+    @property  # type: ignore[misc]  # read-only
+    def __class__(self) -> type[Variable[Any]]:  # type: ignore[override]
         """The kind of variable, for `isinstance`."""
         return self._kind
 
