@@ -17,8 +17,8 @@ from ramie.nnx import module as module
 from ramie.nnx import optimizer as optimizer
 from ramie.nnx import pytree as pytreelib
 from ramie.nnx import rnglib as rnglib
-from ramie.nnx import spmd as spmd
 from ramie.nnx import saving as saving
+from ramie.nnx import spmd as spmd
 from ramie.nnx import statelib as statelib
 from ramie.nnx import training as training
 from ramie.nnx import variable as variablelib
@@ -82,12 +82,24 @@ from ramie.nnx.functional import split as split
 from ramie.nnx.functional import state as state
 from ramie.nnx.functional import update as update
 from ramie.nnx.functional import variables as variables
+from ramie.nnx.layers.activations import PReLU as PReLU
+from ramie.nnx.layers.batch_norm import BatchNorm as BatchNorm
 from ramie.nnx.layers.conv import Conv as Conv
 from ramie.nnx.layers.conv import ConvTranspose as ConvTranspose
 from ramie.nnx.layers.linear import Einsum as Einsum
 from ramie.nnx.layers.linear import Embed as Embed
 from ramie.nnx.layers.linear import Linear as Linear
 from ramie.nnx.layers.linear import LinearGeneral as LinearGeneral
+from ramie.nnx.layers.lora import LoRA as LoRA
+from ramie.nnx.layers.lora import LoRALinear as LoRALinear
+from ramie.nnx.layers.lora import LoRAParam as LoRAParam
+from ramie.nnx.layers.norm import GroupNorm as GroupNorm
+from ramie.nnx.layers.norm import InstanceNorm as InstanceNorm
+from ramie.nnx.layers.norm import LayerNorm as LayerNorm
+from ramie.nnx.layers.norm import RMSNorm as RMSNorm
+from ramie.nnx.layers.stochastic import Dropout as Dropout
+from ramie.nnx.layers.weight_norm import SpectralNorm as SpectralNorm
+from ramie.nnx.layers.weight_norm import WeightNorm as WeightNorm
 from ramie.nnx.metrics import Metric as Metric
 from ramie.nnx.metrics import MultiMetric as MultiMetric
 from ramie.nnx.modes import set_graph_mode as set_graph_mode
@@ -147,6 +159,18 @@ from ramie.nnx.transforms.compilation import StateSharding as StateSharding
 from ramie.nnx.transforms.compilation import cached_partial as cached_partial
 from ramie.nnx.transforms.compilation import jit as jit
 from ramie.nnx.transforms.compilation import jit_partial as jit_partial
+from ramie.nnx.transforms.contexts import MergeContext as MergeContext
+from ramie.nnx.transforms.contexts import SplitContext as SplitContext
+from ramie.nnx.transforms.contexts import UpdateContext as UpdateContext
+from ramie.nnx.transforms.contexts import current_update_context as current_update_context
+from ramie.nnx.transforms.contexts import merge_context as merge_context
+from ramie.nnx.transforms.contexts import split_context as split_context
+from ramie.nnx.transforms.contexts import update_context as update_context
+from ramie.nnx.transforms.trees import NodeStates as NodeStates
+from ramie.nnx.transforms.trees import TreeState as TreeState
+from ramie.nnx.transforms.trees import from_tree as from_tree
+from ramie.nnx.transforms.trees import prefix as prefix
+from ramie.nnx.transforms.trees import to_tree as to_tree
 from ramie.nnx.variable import BatchStat as BatchStat
 from ramie.nnx.variable import Cache as Cache
 from ramie.nnx.variable import Intermediate as Intermediate
@@ -171,29 +195,40 @@ from ramie.ops.pooling import min_pool as min_pool
 from ramie.ops.pooling import pool as pool
 
 __all__ = [
+    "EMA",
+    "PARTITION_NAME",
     "All",
     "Any",
+    "BatchNorm",
     "BatchStat",
     "Cache",
     "Conv",
     "ConvTranspose",
     "Data",
     "Dict",
-    "EMA",
+    "Dropout",
     "Einsum",
     "Embed",
     "Everything",
     "FlatState",
     "GraphDef",
     "GraphState",
+    "GroupNorm",
+    "InstanceNorm",
     "Intermediate",
+    "LayerNorm",
     "Linear",
     "LinearGeneral",
     "List",
+    "LoRA",
+    "LoRALinear",
+    "LoRAParam",
+    "MergeContext",
     "Metric",
     "ModelAndOptimizer",
     "Module",
     "MultiMetric",
+    "NodeStates",
     "Not",
     "Nothing",
     "Object",
@@ -202,24 +237,30 @@ __all__ = [
     "OptState",
     "OptVariable",
     "Optimizer",
-    "PARTITION_NAME",
+    "PReLU",
     "Param",
     "PathContains",
     "Perturbation",
     "PureState",
     "Pytree",
+    "RMSNorm",
     "RngCount",
     "RngKey",
     "RngState",
     "RngStream",
     "Rngs",
     "Sequential",
+    "SpectralNorm",
+    "SplitContext",
     "State",
     "StateSharding",
     "Static",
     "TrainState",
+    "TreeState",
+    "UpdateContext",
     "Variable",
     "VariableMetadata",
+    "WeightNorm",
     "WithTag",
     "abstract_with_sharding",
     "as_abstract",
@@ -232,6 +273,7 @@ __all__ = [
     "check_pytree",
     "clone",
     "compat",
+    "current_update_context",
     "data",
     "dataclass",
     "elu",
@@ -241,6 +283,7 @@ __all__ = [
     "first_from",
     "fork_rngs",
     "from_flat_state",
+    "from_tree",
     "gelu",
     "get_abstract_model",
     "get_named_sharding",
@@ -273,6 +316,7 @@ __all__ = [
     "map_state",
     "max_pool",
     "merge",
+    "merge_context",
     "merge_state",
     "metrics",
     "min_pool",
@@ -282,6 +326,7 @@ __all__ = [
     "optimizer",
     "pool",
     "pop",
+    "prefix",
     "pure",
     "pytreelib",
     "recursive_map",
@@ -304,6 +349,7 @@ __all__ = [
     "softmax",
     "softplus",
     "split",
+    "split_context",
     "split_rngs",
     "split_state",
     "spmd",
@@ -315,9 +361,11 @@ __all__ = [
     "tanh",
     "to_flat_state",
     "to_pure_dict",
+    "to_tree",
     "training",
     "unpack",
     "update",
+    "update_context",
     "use_eager_sharding",
     "using_eager_sharding",
     "var_defaults",

@@ -2,6 +2,7 @@
 
 from jax.nn import identity as identity
 
+from ramie.nnx.layers.activations import PReLU as PReLU
 from ramie.ops.activations import celu as celu
 from ramie.ops.activations import elu as elu
 from ramie.ops.activations import gelu as gelu
@@ -28,6 +29,7 @@ from ramie.ops.activations import swish as swish
 from ramie.ops.activations import tanh as tanh
 
 __all__ = [
+    "PReLU",
     "celu",
     "elu",
     "gelu",

@@ -57,6 +57,11 @@ def _next(key: PRNGKey, count: Any) -> tuple[PRNGKey, Any]:
     return jax.random.fold_in(key, count), count + 1
 
 
+@jax.jit
+def _counted_on(count: Any) -> Any:
+    return count + 1
+
+
 def _sized(shape: Shape) -> tuple[int, ...]:
     return (shape,) if isinstance(shape, int) else tuple(shape)
 
@@ -103,6 +108,13 @@ class RngStream(Draws, Pytree):
         key, following = _next(root, count)
         self.count.set_value(following)
         return key
+
+    def _skip(self) -> None:
+        """Count the next key without deriving it, for callers that would not read it."""
+        if self.key.get_value().shape:
+            self()  # which says why that is not possible
+        self.count._check_can_update()
+        self.count.set_value(_counted_on(self.count.get_value()))
 
     def fork(self, *, split: Shape | None = None) -> "RngStream":
         """Return an independent stream; this one counts on by one.

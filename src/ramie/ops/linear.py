@@ -19,6 +19,7 @@ from ramie.typing import Array, DotGeneralT, Dtype, PrecisionLike, Shape
 __all__ = [
     "EinsumPlan",
     "add_bias",
+    "added",
     "as_tuple",
     "dense",
     "dense_general",
@@ -26,6 +27,7 @@ __all__ = [
     "einsum_plan",
     "embed_attend",
     "embed_lookup",
+    "low_rank",
     "normalize_axes",
 ]
 
@@ -335,3 +337,18 @@ def embed_attend(query: Array, embedding: Array) -> Array:
       ``[..., entries]``.
     """
     return jnp.dot(query, embedding.T)
+
+
+def low_rank(x: Array, first: Array, second: Array) -> Array:
+    """Multiply with two matrices, one after the other.
+
+    ``x: [..., in], first: [in, rank], second: [rank, out] -> [..., out]``.
+    """
+    return dense(dense(x, first), second)
+
+
+def added(a: Any, b: Any) -> Array:
+    """Add what two layers return; shapes and dtypes are brought together as JAX does."""
+    if a.dtype == b.dtype and a.shape == b.shape:
+        return lax.add(a, b)
+    return jnp.add(a, b)

@@ -8,18 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.nnx.layers.linear import (
+from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
+from ramie.nnx.layers.parameters import (
     NO_METADATA,
     default_bias_init,
     default_kernel_init,
     keep,
     new_param,
+    raw,
 )
 from ramie.nnx.marks import data
 from ramie.nnx.module import Module
 from ramie.nnx.rng import Rngs
 from ramie.ops import conv
-from ramie.ops.dtypes import PromoteDtypeFn, promote_dtype
 from ramie.ops.linear import as_tuple
 from ramie.typing import (
     Array,
@@ -198,8 +199,7 @@ class Conv(Module):
         """
         _check_input(self, inputs)
         kernel = _masked(self, self.kernel.get_value())
-        bias = None if self.bias is None else self.bias.get_value()
-        x, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        x, kernel, bias = self.promote_dtype((inputs, kernel, raw(self.bias)), dtype=self.dtype)
         return conv.conv(
             x,
             kernel,
@@ -326,8 +326,7 @@ class ConvTranspose(Module):
         """
         _check_input(self, inputs)
         kernel = _masked(self, self.kernel.get_value())
-        bias = None if self.bias is None else self.bias.get_value()
-        x, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        x, kernel, bias = self.promote_dtype((inputs, kernel, raw(self.bias)), dtype=self.dtype)
         return conv.conv_transpose(
             x,
             kernel,

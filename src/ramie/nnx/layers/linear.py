@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -11,12 +10,19 @@ import numpy as np
 from jax import lax
 
 from ramie.core.frozen import FrozenDict
+from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
+from ramie.nnx.layers.parameters import (
+    NO_METADATA,
+    default_bias_init,
+    default_kernel_init,
+    keep,
+    new_param,
+    raw,
+)
 from ramie.nnx.marks import data
 from ramie.nnx.module import Module
 from ramie.nnx.rng import Rngs
-from ramie.nnx.variable.kinds import Param
 from ramie.ops import initializers, linear
-from ramie.ops.dtypes import PromoteDtypeFn, promote_dtype
 from ramie.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionLike, Shape
 
 __all__ = [
@@ -27,27 +33,9 @@ __all__ = [
     "default_bias_init",
     "default_embed_init",
     "default_kernel_init",
-    "keep",
-    "new_param",
 ]
 
-default_kernel_init: Initializer = initializers.lecun_normal()
-default_bias_init: Initializer = initializers.zeros
 default_embed_init: Initializer = initializers.variance_scaling(1.0, "fan_in", "normal", out_axis=0)
-NO_METADATA: Mapping[str, Any] = MappingProxyType({})
-
-
-def new_param(
-    rngs: Rngs, init: Initializer, shape: Shape, dtype: Dtype, metadata: Mapping[str, Any]
-) -> Param[Array]:
-    """Make a parameter with the next key of the stream `params`."""
-    return Param(init(rngs.params(), shape, dtype), **metadata)
-
-
-def keep(module: Module, **settings: Any) -> None:
-    """Store settings of a layer as attributes, under their names."""
-    for name, value in settings.items():
-        setattr(module, name, value)
 
 
 def _product(
@@ -150,9 +138,8 @@ class Linear(Module):
         Returns:
           ``[..., out_features]``.
         """
-        bias = None if self.bias is None else self.bias.get_value()
         x, kernel, bias = self.promote_dtype(
-            inputs, self.kernel.get_value(), bias, dtype=self.dtype
+            (inputs, self.kernel.get_value(), raw(self.bias)), dtype=self.dtype
         )
         dot_general = _product(self.dot_general, self.preferred_element_type, out_sharding)
         return linear.dense(x, kernel, bias, precision=self.precision, dot_general=dot_general)
@@ -286,9 +273,8 @@ class LinearGeneral(Module):
           ValueError: if the input does not have one of the axes.
         """
         ndim = len(np.shape(inputs))
-        bias = None if self.bias is None else self.bias.get_value()
         x, kernel, bias = self.promote_dtype(
-            inputs, self.kernel.get_value(), bias, dtype=self.dtype
+            (inputs, self.kernel.get_value(), raw(self.bias)), dtype=self.dtype
         )
         chosen = self.dot_general_cls() if self.dot_general_cls else self.dot_general
         return linear.dense_general(
@@ -394,9 +380,8 @@ class Einsum(Module):
           ValueError: if the equation is not explicit, has not two terms, or does not fit.
         """
         equation = _equation(self.einsum_str if einsum_str is None else einsum_str)
-        bias = None if self.bias is None else self.bias.get_value()
         x, kernel, bias = self.promote_dtype(
-            inputs, self.kernel.get_value(), bias, dtype=self.dtype
+            (inputs, self.kernel.get_value(), raw(self.bias)), dtype=self.dtype
         )
         if self.einsum_op is jnp.einsum and out_sharding is None:
             return linear.einsum(
@@ -510,7 +495,7 @@ class Embed(Module):
                 f"{indices.dtype}."
             )
         (embedding,) = self.promote_dtype(
-            self.embedding.get_value(), dtype=self.dtype, inexact=False
+            (self.embedding.get_value(),), dtype=self.dtype, inexact=False
         )
         found = linear.embed_lookup(embedding, indices)
         return found if out_sharding is None else jax.sharding.reshard(found, out_sharding)
@@ -525,6 +510,6 @@ class Embed(Module):
         Returns:
           ``[..., num_embeddings]``.
         """
-        query, embedding = self.promote_dtype(query, self.embedding.get_value(), dtype=self.dtype)
+        query, embedding = self.promote_dtype((query, self.embedding.get_value()), dtype=self.dtype)
         logits = linear.embed_attend(query, embedding)
         return logits if out_sharding is None else jax.sharding.reshard(logits, out_sharding)

@@ -1,0 +1,36 @@
+"""Bringing the arrays of a layer to one dtype; as functions of one tuple, which layers may take.
+
+Differs from `ramie.ops.dtypes`, which Linen uses: there the arrays are separate arguments.
+"""
+
+from typing import Any
+
+from ramie.ops import dtypes
+from ramie.ops.dtypes import canonicalize_dtype as canonicalize_dtype
+from ramie.typing import Dtype
+from ramie.typing import PromoteDtypeFn as PromoteDtypeFn
+
+__all__ = ["PromoteDtypeFn", "canonicalize_dtype", "promote_dtype"]
+
+
+def promote_dtype(args: Any, /, *, dtype: Dtype | None = None, inexact: bool = True) -> Any:
+    """Turn `args` into arrays of one dtype; see `ramie.ops.dtypes.promote_dtype`.
+
+    Args:
+      args: a tuple of arrays or scalars. None stays None.
+      dtype: the dtype to cast to; by default what they promote to.
+      inexact: whether it has to be a floating or complex type.
+
+    Returns:
+      The arrays, as a tuple in the same order.
+
+    Raises:
+      ValueError: if `dtype` is an integer type while `inexact`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x, bias = promote_dtype((jnp.ones(2, jnp.bfloat16), None))
+        >>> x.dtype, bias
+        (dtype(bfloat16), None)
+    """
+    return tuple(dtypes.promote_dtype(*args, dtype=dtype, inexact=inexact))

@@ -1,0 +1,119 @@
+"""Making the parameters of a layer, and keeping its settings."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from ramie.nnx.module import Module
+from ramie.nnx.rng import Rngs, RngStream
+from ramie.nnx.variable.base import Variable
+from ramie.nnx.variable.kinds import Param
+from ramie.ops import initializers
+from ramie.ops.sampling import filled
+from ramie.typing import Array, Dtype, Initializer, Shape
+
+__all__ = [
+    "NO_METADATA",
+    "default_bias_init",
+    "default_kernel_init",
+    "drawn",
+    "filling",
+    "keep",
+    "new_param",
+    "of_stream",
+    "raw",
+]
+
+V = TypeVar("V", bound=Variable[Any])
+
+default_kernel_init: Initializer = initializers.lecun_normal()
+default_bias_init: Initializer = initializers.zeros
+NO_METADATA: Mapping[str, Any] = MappingProxyType({})
+
+
+def filling(init: Initializer) -> Any:
+    """Return the number that an initializer fills arrays with, or None if it does something else.
+
+    Those of arrays or of numbers that JAX rounds in its own way are something else.
+    """
+    if init is initializers.zeros:
+        return 0
+    if init is initializers.ones:
+        return 1
+    if isinstance(init, initializers.DescribedInitializer) and not init.needs_key:
+        value = init.settings["value"]
+        return value if isinstance(value, int | float) else None
+    return None
+
+
+def drawn(rngs: Rngs, init: Initializer, shape: Shape, dtype: Dtype) -> Any:
+    """Initialise an array with the next key of the stream `params`.
+
+    A key that the initializer would not read is counted, but not derived.
+    """
+    stream = rngs.params
+    if type(stream) is not RngStream:
+        return init(stream(), shape, dtype)
+    constant = filling(init)
+    if constant is not None:
+        stream._skip()
+        return filled(shape, constant, dtype)
+    if getattr(init, "needs_key", True):
+        return init(stream(), shape, dtype)
+    stream._skip()
+    key: Any = None
+    return init(key, shape, dtype)
+
+
+def new_param(
+    rngs: Rngs,
+    init: Initializer,
+    shape: Shape,
+    dtype: Dtype,
+    metadata: Mapping[str, Any],
+    kind: type[Variable[Any]] = Param,
+) -> Any:
+    """Make a parameter with the next key of the stream `params`.
+
+    Args:
+      rngs: the streams.
+      init: the initializer; what it returns may bring metadata of its own.
+      shape: the shape.
+      dtype: the dtype.
+      metadata: of the parameter.
+      kind: its class.
+    """
+    return kind(drawn(rngs, init, shape, dtype), **metadata)
+
+
+def keep(module: Module, **settings: Any) -> None:
+    """Store settings of a layer as attributes, under their names."""
+    for name, value in settings.items():
+        setattr(module, name, value)
+
+
+def raw(variable: Variable[Any] | None) -> Array | None:
+    """Return the value of a parameter that may be missing."""
+    return None if variable is None else variable.get_value()
+
+
+def of_stream(rngs: Any, name: str, layer: Module, others: str = "") -> Any:
+    """Return what gives keys: a stream as it is, or the stream `name` of an `Rngs`.
+
+    Args:
+      rngs: the stream or streams.
+      name: the stream to take.
+      layer: whose argument `rngs` is.
+      others: what else that may be, for a message.
+
+    Raises:
+      TypeError: if it is neither.
+    """
+    if isinstance(rngs, RngStream):
+        return rngs
+    if isinstance(rngs, Rngs):
+        return rngs[name]
+    raise TypeError(
+        f"rngs must be a Rngs, RngStream{others}, but got {type(rngs)}: "
+        f"{type(layer).__name__} takes nnx.Rngs(0), for example, or one of its streams."
+    )
