@@ -183,7 +183,7 @@ class _Layer:
 
 def _shapes(module: "Module", args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `init` returns, by shape."""
-    from ramie.linen.cost import split_arrays
+    from ramie.core.cost import split_arrays
 
     arrays, rebuild = split_arrays((args, dict(kwargs)))
 

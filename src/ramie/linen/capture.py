@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from ramie.core.cost import split_arrays
 from ramie.linen.adopt import template_copy
 from ramie.linen.context import CaptureFilter
-from ramie.linen.cost import split_arrays
 from ramie.linen.methods import InterceptorContext, intercept_methods
 
 if TYPE_CHECKING:

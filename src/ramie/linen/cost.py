@@ -4,65 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
+from ramie.core.cost import flops, shape_of, split_arrays, split_floats
 from ramie.core.filters import Filter
 from ramie.linen.state import ModuleBase
 
-__all__ = ["Call", "split_arrays", "split_floats"]
-
-
-def _is_array(leaf: Any) -> bool:
-    if isinstance(leaf, float):  # numpy.float64 too: a number that Python code may look at
-        return False
-    return isinstance(leaf, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct)
-
-
-def _is_float(leaf: Any) -> bool:
-    return bool(jnp.issubdtype(leaf.dtype, jnp.inexact))
-
-
-def _split(
-    tree: Any, wanted: Callable[[Any], bool]
-) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    leaves, treedef = jax.tree_util.tree_flatten(tree)
-    places = [i for i, leaf in enumerate(leaves) if wanted(leaf)]
-    chosen = [leaves[i] for i in places]
-    for i in places:
-        leaves[i] = None  # a tracer must not live on in what is returned
-
-    def rebuild(values: list[Any]) -> Any:
-        full = list(leaves)
-        for i, value in zip(places, values, strict=True):
-            full[i] = value
-        return jax.tree_util.tree_unflatten(treedef, full)
-
-    return chosen, rebuild
-
-
-def split_arrays(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """Take the arrays out of a pytree.
-
-    Returns:
-      The arrays, and a function that puts others in their place.
-    """
-    return _split(tree, _is_array)
-
-
-def split_floats(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """Take the arrays with a derivative out of a pytree of arrays; see `split_arrays`."""
-    return _split(tree, _is_float)
-
-
-def _shape_of(array: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(array.shape, array.dtype)
-
-
-def _flops(fn: Callable[..., Any], *args: Any) -> int:
-    """Ask the compiler how many operations a function has, without compiling it."""
-    analysis = jax.jit(fn).lower(*args).cost_analysis()
-    return int((analysis or {}).get("flops", 0))
+__all__ = ["Call"]
 
 
 class Call:
@@ -88,9 +35,9 @@ class Call:
     ) -> None:
         self._module: Any = module
         self._options = {"method": method, "mutable": mutable}
-        self._rngs = {name: _shape_of(key) for name, key in rngs.items()}
+        self._rngs = {name: shape_of(key) for name, key in rngs.items()}
         arrays, rebuild = split_arrays((args, dict(kwargs)))
-        self._arrays = [_shape_of(array) for array in arrays]
+        self._arrays = [shape_of(array) for array in arrays]
         self._rebuild = rebuild
 
     def _init(self, rngs: Any, arrays: list[Any]) -> Any:
@@ -114,7 +61,7 @@ class Call:
         """
         variables = jax.eval_shape(self._init, self._rngs, self._arrays)
         if not backward:
-            return _flops(self._apply, variables, self._rngs, self._arrays)
+            return flops(self._apply, variables, self._rngs, self._arrays)
 
         def with_gradient(variables: Any, rngs: Any, arrays: list[Any], change: Any) -> Any:
             floats, rebuild = split_floats((variables, arrays))
@@ -128,4 +75,4 @@ class Call:
 
         # Were they constants, additions of what comes back to a variable twice would vanish.
         change = jax.eval_shape(self._floats_of_apply, variables, self._rngs, self._arrays)
-        return _flops(with_gradient, variables, self._rngs, self._arrays, change)
+        return flops(with_gradient, variables, self._rngs, self._arrays, change)

@@ -10,22 +10,24 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from ramie.core import meta as meta
+from ramie.core.cost import split_arrays
 from ramie.core.filters import DenyList as DenyList
 from ramie.core.filters import Filter
 from ramie.core.frozen import unfreeze as unfreeze
 from ramie.core.rng import LazyRng as LazyRng
-from ramie.linen.adopt import template_copy
-from ramie.linen.cost import Call, split_arrays
-from ramie.linen.entry import INIT_COLLECTIONS
-from ramie.linen.methods import InterceptorContext, intercept_methods, wrap_method_once
-from ramie.linen.summary_text import (
+from ramie.core.summary_text import (
     Line,
     ShownObject,
+    as_rich,
     describe,
     outline,
     size_and_bytes,
     size_pieces,
 )
+from ramie.linen.adopt import template_copy
+from ramie.linen.cost import Call
+from ramie.linen.entry import INIT_COLLECTIONS
+from ramie.linen.methods import InterceptorContext, intercept_methods, wrap_method_once
 from ramie.typing import FrozenVariableDict as FrozenVariableDict
 from ramie.typing import PRNGKey, RNGSequences, VariableDict
 
@@ -305,14 +307,16 @@ def _render(
     }
     total = [("\nTotal Parameters: ", "")]
     grand = size_pieces(*(sum(column) for column in zip((0, 0), *totals.values(), strict=True)))
-    layout["caption"] = _as_text([total + grand], "bold")
+    layout["caption"] = as_rich([total + grand], "bold")
     shown = rich.table.Table(**{**layout, **table_kwargs})
     for name in names:
-        footer = {"footer": _right_aligned("Total")} if name == names[-1] else {}
+        footer = (
+            {"footer": as_rich([[("Total", "")]], justify="right")} if name == names[-1] else {}
+        )
         shown.add_column(name, **{**column_kwargs, **footer})
     for name, size in totals.items():
-        footer = {"footer": _as_text([size_pieces(*size)])}
-        shown.add_column(_as_text([[(name, "")]]), **{**column_kwargs, **footer})
+        footer = {"footer": as_rich([size_pieces(*size)])}
+        shown.add_column(as_rich([[(name, "")]]), **{**column_kwargs, **footer})
     for row in table:
         shown.add_row(*_cells(row, costs, table.collections))
     out = io.StringIO()
@@ -343,21 +347,7 @@ def _cells(row: Row, costs: Sequence[str], collections: Sequence[str]) -> list[A
         own = outline(describe(row.module_variables.get(name, {})))
         size = [(piece, f"bold {style}".strip()) for piece, style in size_pieces(*sizes[name])]
         lines.append([*own, [], size] if own else [size])
-    return [_as_text(cell) for cell in lines]
-
-
-def _as_text(lines: Sequence[Line], style: str = "") -> Any:
-    from rich.text import Text
-
-    text = Text("\n").join([Text.assemble(*line) for line in lines])
-    text.style = style
-    return text
-
-
-def _right_aligned(text: str) -> Any:
-    from rich.text import Text
-
-    return Text.from_markup(text, justify="right")
+    return [as_rich(cell) for cell in lines]
 
 
 def __getattr__(name: str) -> Any:

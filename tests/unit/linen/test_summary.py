@@ -10,8 +10,8 @@ import pytest
 
 from ramie import errors, struct
 from ramie import linen as nn
+from ramie.core.summary_text import ShownArray, ShownObject, bytes_text, describe, outline
 from ramie.linen import summary
-from ramie.linen.summary_text import ShownArray, ShownObject, bytes_text, describe, outline
 
 KEY = jax.random.key(0)
 X = jax.ShapeDtypeStruct((2, 3), jnp.float32)

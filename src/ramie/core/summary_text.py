@@ -8,7 +8,7 @@ pieces, each with its style, so that text from the user is never read as markup.
 import dataclasses
 import enum
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,6 +21,7 @@ __all__ = [
     "Line",
     "ShownArray",
     "ShownObject",
+    "as_rich",
     "bytes_text",
     "describe",
     "outline",
@@ -154,7 +155,7 @@ def bytes_text(num_bytes: int) -> str:
     """Write a number of bytes in the largest decimal unit that it exceeds.
 
     Example:
-      >>> from ramie.linen.summary_text import bytes_text
+      >>> from ramie.core.summary_text import bytes_text
       >>> bytes_text(1000), bytes_text(3_300_000)
       ('1,000 B', '3.3 MB')
     """
@@ -217,3 +218,20 @@ def _item(value: Any) -> list[Line]:
 
 def _indented(lines: Iterable[Line], by: int) -> list[Line]:
     return [[(" " * by, ""), *line] if by else line for line in lines]
+
+
+def as_rich(lines: Sequence[Line], style: str = "", justify: str | None = None) -> Any:
+    """Return lines as a text of Rich, which is imported here.
+
+    Args:
+      lines: the lines.
+      style: of all of it, beneath that of the pieces.
+      justify: where in its cell it stands.
+    """
+    from rich.text import Text
+
+    text = Text("\n").join([Text.assemble(*line) for line in lines])
+    text.style = style
+    if justify is not None:
+        text.justify = justify  # type: ignore[assignment]
+    return text
