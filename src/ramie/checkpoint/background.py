@@ -5,7 +5,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ import numpy as np
 
 from ramie.serialization.arrays import is_prng_key, to_host
 
-__all__ = ["AsyncManager", "snapshot"]
+__all__ = ["AsyncManager", "before_exit", "snapshot"]
 
 
 def snapshot(state: Any) -> Any:
@@ -63,6 +63,36 @@ class _Unheard:
 _UNHEARD = _Unheard()
 
 
+def before_exit(finish: Callable[[], None]) -> None:
+    """Call a function when the program ends, while threads and executors still work.
+
+    When Python ends it first shuts down all executors, without which Orbax cannot go on; the
+    functions of `atexit` come later. Executors learn of the end by a hook of `threading`, and so
+    do we, before them. Should that hook be gone, `atexit` is what remains.
+
+    Args:
+      finish: the function; what it raises gets printed.
+    """
+
+    def finish_and_tell() -> None:
+        try:
+            finish()
+        except BaseException as failure:
+            _UNHEARD.add(failure)
+
+    getattr(threading, "_register_atexit", atexit.register)(finish_and_tell)
+
+
+_RUNNING: set[Future[Any]] = set()
+
+
+def _finish_running() -> None:
+    wait(list(_RUNNING))  # who failed has said so to _UNHEARD
+
+
+before_exit(_finish_running)
+
+
 class AsyncManager:
     """Runs saves in a thread, one after another; pass it to `save_checkpoint`.
 
@@ -104,6 +134,8 @@ class AsyncManager:
         """
         self.wait_previous_save()
         self.save_future = self.executor.submit(_run, task)
+        _RUNNING.add(self.save_future)
+        self.save_future.add_done_callback(_RUNNING.discard)
 
 
 def _run(task: Callable[[], Any]) -> Any:

@@ -5,18 +5,17 @@ from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 from ramie.checkpoint import storage
-from ramie.checkpoint.formats import msgpack_outline, safetensors
+from ramie.checkpoint.formats import msgpack_outline, orbax, safetensors
 from ramie.checkpoint.formats.leaf import Leaf, open_regular
 from ramie.errors import (
     CheckpointNotFoundError,
     CheckpointOptionError,
-    UnsupportedCheckpointError,
 )
 
 __all__ = ["Form", "Outline", "nest", "outline", "recognise"]
 
-Form = Literal["msgpack", "safetensors", "safetensors index"]
-"""The formats of files."""
+Form = Literal["msgpack", "safetensors", "safetensors index", "orbax"]
+"""The formats of checkpoints."""
 
 
 class Outline(NamedTuple):
@@ -38,21 +37,23 @@ class Outline(NamedTuple):
 
 
 def recognise(path: str | os.PathLike[str]) -> Form:
-    """Tell the format of a file by its first bytes, and an index by its name.
+    """Tell the format of a file by its first bytes or its name, and Orbax by the files in it.
 
     Raises:
       CheckpointNotFoundError: if there is nothing at the path.
-      UnsupportedCheckpointError: if it is a directory, as Orbax makes them.
-      CheckpointOptionError: if it is no regular file.
+      CheckpointOptionError: if it is neither a regular file nor a directory that Orbax made.
     """
     place = storage.local_path(path)
     kind = storage.kind_of(place)
     if kind == "absent":
         raise CheckpointNotFoundError(*os.path.split(place), None)
     if kind == "directory":
-        raise UnsupportedCheckpointError(
-            f'Looking into the directory "{place}"',
-            "Name a file; directories that Orbax made are restored with Orbax.",
+        if orbax.is_orbax(place):
+            return "orbax"
+        raise CheckpointOptionError(
+            "path",
+            place,
+            "Orbax did not make this directory; name a file, or the directory of a step",
         )
     if kind != "file":
         raise CheckpointOptionError("path", place, "it is not a regular file")
@@ -89,6 +90,9 @@ def outline(path: str | os.PathLike[str], *, separator: str | None = ".") -> Out
     """
     place = storage.local_path(path)
     form = recognise(place)
+    if form == "orbax":
+        sizes = (os.path.getsize(file) for file in storage.files_below(place))
+        return Outline(place, form, sum(sizes), orbax.outline(orbax.tree_directory(place)), {})
     if form == "msgpack":
         leaves = msgpack_outline.outline(place)
         return Outline(place, form, os.path.getsize(place), leaves, {})

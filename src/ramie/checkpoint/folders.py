@@ -10,14 +10,13 @@ import ctypes
 import errno
 import json
 import os
-import stat
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ramie.checkpoint import commit, integrity, storage
 from ramie.errors import DamagedCheckpointError, MalformedDataError
 
-__all__ = ["FolderRecord", "check", "publish", "settle"]
+__all__ = ["FolderRecord", "check", "describe", "publish", "settle"]
 
 _VERSION = 2
 _LIMIT = 1 << 28
@@ -45,19 +44,13 @@ def settle(folder: str) -> FolderRecord:
     """Sync all files and directories below a directory, and sum the files up."""
     inode = os.stat(folder).st_ino
     files = {}
-    for place in _files(folder):
+    for place in storage.files_below(folder):
         with open(place, "rb", buffering=0) as file:
             os.fsync(file.fileno())
             files[os.path.relpath(place, folder)] = _sum_up(file)
     for parent, _, _ in os.walk(folder, topdown=False):
         storage.sync_directory(parent)
     return FolderRecord(files, inode)
-
-
-def _files(folder: str) -> list[str]:
-    """Return the paths of all regular files below a directory, in order."""
-    found = [os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names]
-    return sorted(path for path in found if stat.S_ISREG(os.lstat(path).st_mode))
 
 
 def _sum_up(file: Any, chunk: int = integrity.CHUNK) -> integrity.Record:
@@ -97,6 +90,15 @@ def publish(staged: str, sheet: commit.Staged, final: str, record: FolderRecord)
     else:
         _swap(staged, final)
     storage.sync_directory(directory)
+
+
+def describe(final: str, sheet: commit.Staged, record: FolderRecord) -> None:
+    """Give a manifest to a directory that is in its place already, and sync its name.
+
+    The caller holds `commit.directory_lock`.
+    """
+    sheet.write([_encode(final, [record], sheet.inode)])
+    sheet.publish(integrity.manifest_path(final))
 
 
 def _swap(staged: str, final: str) -> None:

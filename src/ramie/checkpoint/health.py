@@ -4,9 +4,9 @@ import io
 import os
 from typing import Literal, NamedTuple
 
-from ramie.checkpoint import integrity, storage
+from ramie.checkpoint import folders, integrity, storage
 from ramie.checkpoint.contents import recognise
-from ramie.checkpoint.formats import msgpack, safetensors
+from ramie.checkpoint.formats import msgpack, orbax, safetensors
 from ramie.checkpoint.formats.leaf import read_array
 from ramie.errors import CheckpointNotFoundError, CheckpointOptionError, MalformedDataError
 
@@ -29,9 +29,9 @@ class Health(NamedTuple):
 
 
 def verify(path: str | os.PathLike[str]) -> Health:
-    """Check a checkpoint file of any format; it is read, and nothing is changed.
+    """Check a checkpoint of any format; it is read, and nothing is changed.
 
-    A file with a manifest takes no memory to check. One without, written by Flax for instance, is
+    What has a manifest takes no memory to check. One without, written by Flax for instance, is
     read as for a restore.
 
     Args:
@@ -39,7 +39,7 @@ def verify(path: str | os.PathLike[str]) -> Health:
 
     Raises:
       CheckpointNotFoundError: if there is nothing at the path.
-      CheckpointOptionError: if it is no regular file.
+      CheckpointOptionError: if it is neither a regular file nor a directory that Orbax made.
       OSError: if it cannot be read.
 
     Example:
@@ -53,8 +53,8 @@ def verify(path: str | os.PathLike[str]) -> Health:
     kind = storage.kind_of(place)
     if kind == "absent":
         raise CheckpointNotFoundError(*os.path.split(place), None)
-    if kind != "file":
-        raise CheckpointOptionError("path", place, "it is not a regular file")
+    if kind == "other":
+        raise CheckpointOptionError("path", place, "it is no regular file and no directory")
     try:
         return Health("intact" if check(place) else "readable")
     except MalformedDataError as error:
@@ -62,7 +62,7 @@ def verify(path: str | os.PathLike[str]) -> Health:
 
 
 def check(place: str) -> bool:
-    """Check a file, and all that it refers to, as `verify` does.
+    """Check a file and all that it refers to, or an Orbax directory, as `verify` does.
 
     Returns:
       Whether there were checksums to compare with.
@@ -70,13 +70,21 @@ def check(place: str) -> bool:
     Raises:
       MalformedDataError: if it is damaged.
     """
-    if recognise(place) == "safetensors index":
+    form = recognise(place)
+    if form == "orbax":
+        if folders.check(place):
+            return True
+        for leaf in orbax.outline(orbax.tree_directory(place)):
+            if leaf.is_array:
+                read_array(leaf)
+        return False
+    if form == "safetensors index":
         files = {leaf.file for leaf in safetensors.outline_index(place).leaves}
         summed = [_is_summed_up(place), *map(check, sorted(files))]
         return all(summed)
     if _is_summed_up(place):
         return True
-    if recognise(place) == "safetensors":
+    if form == "safetensors":
         header = safetensors.outline(place)
         for leaf in header.leaves:
             read_array(leaf)

@@ -2,21 +2,20 @@
 
 import os
 import warnings
+from collections.abc import Callable
 from typing import Any
 
-from ramie.checkpoint import health, steps, storage
-from ramie.checkpoint.formats import msgpack
+from ramie.checkpoint import folders, health, steps, storage
+from ramie.checkpoint.formats import msgpack, orbax, orbax_target
 from ramie.checkpoint.match import restore_into
 from ramie.errors import (
     CheckpointNotFoundError,
     DamagedCheckpointError,
     MalformedDataError,
-    UnsupportedCheckpointError,
 )
 
-__all__ = ["available_steps", "latest", "newest_intact", "restore"]
+__all__ = ["available_steps", "latest", "loader", "newest_intact", "restore", "restore_by"]
 
-_ORBAX_MARKS = ("_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt", "checkpoint")
 _ATTEMPTS = 10
 
 
@@ -68,7 +67,8 @@ def restore(
         come as they were saved, as Flax's restore has it.
 
     Returns:
-      The target with the saved values, arrays as numpy arrays; the very target if no step is
+      The target with the saved values, arrays as numpy arrays (from an Orbax directory, those
+      that are JAX arrays in the target as such, sharded as there); the very target if no step is
       given and there is no checkpoint, so that a first start and a resumed one are written alike.
 
     Raises:
@@ -79,25 +79,67 @@ def restore(
       CheckpointMismatchError: if the structure, a shape or a dtype does not match the target;
         lists all differences by path; a ValueError.
     """
+    return restore_by(loader(strict=strict), path, target, step, prefix=prefix, fallback=fallback)
+
+
+Load = Callable[[str, Any], Any]
+"""Reads the checkpoint at a path into a target."""
+
+
+def loader(
+    *, strict: bool, checkpointer: Any = None, transforms: Any = None, partial: bool = True
+) -> Load:
+    """Return a function that reads checkpoints of any format.
+
+    Args:
+      strict: see `restore`.
+      checkpointer: one of Orbax, for directories that hold something else than a tree.
+      transforms: transformations of Orbax.
+      partial: see `orbax_target.restore`.
+    """
+
+    def load(place: str, target: Any) -> Any:
+        if storage.kind_of(place) != "directory":
+            return restore_into(target, msgpack.read(place), place, strict=strict)
+        folders.check(place)
+        if transforms is not None:
+            return orbax_target.transform(place, target, checkpointer, transforms)
+        if checkpointer is not None and not orbax.holds_tree(place):
+            return checkpointer.restore(place, item=target)
+        tree = orbax.tree_directory(place)
+        return orbax_target.restore(tree, target, place, strict=strict, partial=partial)
+
+    return load
+
+
+def restore_by(
+    load: Load,
+    path: str | os.PathLike[str],
+    target: Any,
+    step: int | float | None,
+    *,
+    prefix: str,
+    fallback: bool,
+) -> Any:
+    """Find a checkpoint as `restore` does, and let a function read it."""
     place = storage.local_path(path)
     if step is not None:
         chosen = _of_step(place, step, prefix)
         try:
-            state = _read(chosen)
+            return load(chosen, target)
         except MalformedDataError as error:
             explained = _explained(error, chosen, newest_intact(place, prefix))
             raise explained from (error.__cause__ if explained is error else error)
-        return restore_into(target, state, chosen, strict=strict)
-    if storage.kind_of(place) != "directory" or _is_orbax(place):
-        if _is_absent(place):
-            return target
-        return restore_into(target, _read(place), place, strict=strict)
+    if storage.kind_of(place) == "absent":
+        return target
+    if storage.kind_of(place) != "directory" or orbax.is_orbax(place):
+        return load(place, target)
     for _ in range(_ATTEMPTS):
         newest = latest(place, prefix)
         if newest is None:
             return target
         try:
-            state = _read(newest)
+            return load(newest, target)
         except FileNotFoundError:
             # A writer's retention removed it after we looked; then there is a newer one.
             continue
@@ -109,10 +151,9 @@ def restore(
             warnings.warn(
                 f'{explained} Going on with "{intact}", as fallback=True asks for.',
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-            newest, state = intact, _read(intact)
-        return restore_into(target, state, newest, strict=strict)
+            return load(intact, target)
     raise CheckpointNotFoundError(place, f"{prefix}<step>")
 
 
@@ -133,14 +174,10 @@ def newest_intact(directory: str | os.PathLike[str], prefix: str = "checkpoint_"
 def _explained(error: MalformedDataError, chosen: str, intact: str | None) -> MalformedDataError:
     """Say with an error which checkpoint of the directory is not damaged."""
     if isinstance(error, DamagedCheckpointError):
-        return DamagedCheckpointError(chosen, error.ranges, intact)
+        return DamagedCheckpointError(error.source or chosen, error.ranges, intact)
     if intact:
         error.add_note(f'The newest checkpoint that can be read is "{intact}".')
     return error
-
-
-def _is_absent(place: str) -> bool:
-    return storage.kind_of(place) == "absent"
 
 
 def _of_step(place: str, step: Any, prefix: str) -> str:
@@ -156,16 +193,3 @@ def _of_step(place: str, step: Any, prefix: str) -> str:
     if not matches:
         raise CheckpointNotFoundError(folder, name, [checkpoint.name for checkpoint in found])
     return matches[0].path
-
-
-def _is_orbax(place: str) -> bool:
-    return any(os.path.exists(os.path.join(place, mark)) for mark in _ORBAX_MARKS)
-
-
-def _read(place: str) -> Any:
-    if storage.kind_of(place) == "directory":
-        raise UnsupportedCheckpointError(
-            f'Restoring the directory "{place}", an Orbax checkpoint,',
-            "Restore it with Orbax and save it again with save_checkpoint.",
-        )
-    return msgpack.read(place)

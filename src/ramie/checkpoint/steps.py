@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ramie.checkpoint import storage
+from ramie.checkpoint.formats.orbax import is_orbax
 from ramie.errors import CheckpointOptionError
 
 __all__ = [
@@ -92,8 +93,8 @@ def split_prefix(directory: str, prefix: str) -> tuple[str, str]:
 def find(directory: str, prefix: str) -> list[Found]:
     """Return the checkpoints in a directory, sorted by step.
 
-    Only regular files and directories called exactly prefix plus number count; a directory that
-    does not exist has none.
+    Only regular files, and directories that Orbax has finished, called exactly prefix plus number
+    count; a directory that does not exist has none.
     """
     found = []
     for name in storage.list_names(directory):
@@ -101,7 +102,8 @@ def find(directory: str, prefix: str) -> list[Found]:
             continue
         step = parse_step(name[len(prefix) :])
         path = os.path.join(directory, name)
-        if step is not None and storage.kind_of(path) in ("file", "directory"):
+        kind = storage.kind_of(path) if step is not None else "other"
+        if step is not None and (kind == "file" or (kind == "directory" and is_orbax(path))):
             found.append(Found(step, name, path))
     return sorted(found)
 

@@ -12,6 +12,7 @@ from ramie.errors import UnsupportedCheckpointError
 
 __all__ = [
     "TEMPORARY_PREFIX",
+    "files_below",
     "kind_of",
     "list_names",
     "local_path",
@@ -65,6 +66,12 @@ def list_names(directory: str) -> list[str]:
         return os.listdir(directory)
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def files_below(folder: str) -> list[str]:
+    """Return the paths of all regular files below a directory, in order."""
+    found = [os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names]
+    return sorted(path for path in found if stat.S_ISREG(os.lstat(path).st_mode))
 
 
 def kind_of(path: str) -> Kind:

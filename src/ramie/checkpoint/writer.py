@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ramie.checkpoint import commit, integrity, retention, steps, storage
 from ramie.checkpoint.formats import msgpack
+from ramie.checkpoint.formats.orbax import is_orbax
 from ramie.errors import (
     InvalidCheckpointError,
     MalformedDataError,
@@ -14,7 +15,17 @@ from ramie.errors import (
 )
 from ramie.serialization import to_state_dict
 
-__all__ = ["Plan", "make_plan", "save", "write", "write_file"]
+__all__ = [
+    "Plan",
+    "check",
+    "later",
+    "make_plan",
+    "remove",
+    "replaced",
+    "save",
+    "write",
+    "write_file",
+]
 
 
 def save(
@@ -64,6 +75,7 @@ def save(
         overwrite=overwrite,
         keep_every_n_steps=keep_every_n_steps,
     )
+    check(plan)
     return write(plan, to_state_dict(target))
 
 
@@ -88,31 +100,63 @@ def make_plan(
     overwrite: bool,
     keep_every_n_steps: int | None,
 ) -> Plan:
-    """Check the parameters of `save`, and that it may take place, before anything is written."""
+    """Check the parameters of `save`; `check` has to follow before anything is written."""
     retention.check_options(keep, keep_every_n_steps)
     folder, start = steps.split_prefix(storage.local_path(directory), prefix)
     name = steps.checkpoint_name(start, step)
     number = steps.parse_step(name[len(start) :])
     assert number is not None  # checkpoint_name has made sure
     path = os.path.join(folder, name)
-    plan = Plan(folder, start, number, path, keep, overwrite, keep_every_n_steps)
-    _replaced(plan)
-    return plan
+    return Plan(folder, start, number, path, keep, overwrite, keep_every_n_steps)
+
+
+def check(plan: Plan, *, as_directory: bool = False) -> None:
+    """Check that a planned save may take place, with what is there now.
+
+    Args:
+      plan: the plan.
+      as_directory: whether the checkpoint is to be a directory.
+
+    Raises:
+      InvalidCheckpointError: if it would replace something, and overwriting is not allowed.
+      UnsupportedCheckpointError: if it cannot replace what is there.
+    """
+    replaced(plan)
+    _check_place(plan.path, as_directory)
+
+
+def _check_place(path: str, as_directory: bool) -> None:
+    if storage.kind_of(path) != "directory" or (as_directory and is_orbax(path)):
+        return
+    # A file cannot take a directory's name in one step, and two steps could lose both.
+    what = "a file" if is_orbax(path) else "a checkpoint, which it is not,"
+    raise UnsupportedCheckpointError(
+        f'Overwriting the directory "{path}" by {what}',
+        "Save at another step, or remove the directory yourself.",
+    )
 
 
 def write(plan: Plan, state: Any) -> str:
     """Write a state dict as planned, then remove what it replaces and what has expired."""
     with _written(plan.folder, msgpack.pieces(state, plan.path, plan.number)) as written:
         # Looked up again: another writer may have committed meanwhile.
-        doomed = [other for other in _replaced(plan) if other.path != plan.path]
+        doomed = replaced(plan)
         _publish(plan.path, *written)
-        gone = {other.path for other in doomed}
-        rest = [other for other in steps.find(plan.folder, plan.start) if other.path not in gone]
-        doomed += retention.expired(rest, plan.keep, plan.keep_every_n_steps)
-        for other in doomed:
-            integrity.remove_with_manifest(other.path)
-        integrity.remove_orphans(plan.folder)
+        remove(plan, doomed)
     return plan.path
+
+
+def remove(plan: Plan, doomed: Iterable[steps.Found]) -> None:
+    """Remove what a finished save replaces, and what has expired by it.
+
+    The caller holds `commit.directory_lock`.
+    """
+    gone = {other.path for other in doomed} - {plan.path}
+    rest = [other for other in steps.find(plan.folder, plan.start) if other.path not in gone]
+    expired = retention.expired(rest, plan.keep, plan.keep_every_n_steps)
+    for path in sorted(gone) + [other.path for other in expired]:
+        integrity.remove_with_manifest(path)
+    integrity.remove_orphans(plan.folder)
 
 
 def write_file(path: str, pieces: Iterable[Any]) -> None:
@@ -163,16 +207,19 @@ def _publish(
     staged.publish(path)
 
 
-def _replaced(plan: Plan) -> list[steps.Found]:
-    """Return the checkpoints that a save replaces, having checked that it may."""
-    found = steps.find(plan.folder, plan.start)
-    later = [other for other in found if other.step >= plan.number]
-    if later and not plan.overwrite:
+def replaced(plan: Plan) -> list[steps.Found]:
+    """Return the checkpoints that a save replaces, having checked that it may.
+
+    Raises:
+      InvalidCheckpointError: if there are some, and overwriting is not allowed.
+    """
+    found = later(plan)
+    if found and not plan.overwrite:
         raise InvalidCheckpointError(plan.path, plan.number)
-    if storage.kind_of(plan.path) == "directory":
-        # A file cannot take a directory's name in one step, and two steps could lose both.
-        raise UnsupportedCheckpointError(
-            f'Overwriting the directory "{plan.path}" by a file',
-            "Save at another step, or remove the directory yourself.",
-        )
-    return later
+    return found
+
+
+def later(plan: Plan) -> list[steps.Found]:
+    """Return the checkpoints of the planned step and of later ones."""
+    found = steps.find(plan.folder, plan.start)
+    return [other for other in found if other.step >= plan.number]

@@ -213,7 +213,8 @@ class FormatLimitError(RamieError, ValueError):
 
     def __init__(self, form: str, what: str, path: str, instead: str) -> None:
         where = f" at {path}" if path else ""
-        super().__init__(f"A {form} file cannot hold {what}{where}. {instead}.")
+        article = "An" if form[0] in "AEIO" else "A"
+        super().__init__(f"{article} {form} file cannot hold {what}{where}. {instead}.")
 
 
 class UnsupportedCheckpointError(RamieError, NotImplementedError):

@@ -57,8 +57,8 @@ class MPACheckpointingRequiredError(RamieError, RuntimeError):
     def __init__(self, path: Any, step: Any) -> None:
         super().__init__(
             f'The checkpoint at step "{step}" and path "{path}" holds arrays that are sharded over '
-            "several processes, which one process cannot write or read alone. Install the Orbax "
-            "engine, pip install 'ramie[orbax]', or pass the manager for such arrays."
+            "several processes, which one process cannot write or read alone. Let every process "
+            "call save_checkpoint_multiprocess, which needs Orbax: pip install 'ramie[orbax]'."
         )
 
 

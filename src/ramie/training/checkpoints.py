@@ -10,20 +10,22 @@
 
 import os
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 
 from ramie import checkpoint
-from ramie.checkpoint import writer
+from ramie.checkpoint import directory_writer, multiprocess, writer
 from ramie.checkpoint.background import AsyncManager as AsyncManager
 from ramie.checkpoint.background import snapshot
+from ramie.checkpoint.formats import orbax_saving
+from ramie.checkpoint.formats.msgpack import is_spread
+from ramie.checkpoint.reader import loader, restore_by
 from ramie.checkpoint.steps import natural_sort as natural_sort
 from ramie.checkpoint.storage import safe_normpath as safe_normpath
 from ramie.configurations import config
 from ramie.core.frozen import FrozenDict
-from ramie.errors import CheckpointOptionError, UnsupportedCheckpointError
+from ramie.errors import CheckpointOptionError
 from ramie.serialization import to_state_dict
 
 __all__ = [
@@ -53,12 +55,6 @@ COMMIT_SUCCESS_FILE = "commit_success.txt"
 _NUMBERED = re.compile(r"(.*)_([0-9]+)", re.DOTALL)
 
 
-def _refuse(given: Mapping[str, Any], instead: str) -> None:
-    for name, value in given.items():
-        if value is not None:
-            raise UnsupportedCheckpointError(f"The parameter {name}", instead)
-
-
 def save_checkpoint(
     ckpt_dir: str | os.PathLike[str],
     target: Any,
@@ -86,7 +82,10 @@ def save_checkpoint(
         are replaced.
       keep_every_n_steps: besides the last `keep`, let one in so many steps stay.
       async_manager: save in the background, with the values of now; see `AsyncManager`.
-      orbax_checkpointer: not supported yet.
+      orbax_checkpointer: let this save an Orbax directory instead of a msgpack file, for example
+        an `orbax.checkpoint.PyTreeCheckpointer`. An `AsyncCheckpointer` saves in the background:
+        its `wait_until_finished` returns when all is done. Without one, Orbax is used if the
+        setting ``flax_use_orbax_checkpointing`` is on, with the `async_manager` too.
 
     Returns:
       The path of the checkpoint.
@@ -95,24 +94,15 @@ def save_checkpoint(
       InvalidCheckpointError: if a checkpoint of this or a later step exists; a ValueError.
       CheckpointOptionError: for a step, prefix or number to keep that makes no sense; a
         ValueError.
-      UnsupportedCheckpointError: for what this release cannot do; a NotImplementedError.
+      FormatLimitError: for what Orbax cannot hold, if it saves; a ValueError.
+      MPACheckpointingRequiredError: if an array lies partly in other processes, and Orbax is not
+        asked for.
 
     Differs from Flax:
-      The file is synced before it is renamed, a prefix that leads out of the directory is
-      refused, and 1.0 counts as the same step as 1.
+      The data is synced before it gets its name, a prefix that leads out of the directory is
+      refused, and 1.0 counts as the same step as 1. By Orbax, too, steps only grow, nothing is
+      removed before what replaces it is complete, and pending saves finish when the program ends.
     """
-    _refuse(
-        {"orbax_checkpointer": orbax_checkpointer},
-        "Leave it out: checkpoints are then msgpack files, written before the call returns.",
-    )
-    if config.flax_use_orbax_checkpointing:
-        raise UnsupportedCheckpointError(
-            "The setting flax_use_orbax_checkpointing",
-            "Turn it off: checkpoints are then msgpack files, which Flax reads too.",
-        )
-    if async_manager is not None:
-        # Which steps are there, and what retention removes, depends on the save before.
-        async_manager.wait_previous_save()
     plan = writer.make_plan(
         ckpt_dir,
         step,
@@ -121,11 +111,32 @@ def save_checkpoint(
         overwrite=overwrite,
         keep_every_n_steps=keep_every_n_steps,
     )
+    if orbax_checkpointer is not None or config.flax_use_orbax_checkpointing:
+        return _save_by_orbax(plan, target, async_manager, orbax_checkpointer)
+    if async_manager is not None:
+        # Which steps are there, and what retention removes, depends on the save before.
+        async_manager.wait_previous_save()
+    writer.check(plan)
     state = to_state_dict(target)
     if async_manager is None:
         return writer.write(plan, state)
     state = snapshot(state)
     async_manager.save_async(lambda: writer.write(plan, state))
+    return plan.path
+
+
+def _save_by_orbax(
+    plan: writer.Plan, target: Any, async_manager: AsyncManager | None, checkpointer: Any
+) -> str:
+    """Save as planned, from all processes of the job together."""
+    if async_manager is not None:
+        async_manager.wait_previous_save()
+    directory_writer.wait_for(checkpointer)
+    tree = orbax_saving.prepare(target)
+    multiprocess.done_by_first(lambda: writer.check(plan, as_directory=True))
+    if async_manager is None:
+        return directory_writer.save_directory(plan, tree, checkpointer)
+    async_manager.save_async(directory_writer.begin(plan, tree, checkpointer, background=True))
     return plan.path
 
 
@@ -141,38 +152,57 @@ def save_checkpoint_multiprocess(
     gda_manager: Any = None,
     orbax_checkpointer: Any = None,
 ) -> str:
-    """Save a training state that the processes of a job share; with one process, as above.
+    """Save a training state that the processes of a job share; each of them calls this.
+
+    A state in which arrays are sharded over processes is saved by Orbax, each process writing its
+    parts. Any other state is the same everywhere, and process 0 saves it as `save_checkpoint`
+    does, while the others wait.
 
     Args:
-      ckpt_dir: see `save_checkpoint`, as for the other parameters.
-      target: what to save; arrays sharded over the devices of this process are gathered.
+      ckpt_dir: see `save_checkpoint`, as for the other parameters; on a file system that all
+        processes see.
+      target: what to save.
       step: the training step.
       prefix: what the name starts with.
       keep: how many checkpoints stay.
       overwrite: allow a step at or below the latest.
       keep_every_n_steps: let one in so many steps stay.
-      async_manager: save in the background.
-      gda_manager: accepted; sharded arrays need no manager today.
-      orbax_checkpointer: not supported yet.
+      async_manager: save in the background; process 0 alone has something to wait for, unless
+        Orbax saves.
+      gda_manager: accepted; sharded arrays need no manager of their own today. When this returns,
+        it has nothing left to wait for.
+      orbax_checkpointer: save by Orbax, and with this, whatever the arrays are.
+
+    Returns:
+      The path of the checkpoint.
 
     Raises:
-      UnsupportedCheckpointError: in a job of several processes; a NotImplementedError.
+      MissingExtraError: if arrays are sharded over processes, and Orbax is not installed.
+      RuntimeError: if another process failed; its own error says why.
     """
-    if jax.process_count() > 1:
-        raise UnsupportedCheckpointError(
-            "Saving from several processes",
-            "Let process 0 call save_checkpoint with arrays that are replicated or gathered.",
+    by_orbax = orbax_checkpointer is not None or config.flax_use_orbax_checkpointing
+    if jax.process_count() > 1 and (by_orbax or any(map(is_spread, jax.tree.leaves(target)))):
+        plan = writer.make_plan(
+            ckpt_dir,
+            step,
+            prefix=prefix,
+            keep=keep,
+            overwrite=overwrite,
+            keep_every_n_steps=keep_every_n_steps,
         )
-    return save_checkpoint(
-        ckpt_dir,
-        target,
-        step,
-        prefix,
-        keep,
-        overwrite,
-        keep_every_n_steps,
-        async_manager,
-        orbax_checkpointer,
+        return _save_by_orbax(plan, target, async_manager, orbax_checkpointer)
+    return multiprocess.decided_by_first(
+        lambda: save_checkpoint(
+            ckpt_dir,
+            target,
+            step,
+            prefix,
+            keep,
+            overwrite,
+            keep_every_n_steps,
+            async_manager,
+            orbax_checkpointer,
+        )
     )
 
 
@@ -196,28 +226,38 @@ def restore_checkpoint(
       prefix: what the names start with.
       parallel: accepted; arrays are read straight into place, which threads do not speed up.
       gda_manager: accepted; sharded arrays need no manager today.
-      allow_partial_mpa_restoration: accepted; it is about arrays spread over several processes,
-        which msgpack files do not hold.
-      orbax_checkpointer: not supported yet.
-      orbax_transforms: not supported yet.
+      allow_partial_mpa_restoration: in a job of several processes, let the target leave open how
+        arrays are sharded that were saved from several devices. They come as numpy arrays then,
+        whole, in every process.
+      orbax_checkpointer: reads directories that hold something else than a tree; trees are read
+        without one. It is waited for, if it saves in the background.
+      orbax_transforms: transformations of Orbax, with which it brings what is there to the form
+        of the target; an empty dictionary lets the target's values stand for what is missing.
 
     Returns:
-      The target with the saved values, arrays as numpy arrays. Without a checkpoint, and with no
-      step given, the very target: a first start and a resumed one can be written alike.
+      The target with the saved values, arrays as numpy arrays; from an Orbax directory, those that
+      are JAX arrays in the target come as such, with the sharding and dtype of the target. Without
+      a checkpoint, and with no step given, the very target: a first start and a resumed one can be
+      written alike.
 
     Raises:
       CheckpointNotFoundError: if there is none of the given step; a ValueError.
-      MalformedDataError: if the file is damaged; a ValueError.
+      MalformedDataError: if it is damaged; a ValueError.
       CheckpointMismatchError: if the saved structure does not match the target; lists all that is
         missing; a ValueError. Shapes and dtypes are as saved, whatever the target has, as in Flax;
         `ramie.checkpoint.restore` compares them too.
-      UnsupportedCheckpointError: for Orbax directories; a NotImplementedError.
+      MPARestoreTargetRequiredError: in a job of several processes, if the target does not say how
+        an array is sharded that was saved from several devices; a ValueError.
+      MissingExtraError: for Orbax directories, if Orbax is not installed.
     """
-    _refuse(
-        {"orbax_checkpointer": orbax_checkpointer, "orbax_transforms": orbax_transforms},
-        "Restore Orbax checkpoints with Orbax itself, and msgpack files without it.",
+    directory_writer.wait_for(orbax_checkpointer)
+    load = loader(
+        strict=False,
+        checkpointer=orbax_checkpointer,
+        transforms=orbax_transforms,
+        partial=allow_partial_mpa_restoration,
     )
-    return checkpoint.restore(ckpt_dir, target, step, prefix=prefix, strict=False)
+    return restore_by(load, ckpt_dir, target, step, prefix=prefix, fallback=False)
 
 
 def latest_checkpoint(ckpt_dir: str | os.PathLike[str], prefix: str = "checkpoint_") -> str | None:

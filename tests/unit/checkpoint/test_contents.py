@@ -106,7 +106,7 @@ def test_formats_are_recognised_by_content(tmp_path):
     assert checkpoint.outline(tmp_path / "plain").leaves[0].path == ("a",)
     with pytest.raises(errors.CheckpointNotFoundError):
         recognise(tmp_path / "nothing")
-    with pytest.raises(errors.UnsupportedCheckpointError, match="Orbax"):
+    with pytest.raises(errors.CheckpointOptionError, match="Orbax"):
         recognise(tmp_path)
     with pytest.raises(errors.CheckpointOptionError, match="regular"):
         recognise("/dev/null")

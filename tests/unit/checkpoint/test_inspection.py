@@ -36,7 +36,7 @@ def test_a_directory_is_listed_by_prefix_and_step(tmp_path):
     for name in ("notes.txt", "checkpoint_5.bak", "7", "checkpoint_"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "orbax_4").mkdir()
-    (tmp_path / "orbax_4" / "data").write_bytes(bytes(10))
+    (tmp_path / "orbax_4" / "_METADATA").write_bytes(bytes(10))
     found = checkpoint.survey(tmp_path)
     assert [(item.prefix, item.step, item.form) for item in found] == [
         ("best_x2_", -3, "file"),

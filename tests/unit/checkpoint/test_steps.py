@@ -58,6 +58,8 @@ def test_finds_files_and_directories_named_exactly(tmp_path):
     for name in [*names, "ckpt_5.bak", "ckpt_best_7", "ckpt_", "ckpt_3_gda", "other_4", "4"]:
         (tmp_path / name).touch()
     (tmp_path / "ckpt_7").mkdir()
+    (tmp_path / "ckpt_7" / "_CHECKPOINT_METADATA").touch()
+    (tmp_path / "ckpt_6").mkdir()
     (tmp_path / "ckpt_link_target").touch()
     (tmp_path / "ckpt_8").symlink_to(tmp_path / "ckpt_link_target")
     (tmp_path / "ckpt_9").symlink_to(tmp_path / "nowhere")

@@ -91,7 +91,7 @@ def test_verify(run, capsys):
     code, out, _ = ckpt(capsys, "verify", run)
     assert code == 0 and out.count("intact") == 2
     checkpoint.save_safetensors(run / "m.safetensors", {"w": np.ones(9), "v": np.ones(9)})
-    (run / "checkpoint_11").mkdir()  # Orbax's, which has no checksums of ours
+    (run / "checkpoint_11").mkdir()  # no checkpoint
     code, out, _ = ckpt(capsys, "verify", run)
     assert code == 0 and out.count("intact") == 3
     damage(run / "checkpoint_9")

@@ -9,7 +9,6 @@ import pytest
 from tests.tolerance import assert_exact
 
 from ramie import errors
-from ramie.configurations import config
 from ramie.core.frozen import FrozenDict
 from ramie.training import checkpoints
 
@@ -44,24 +43,6 @@ def test_steps_are_returned_as_the_type_asked_for(tmp_path):
     (tmp_path / "c_0.5").touch()
     with pytest.raises(errors.CheckpointOptionError, match="pass float"):
         checkpoints.available_steps(tmp_path, "c_")
-
-
-@pytest.mark.parametrize("name", ["orbax_checkpointer"])
-def test_what_saving_cannot_do_is_refused(tmp_path, name):
-    with pytest.raises(NotImplementedError, match=f"parameter {name} is not supported yet"):
-        checkpoints.save_checkpoint(tmp_path, {}, 1, **{name: object()})
-
-
-@pytest.mark.parametrize("name", ["orbax_checkpointer", "orbax_transforms"])
-def test_what_restoring_cannot_do_is_refused(tmp_path, name):
-    with pytest.raises(NotImplementedError, match=f"parameter {name} is not supported yet"):
-        checkpoints.restore_checkpoint(tmp_path, {}, **{name: {}})
-
-
-def test_the_orbax_setting_is_refused_for_saving(tmp_path):
-    refused = pytest.raises(NotImplementedError, match="flax_use_orbax_checkpointing")
-    with config.temp_flip_flag("use_orbax_checkpointing", True), refused:
-        checkpoints.save_checkpoint(tmp_path, {}, 1)
 
 
 def test_modules_saved_before_linen_are_counted_by_class():

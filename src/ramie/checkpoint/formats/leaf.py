@@ -1,6 +1,8 @@
 """A leaf of a saved tree as its file describes it, before any of its bytes are read."""
 
+import math
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +24,7 @@ class Leaf(NamedTuple):
       file: the file with the bytes of an array.
       spans: where they are: pairs of the first byte and the number of bytes, in order.
       note: "scalar" for a numpy scalar; the name of the generator for the words of PRNG keys.
+      load: how to read an array that is not in a file of its own, given the path.
     """
 
     path: tuple[str, ...]
@@ -31,6 +34,7 @@ class Leaf(NamedTuple):
     file: str = ""
     spans: tuple[tuple[int, int], ...] = ()
     note: str = ""
+    load: Callable[[tuple[str, ...]], np.ndarray[Any, Any]] | None = None
 
     @property
     def is_array(self) -> bool:
@@ -40,6 +44,8 @@ class Leaf(NamedTuple):
     @property
     def nbytes(self) -> int:
         """The number of bytes of an array; 0 for a plain value."""
+        if self.load is not None and self.shape is not None and self.dtype is not None:
+            return math.prod(self.shape) * self.dtype.itemsize
         return sum(count for _, count in self.spans)
 
     @property
@@ -55,6 +61,8 @@ def read_array(leaf: Leaf) -> np.ndarray[Any, Any]:
       MalformedDataError: if the file has become shorter, or holds no values of the dtype.
     """
     assert leaf.shape is not None and leaf.dtype is not None
+    if leaf.load is not None:
+        return leaf.load(leaf.path)
     result = np.empty(leaf.shape, leaf.dtype)
     memory, start = arrays.raw_bytes(result), 0
     with open(leaf.file, "rb", buffering=0) as file:

@@ -13,7 +13,7 @@ from ramie.errors import CheckpointOptionError, MPACheckpointingRequiredError
 from ramie.serialization import state_pieces
 from ramie.serialization.decode import decode
 
-__all__ = ["pieces", "read"]
+__all__ = ["is_spread", "pieces", "read"]
 
 _BUFFER = 1 << 16
 
@@ -30,12 +30,12 @@ def pieces(state: Any, path: str, step: Any) -> Iterator[Any]:
       MPACheckpointingRequiredError: if an array lies partly in other processes.
     """
     for leaf in jax.tree_util.tree_leaves(state):
-        if _is_spread(leaf):
+        if is_spread(leaf):
             raise MPACheckpointingRequiredError(path, step)
     yield from state_pieces(state)
 
 
-def _is_spread(leaf: Any) -> bool:
+def is_spread(leaf: Any) -> bool:
     """Tell whether this process can reach only a part of an array."""
     if not isinstance(leaf, jax.Array) or isinstance(leaf, jax.core.Tracer):
         return False

@@ -1,0 +1,312 @@
+"""Orbax directories: what is in one, and reading it; Orbax itself does the reading of arrays.
+
+A directory holds one tree. Its leaves are known here by the names of the keys that lead to them,
+which are the same for a pytree and for its state dict: so what was saved as one is read as the
+other. Orbax comes with the extra ``ramie[orbax]``, and is imported when it is needed.
+"""
+
+import contextlib
+import functools
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from ramie.checkpoint import storage
+from ramie.checkpoint.formats.leaf import Leaf
+from ramie.errors import CheckpointOptionError, MalformedDataError, MissingExtraError
+
+__all__ = [
+    "Entry",
+    "contents",
+    "holds_tree",
+    "import_orbax",
+    "is_orbax",
+    "names_of",
+    "outline",
+    "read",
+    "tree_directory",
+]
+
+Names = tuple[str, ...]
+
+_TREE_MARKS = ("_METADATA", "manifest.ocdbt", "checkpoint")
+_MARKS = ("_CHECKPOINT_METADATA", "commit_success.txt", *_TREE_MARKS)
+_GROUP = 1 << 26
+_PASSED_ON = (MissingExtraError, MemoryError, PermissionError)
+
+
+def import_orbax(purpose: str) -> Any:
+    """Import Orbax.
+
+    Raises:
+      MissingExtraError: if it is not installed.
+    """
+    try:
+        import orbax.checkpoint as orbax
+    except ImportError as error:
+        raise MissingExtraError("orbax-checkpoint", "orbax", purpose) from error
+    return orbax
+
+
+def is_orbax(path: str) -> bool:
+    """Tell whether a directory is one that Orbax has finished, by the files in it."""
+    return any(os.path.exists(os.path.join(path, mark)) for mark in _MARKS)
+
+
+def tree_directory(path: str) -> str:
+    """Return the directory of the tree: the path itself, or the one item that a manager saved.
+
+    Raises:
+      CheckpointOptionError: if there are several trees, one of which has to be named.
+      MalformedDataError: if there is none.
+    """
+    if holds_tree(path):
+        return path
+    items = sorted(name for name in os.listdir(path) if holds_tree(os.path.join(path, name)))
+    if len(items) == 1:
+        return os.path.join(path, items[0])
+    if items:
+        raise CheckpointOptionError(
+            "path", path, f"it holds several trees; name one of the directories {items} in it"
+        )
+    raise MalformedDataError("it holds no tree", source=path, writer="Orbax")
+
+
+def holds_tree(path: str) -> bool:
+    """Tell whether a directory is itself that of a tree."""
+    return any(os.path.isfile(os.path.join(path, mark)) for mark in _TREE_MARKS)
+
+
+class Entry(NamedTuple):
+    """One leaf, as the metadata of a directory describe it.
+
+    Attributes:
+      kind: "scalar" for a number of Python, "string", "key" for PRNG keys, whose shape and dtype
+        are those of their words, and "empty" for None and containers without content.
+      shape: the shape of an array; () for a number.
+      dtype: its dtype.
+      value: None or the container, if it is empty.
+      generator: of PRNG keys.
+      spread: whether it was saved from several devices, each with a part.
+    """
+
+    kind: Literal["array", "key", "scalar", "string", "empty"]
+    shape: tuple[int, ...] = ()
+    dtype: Any = None
+    value: Any = None
+    generator: str = ""
+    spread: bool = False
+
+
+def names_of(path: Iterable[Any]) -> Names:
+    """Return the names of the keys of a path in a pytree.
+
+    Example:
+      >>> import jax
+      >>> [names_of(path) for path, _ in jax.tree.leaves_with_path({"a": [1, {"b": 2}]})]
+      [('a', '0'), ('a', '1', 'b')]
+    """
+    return tuple(str(_name(key)) for key in path)
+
+
+def _name(key: Any) -> Any:
+    for attribute in ("key", "idx", "name"):
+        if hasattr(key, attribute):
+            return getattr(key, attribute)
+    return key
+
+
+@contextlib.contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Say of what Orbax raises which directory it is about, and that it may be damaged."""
+    try:
+        yield
+    except _PASSED_ON:
+        raise
+    except Exception as error:
+        if not os.path.isdir(path):
+            raise FileNotFoundError(path) from error
+        lines = str(error).strip().splitlines() or [""]
+        problem = f"{type(error).__name__}: {lines[0][:300]}"
+        raise MalformedDataError(problem, source=path, writer="Orbax") from error
+
+
+# --- metadata -------------------------------------------------------------------------------------
+
+
+def contents(path: str) -> dict[Names, Entry]:
+    """Return what a directory holds, without reading arrays.
+
+    Raises:
+      MalformedDataError: if it is damaged, as far as that shows.
+      MissingExtraError: if Orbax is not installed.
+    """
+    return _described(path)[1]
+
+
+def _described(path: str) -> tuple[Any, dict[Names, Entry]]:
+    """Return the tree of Orbax's metadata, and the entries."""
+    orbax = import_orbax("read a directory that Orbax wrote")
+    with _explained(path), orbax.PyTreeCheckpointer() as checkpointer:
+        tree = checkpointer.metadata(path).item_metadata
+        if tree is None:
+            raise ValueError("Orbax finds no description of the tree in it")
+        tree = getattr(tree, "tree", tree)
+        generators = _generators(path)
+        entries = {
+            names_of(keys): _entry(about, generators.get(".".join(names_of(keys)), ""))
+            for keys, about in jax.tree.leaves_with_path(tree, is_leaf=_is_empty)
+        }
+    return tree, entries
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, (Mapping, list, tuple)) and not value)
+
+
+def _generators(path: str) -> dict[str, str]:
+    """Return the generators of PRNG keys, by the names that Orbax gives to arrays."""
+    folder = os.path.join(path, "array_metadatas")
+    found: dict[str, str] = {}
+    for name in storage.list_names(folder):
+        with open(os.path.join(folder, name), "rb") as file:
+            page = json.load(file)
+        for item in page["array_metadatas"]:
+            about = item["array_metadata"]
+            generator = (about.get("ext_metadata") or {}).get("random_key_impl")
+            if generator:
+                found[about["param_name"]] = str(generator)
+    return found
+
+
+def _entry(about: Any, generator: str) -> Entry:
+    if _is_empty(about):
+        return Entry("empty", value=None if about is None else {})
+    shape, dtype = getattr(about, "shape", None), getattr(about, "dtype", None)
+    if shape is None or dtype is None:
+        return Entry("string")
+    if "Scalar" in type(about).__name__:
+        return Entry("scalar", (), np.dtype(dtype))
+    return Entry(
+        "key" if generator else "array", tuple(shape), np.dtype(dtype), generator=generator
+    )
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def read(path: str, wanted: Mapping[Names, Any] | None = None) -> dict[Names, Any]:
+    """Read leaves.
+
+    Args:
+      path: the directory of the tree.
+      wanted: the arguments of Orbax for each leaf to be read, or None for a leaf as it is there:
+        arrays in the memory of the host, numbers and strings as those of Python. All leaves by
+        default.
+
+    Returns:
+      The leaves by name.
+
+    Raises:
+      MalformedDataError: if it cannot be read.
+      MissingExtraError: if Orbax is not installed.
+    """
+    orbax = import_orbax("read a directory that Orbax wrote")
+    tree, entries = _described(path)
+    asked = dict.fromkeys(entries) if wanted is None else wanted
+
+    def arguments(keys: Any, about: Any) -> Any:
+        names = names_of(keys)
+        if names in asked and asked[names] is not None:
+            return asked[names]
+        if names in entries and entries[names].kind == "array":
+            return orbax.RestoreArgs(restore_type=np.ndarray)
+        return orbax.RestoreArgs()
+
+    def item(keys: Any, about: Any) -> Any:
+        return about if names_of(keys) in asked else orbax.PLACEHOLDER
+
+    found = {names: entry.value for names, entry in entries.items() if entry.kind == "empty"}
+    if any(names not in found for names in asked):
+        with _explained(path), orbax.PyTreeCheckpointer() as checkpointer:
+            restored = checkpointer.restore(
+                path,
+                args=orbax.args.PyTreeRestore(
+                    item=jax.tree.map_with_path(item, tree),
+                    restore_args=jax.tree.map_with_path(arguments, tree),
+                ),
+            )
+        for keys, value in jax.tree.leaves_with_path(restored):
+            found[names_of(keys)] = value
+    return {names: found[names] for names in asked}
+
+
+# --- outlines -------------------------------------------------------------------------------------
+
+
+class _Groups:
+    """Reads arrays a group at a time, and holds the last group only.
+
+    Each call of Orbax costs some hundredths of a second, and a tree may not fit into memory.
+    """
+
+    def __init__(self, path: str, sizes: Mapping[Names, int]) -> None:
+        self._path = path
+        self._groups: dict[Names, tuple[Names, ...]] = {}
+        self._held: dict[Names, Any] = {}
+        group: list[Names] = []
+        room = _GROUP
+        for names, nbytes in sizes.items():
+            if group and nbytes > room:
+                self._close(group)
+                group, room = [], _GROUP
+            group.append(names)
+            room -= nbytes
+        self._close(group)
+
+    def _close(self, group: list[Names]) -> None:
+        self._groups |= dict.fromkeys(group, tuple(group))
+
+    def load(self, names: Names) -> np.ndarray[Any, Any]:
+        """Return an array."""
+        if names not in self._held:
+            self._held = {}  # before the next ones take memory
+            self._held = read(self._path, dict.fromkeys(self._groups[names]))
+        return np.asarray(self._held[names])
+
+
+def outline(path: str) -> list[Leaf]:
+    """Return the leaves of a directory, those that are no arrays with their values.
+
+    Raises:
+      MalformedDataError: if it is damaged, as far as that shows without reading the arrays.
+    """
+    entries = contents(path)
+    sizes = {
+        names: math.prod(entry.shape) * entry.dtype.itemsize
+        for names, entry in entries.items()
+        if entry.kind == "array"
+    }
+    groups = _Groups(path, sizes)
+    small = read(path, {names: None for names in entries if names not in sizes})
+    leaves = []
+    for names, entry in entries.items():
+        if entry.kind == "array":
+            leaf = Leaf(names, entry.shape, entry.dtype, None, path, load=groups.load)
+        elif entry.kind == "key":
+            words = np.asarray(jax.random.key_data(small[names]))
+            load = functools.partial(_given, words)
+            leaf = Leaf(names, words.shape, words.dtype, None, path, (), entry.generator, load)
+        else:
+            leaf = Leaf(names, value=small[names])
+        leaves.append(leaf)
+    return leaves
+
+
+def _given(words: np.ndarray[Any, Any], names: Names) -> np.ndarray[Any, Any]:
+    return words

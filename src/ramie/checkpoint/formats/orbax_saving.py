@@ -1,0 +1,120 @@
+"""Saving a tree by Orbax into a directory of its own; who calls decides when it becomes visible."""
+
+import numbers
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from ramie.checkpoint.formats import orbax
+from ramie.errors import CheckpointOptionError, FormatLimitError, MalformedDataError
+from ramie.serialization import to_state_dict
+from ramie.serialization.arrays import is_prng_key
+
+__all__ = ["is_background", "prepare", "start"]
+
+_FORM = "Orbax"
+
+
+def prepare(target: Any) -> Any:
+    """Return a tree that Orbax can save: the target itself, or its state dict where that is needed.
+
+    Raises:
+      CheckpointOptionError: if the target is a single value, or empty.
+      FormatLimitError: if Orbax cannot hold a leaf, or would mix two of them up.
+    """
+    reason = ""
+    if jax.tree_util.all_leaves([target]) and not isinstance(to_state_dict(target), dict):
+        reason = "Orbax saves trees, and this is a single value; put it into a dictionary"
+    elif not jax.tree.leaves(target) and not to_state_dict(target):
+        reason = "Orbax saves no tree that holds nothing"
+    if reason:
+        raise CheckpointOptionError("target", _describe(target), reason)
+    tree = target if all(map(_is_leaf, jax.tree.leaves(target))) else to_state_dict(target)
+    _check(tree)
+    return jax.tree.map(_of_all_processes, tree) if jax.process_count() > 1 else tree
+
+
+def _describe(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return f"of type {type(value).__name__}" if shape is None else f"array of shape {shape}"
+
+
+def _is_leaf(value: Any) -> bool:
+    return isinstance(value, (jax.Array, np.ndarray, np.generic, numbers.Number, str))
+
+
+def _check(tree: Any) -> None:
+    names = []
+    for keys, leaf in jax.tree.leaves_with_path(tree):
+        path = orbax.names_of(keys)
+        names.append(".".join(path))
+        what = ""
+        if 0 in getattr(leaf, "shape", ()):
+            what = "an array without elements"
+        elif isinstance(leaf, complex) or not _is_leaf(leaf):
+            what = f"a value of type {type(leaf).__name__}"
+        if what:
+            hint = "Leave it out, or save as msgpack"
+            raise FormatLimitError(_FORM, what, "/".join(path), hint)
+    for name, count in Counter(names).items():
+        if count > 1:
+            hint = "Rename one: Orbax would save one of them for both"
+            raise FormatLimitError(_FORM, f"{count} leaves called {name!r}", name, hint)
+
+
+def _of_all_processes(leaf: Any) -> Any:
+    """Give arrays that only this process has to Orbax as what process 0 saves for all."""
+    if isinstance(leaf, jax.Array) and leaf.is_fully_addressable:
+        return leaf if is_prng_key(leaf) else np.asarray(leaf)
+    return leaf
+
+
+def is_background(checkpointer: Any) -> bool:
+    """Tell whether a checkpointer saves in the background."""
+    return hasattr(checkpointer, "wait_until_finished")
+
+
+def start(path: str, tree: Any, checkpointer: Any, *, background: bool) -> Callable[[], None]:
+    """Save a tree as a new directory.
+
+    Args:
+      path: the directory, which must not exist.
+      tree: what `prepare` returned.
+      checkpointer: the user's own, or None.
+      background: without a checkpointer of the user, go on when the values are copied.
+
+    Returns:
+      A function that waits until the directory is finished, and checks that nothing is missing.
+    """
+    package = orbax.import_orbax("save arrays by Orbax")
+    own = None
+    if checkpointer is None:
+        handler = package.PyTreeCheckpointHandler()
+        kind = package.AsyncCheckpointer if background else package.Checkpointer
+        checkpointer = own = kind(handler)
+    arguments = jax.tree.map(lambda leaf: package.SaveArgs(), tree)
+    checkpointer.save(path, tree, save_args=arguments)
+    expected = {orbax.names_of(keys) for keys, _ in jax.tree.leaves_with_path(tree)}
+
+    def finish() -> None:
+        if is_background(checkpointer):
+            checkpointer.wait_until_finished()
+        if own is not None:
+            own.close()
+        if jax.process_index() == 0:
+            _confirm(path, expected)
+
+    return finish
+
+
+def _confirm(path: str, expected: set[tuple[str, ...]]) -> None:
+    if not orbax.holds_tree(path):
+        return  # by a handler of the user's, who knows what it is
+    missing = sorted(expected - set(orbax.contents(path)))
+    if missing:
+        names = ["/".join(names) for names in missing[:10]]
+        problem = f"Orbax finished without {len(missing)} leaves, such as {names}"
+        raise MalformedDataError(problem, source=path, writer="Orbax")
