@@ -12,6 +12,7 @@ ALIASES: dict[str, str] = {
     "flax.core.spmd": "ramie.core.sharding",
     "flax.core.tracers": "ramie.core.trace",
     "flax.core.variables": "ramie.core.collections",
+    "flax.nnx.extract": "ramie.nnx.transforms.trees",
     "flax.nnx.filterlib": "ramie.nnx.filters",
     "flax.nnx.graph": "ramie.nnx.graphlib",
     "flax.nnx.helpers": "ramie.nnx.containers",

@@ -155,6 +155,7 @@ from ramie.nnx.statelib import to_flat_state as to_flat_state
 from ramie.nnx.statelib import to_pure_dict as to_pure_dict
 from ramie.nnx.structure import GraphDef as GraphDef
 from ramie.nnx.train_state import TrainState as TrainState
+from ramie.nnx.transforms import trees as extract
 from ramie.nnx.transforms.compilation import StateSharding as StateSharding
 from ramie.nnx.transforms.compilation import cached_partial as cached_partial
 from ramie.nnx.transforms.compilation import jit as jit
@@ -166,8 +167,12 @@ from ramie.nnx.transforms.contexts import current_update_context as current_upda
 from ramie.nnx.transforms.contexts import merge_context as merge_context
 from ramie.nnx.transforms.contexts import split_context as split_context
 from ramie.nnx.transforms.contexts import update_context as update_context
+from ramie.nnx.transforms.iteration import Carry as Carry
+from ramie.nnx.transforms.iteration import StateAxes as StateAxes
+from ramie.nnx.transforms.iteration import scan as scan
+from ramie.nnx.transforms.iteration import transform_metadata as transform_metadata
+from ramie.nnx.transforms.iteration import vmap as vmap
 from ramie.nnx.transforms.trees import NodeStates as NodeStates
-from ramie.nnx.transforms.trees import TreeState as TreeState
 from ramie.nnx.transforms.trees import from_tree as from_tree
 from ramie.nnx.transforms.trees import prefix as prefix
 from ramie.nnx.transforms.trees import to_tree as to_tree
@@ -202,6 +207,7 @@ __all__ = [
     "BatchNorm",
     "BatchStat",
     "Cache",
+    "Carry",
     "Conv",
     "ConvTranspose",
     "Data",
@@ -253,10 +259,10 @@ __all__ = [
     "SpectralNorm",
     "SplitContext",
     "State",
+    "StateAxes",
     "StateSharding",
     "Static",
     "TrainState",
-    "TreeState",
     "UpdateContext",
     "Variable",
     "VariableMetadata",
@@ -266,6 +272,7 @@ __all__ = [
     "as_abstract",
     "as_pure",
     "avg_pool",
+    "bridge",
     "cached_partial",
     "call",
     "capture",
@@ -276,7 +283,10 @@ __all__ = [
     "current_update_context",
     "data",
     "dataclass",
+    "deprecations",
+    "display",
     "elu",
+    "extract",
     "filter_state",
     "filterlib",
     "find_duplicates",
@@ -327,6 +337,7 @@ __all__ = [
     "pool",
     "pop",
     "prefix",
+    "proxy_caller",
     "pure",
     "pytreelib",
     "recursive_map",
@@ -335,10 +346,12 @@ __all__ = [
     "relu",
     "relu6",
     "replace_by_pure_dict",
+    "reprlib",
     "reseed",
     "restore_int_paths",
     "restore_rngs",
     "rnglib",
+    "scan",
     "selu",
     "set_graph_mode",
     "set_graph_updates",
@@ -357,12 +370,17 @@ __all__ = [
     "state",
     "statelib",
     "static",
+    "summary",
     "swish",
+    "tabulate",
     "tanh",
     "to_flat_state",
     "to_pure_dict",
     "to_tree",
+    "tracers",
     "training",
+    "transform_metadata",
+    "traversals",
     "unpack",
     "update",
     "update_context",
@@ -376,39 +394,12 @@ __all__ = [
     "vars_as",
     "view",
     "view_info",
+    "visualization",
+    "vmap",
     "with_attributes",
     "with_metadata",
     "with_partitioning",
     "with_rngs",
     "with_vars",
+    "wrappers",
 ]
-
-# What many programs do not use is imported when it is first asked for.
-_LAZY = {
-    "bridge": ("bridge",),
-    "bridge.wrappers": ("wrappers",),
-    "deprecations": ("deprecations",),
-    "proxy_caller": ("proxy_caller",),
-    "reprlib": ("reprlib",),
-    "summary": ("summary", "tabulate"),
-    "tracers": ("tracers",),
-    "traversals": ("traversals",),
-    "visualization": ("display", "visualization"),
-}
-_HOMES = {name: home for home, names in _LAZY.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(
-            f"module 'ramie.nnx' has no attribute {name!r}; dir(ramie.nnx) lists what it has"
-        )
-    module = _importlib.import_module(f"ramie.nnx.{home}")
-    value = module if name == home.rpartition(".")[2] else getattr(module, name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_HOMES})

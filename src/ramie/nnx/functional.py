@@ -21,11 +21,13 @@ from ramie.nnx.walk import build, check_tree_node, children, is_object, iter_gra
 __all__ = [
     "Caller",
     "as_pure",
+    "as_states",
     "call",
     "clone",
     "find_duplicates",
     "graphdef",
     "iter_children",
+    "leaves_for",
     "map",
     "merge",
     "pop",
@@ -73,10 +75,11 @@ def split(node: Any, *filters: Filter, graph: bool | None = None) -> Any:
         (['a'], ['b'])
     """
     graphdef, leaves = _walked(node, graph)
-    return graphdef, *_states(graphdef, leaves, filters)
+    return graphdef, *as_states(graphdef, leaves, filters)
 
 
-def _states(graphdef: GraphDef[Any], leaves: Sequence[Any], filters: tuple[Filter, ...]) -> Any:
+def as_states(graphdef: GraphDef[Any], leaves: Sequence[Any], filters: tuple[Filter, ...]) -> Any:
+    """Deal the leaves of a walk out to one state per filter, as `split` returns them."""
     if graphdef.paths == ((),):  # the model is a single leaf, and so is its state
         if len(filters) < 2:
             return (leaves[0],)
@@ -102,7 +105,7 @@ def state(node: Any, *filters: Filter, graph: bool | None = None) -> Any:
       One state, or a tuple for several filters.
     """
     graphdef, leaves = _walked(node, graph)
-    found = _states(graphdef, leaves, (*filters, ...) if filters else ())
+    found = as_states(graphdef, leaves, (*filters, ...) if filters else ())
     return found[0] if len(filters) < 2 else found[:-1]
 
 
@@ -119,7 +122,7 @@ def graphdef(node: Any, /, *, graph: bool | None = None) -> GraphDef[Any]:
     return _walked(node, graph)[0]
 
 
-def _leaves_for(graphdef: GraphDef[Any], states: tuple[Any, ...]) -> list[Any]:
+def leaves_for(graphdef: GraphDef[Any], states: tuple[Any, ...]) -> list[Any]:
     """Find the leaf for each path of a structure in the given states."""
     found: list[Any] = [None] * graphdef.num_leaves
     count = 0
@@ -204,7 +207,7 @@ def merge(
             "merge() missing 1 required positional argument: 'state', which fills the structure "
             f"with its {graphdef.num_leaves} leaves."
         )
-    leaves = _leaves_for(graphdef, states)
+    leaves = leaves_for(graphdef, states)
     if copy:
         leaves = [leaf.copy() if isinstance(leaf, Variable) else leaf for leaf in leaves]
     built: A = build(graphdef, leaves, recreate_variables)
@@ -231,7 +234,7 @@ def update(node: Any, state: Any, /, *states: Any) -> None:
         if isinstance(one, FlatState):
             one = one.to_nested_state()
         elif isinstance(one, Pytree):
-            one = _states(*flatten(one), ())[0]
+            one = as_states(*flatten(one), ())[0]
         if isinstance(node, Variable):
             if not (isinstance(one, State) and not one):
                 _assign(node, one, trace)

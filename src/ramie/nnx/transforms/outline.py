@@ -102,7 +102,7 @@ class Outline:
             else:
                 root = leaves[position]
                 position += 1
-                if isinstance(definition, VariableDef):
+                if isinstance(definition, VariableDef) and not isinstance(root, definition.type):
                     root = definition.type._make(root, definition.metadata, trace)  # type: ignore[attr-defined]
                 if definition is not LEAF:
                     made.append(root)

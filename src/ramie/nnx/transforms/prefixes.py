@@ -121,7 +121,7 @@ class FilterPrefix(PrefixMapping):
         return self._prefixes[self.place(path, variable)]
 
     def __repr__(self) -> str:
-        entries = dict(zip(map(str, self._filters), self._prefixes, strict=True))
+        entries = dict(zip(self._filters, self._prefixes, strict=True))
         return f"{type(self).__name__}({entries})"
 
     def __eq__(self, other: object) -> bool:
@@ -207,7 +207,8 @@ class Prefixes:
             slots.append(Slot(len(self.values), mapping))
             self.values += (end,) if mapping is None else tuple(mapping.choices())
         self.slots = tuple(slots)
-        self.is_uniform = len(slots) == 1 and slots[0].mapping is None
+        # A container of one prefix is none: its structure has to be compared.
+        self.is_uniform = self._treedef.num_nodes == 1 and slots[0].mapping is None
         self.are_equal = all(value == self.values[0] for value in self.values[1:])
         self.goes_inside = self._goes_inside(tree)
 

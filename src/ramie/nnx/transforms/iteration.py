@@ -1,0 +1,9 @@
+"""Transformations that go along axes or run several times."""
+
+from ramie.nnx.transforms.axes import Carry as Carry
+from ramie.nnx.transforms.axes import StateAxes as StateAxes
+from ramie.nnx.transforms.mapping import vmap as vmap
+from ramie.nnx.transforms.partitioning import transform_metadata as transform_metadata
+from ramie.nnx.transforms.scanning import scan as scan
+
+__all__ = ["Carry", "StateAxes", "scan", "transform_metadata", "vmap"]
