@@ -3,6 +3,7 @@
 import functools
 
 from ramie.nnx import forks, functional, spmd
+from ramie.nnx.transforms import iteration
 
 __all__ = [
     "backup_keys",
@@ -11,10 +12,12 @@ __all__ = [
     "get_abstract_model",
     "graphdef",
     "reseed",
+    "scan",
     "split",
     "split_rngs",
     "state",
     "variables",
+    "vmap",
 ]
 
 split = functools.partial(functional.split, graph=True)
@@ -27,3 +30,5 @@ backup_keys = functools.partial(forks.backup_keys, graph=True)
 fork_rngs = functools.partial(forks.fork_rngs, graph=True, graph_updates=True)
 reseed = functools.partial(forks.reseed, graph=True)
 split_rngs = functools.partial(forks.split_rngs, graph=True, graph_updates=True)
+scan = functools.partial(iteration.scan, graph=True, graph_updates=True)
+vmap = functools.partial(iteration.vmap, graph=True, graph_updates=True)
