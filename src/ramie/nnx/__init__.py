@@ -83,6 +83,11 @@ from ramie.nnx.functional import state as state
 from ramie.nnx.functional import update as update
 from ramie.nnx.functional import variables as variables
 from ramie.nnx.layers.activations import PReLU as PReLU
+from ramie.nnx.layers.attention import MultiHeadAttention as MultiHeadAttention
+from ramie.nnx.layers.attention import combine_masks as combine_masks
+from ramie.nnx.layers.attention import dot_product_attention as dot_product_attention
+from ramie.nnx.layers.attention import make_attention_mask as make_attention_mask
+from ramie.nnx.layers.attention import make_causal_mask as make_causal_mask
 from ramie.nnx.layers.batch_norm import BatchNorm as BatchNorm
 from ramie.nnx.layers.conv import Conv as Conv
 from ramie.nnx.layers.conv import ConvTranspose as ConvTranspose
@@ -100,6 +105,8 @@ from ramie.nnx.layers.norm import RMSNorm as RMSNorm
 from ramie.nnx.layers.stochastic import Dropout as Dropout
 from ramie.nnx.layers.weight_norm import SpectralNorm as SpectralNorm
 from ramie.nnx.layers.weight_norm import WeightNorm as WeightNorm
+from ramie.nnx.lazy import __dir__ as __dir__
+from ramie.nnx.lazy import __getattr__ as __getattr__
 from ramie.nnx.metrics import Metric as Metric
 from ramie.nnx.metrics import MultiMetric as MultiMetric
 from ramie.nnx.modes import set_graph_mode as set_graph_mode
@@ -194,6 +201,7 @@ from ramie.nnx.views import view_info as view_info
 from ramie.nnx.views import with_attributes as with_attributes
 from ramie.nnx.walk import iter_graph as iter_graph
 from ramie.ops import initializers as initializers
+from ramie.ops.initializers import Initializer as Initializer
 from ramie.ops.pooling import avg_pool as avg_pool
 from ramie.ops.pooling import max_pool as max_pool
 from ramie.ops.pooling import min_pool as min_pool
@@ -220,6 +228,7 @@ __all__ = [
     "GraphDef",
     "GraphState",
     "GroupNorm",
+    "Initializer",
     "InstanceNorm",
     "Intermediate",
     "LayerNorm",
@@ -233,6 +242,7 @@ __all__ = [
     "Metric",
     "ModelAndOptimizer",
     "Module",
+    "MultiHeadAttention",
     "MultiMetric",
     "NodeStates",
     "Not",
@@ -279,12 +289,14 @@ __all__ = [
     "celu",
     "check_pytree",
     "clone",
+    "combine_masks",
     "compat",
     "current_update_context",
     "data",
     "dataclass",
     "deprecations",
     "display",
+    "dot_product_attention",
     "elu",
     "extract",
     "filter_state",
@@ -322,6 +334,8 @@ __all__ = [
     "log_softmax",
     "logical_axis_rules",
     "logsumexp",
+    "make_attention_mask",
+    "make_causal_mask",
     "map",
     "map_state",
     "max_pool",

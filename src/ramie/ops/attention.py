@@ -5,6 +5,7 @@ stands alone: in one program with its neighbours XLA would compute it by another
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,9 +24,12 @@ __all__ = [
     "apply_weights",
     "attention_weights",
     "cached_positions_mask",
+    "causal_mask",
     "check_inputs",
     "combine_masks",
     "dropout_factor",
+    "dropped",
+    "fused_attention",
     "make_attention_mask",
     "make_causal_mask",
     "update_cache",
@@ -37,13 +41,16 @@ VALUES = "...hqk,...khd->...qhd"
 _WIDE = frozenset(np.dtype(t) for t in ("float32", "float64"))
 
 
-def check_inputs(query: Array, key: Array, value: Array | None = None) -> None:
+def check_inputs(
+    query: Array, key: Array, value: Array | None = None, *, grouped: bool = False
+) -> None:
     """Raise `ValueError` unless query, key and value fit together.
 
     Args:
       query: ``[batch..., q, heads, depth]``.
       key: ``[batch..., k, heads, depth]``.
       value: ``[batch..., k, heads, any]``, if there is one yet.
+      grouped: whether keys and values may have fewer heads, each for a group of query heads.
     """
     shapes = [x.shape for x in (query, key) if x is not None]
     if value is not None:
@@ -54,13 +61,20 @@ def check_inputs(query: Array, key: Array, value: Array | None = None) -> None:
             "query, key and value must have the same rank, at least 3: [batch..., length, heads, "
             f"depth]; got {listed}."
         )
-    for what, part in (("batch dimensions", slice(None, -3)), ("number of heads", slice(-2, -1))):
-        if any(s[part] != shapes[0][part] for s in shapes):
-            raise ValueError(f"query, key and value differ in their {what}: {listed}.")
+    if any(s[:-3] != shapes[0][:-3] for s in shapes):
+        raise ValueError(f"query, key and value differ: their batch dims must match; got {listed}.")
+    heads = [s[-2] for s in shapes]
+    if len(set(heads[1:])) > 1 or (not grouped and heads[0] != heads[1]):
+        raise ValueError(f"query, key and value differ in their number of heads: {listed}.")
+    if not heads[1] or heads[0] % heads[1]:
+        raise ValueError(
+            "The number of query heads must be a multiple of that of keys and values; got "
+            f"{heads[0]} and {heads[1]}."
+        )
     if value is not None and value.shape[-3] != key.shape[-3]:
-        raise ValueError(f"key and value differ in their length: {listed}.")
+        raise ValueError(f"key and value differ: their lengths must match; got {listed}.")
     if query.shape[-1] != key.shape[-1]:
-        raise ValueError(f"query and key differ in their depth: {listed}.")
+        raise ValueError(f"query and key differ: their depths must match; got {listed}.")
 
 
 # --- weights --------------------------------------------------------------------------------------
@@ -137,8 +151,19 @@ def _shifted_scores(
     """Return the scores of each query, less the largest."""
     n = query.ndim
     batch = (*range(n - 3), n - 2)
-    dims = (((n - 1,), (n - 1,)), (batch, batch))
-    scores = _product(_scaled(query), key, dims, precision, dot_general)
+    query, grouped = _scaled(query), query.shape[-2] // key.shape[-2]
+    if grouped == 1:
+        dims = (((n - 1,), (n - 1,)), (batch, batch))
+        scores = _product(query, key, dims, precision, dot_general)
+    else:
+        # [batch, q, k heads, group, depth] x [batch, k, k heads, depth]
+        lead, length = query.shape[:-3], query.shape[-3]
+        query = lax.reshape(query, (*lead, length, key.shape[-2], grouped, query.shape[-1]))
+        dims = (((n,), (n - 1,)), (batch, batch))
+        scores = _product(query, key, dims, precision, dot_general)
+        scores = lax.transpose(scores, (*range(n - 2), n - 1, n - 2, n))
+        heads = key.shape[-2] * grouped
+        scores = lax.reshape(scores, (*lead, heads, length, key.shape[-3]))
     return _minus_maximum(_biased_and_masked(scores, bias, mask, in_float32))
 
 
@@ -169,6 +194,15 @@ def _applied(
         weights = lax.mul(*alike(weights, factor))
     n = value.ndim
     lead = tuple(range(n - 3))
+    grouped = weights.shape[-3] // value.shape[-2]
+    if grouped > 1:
+        # [batch, k, k heads, depth] x [batch, k heads, group, q, k]
+        heads = value.shape[-2]
+        shape = (*weights.shape[:-3], heads, grouped, *weights.shape[-2:])
+        dims = (((n - 3,), (n,)), ((*lead, n - 2), (*lead, n - 3)))
+        y = _product(value, lax.reshape(weights, shape), dims, precision, dot_general)
+        y = lax.transpose(y, (*lead, n, n - 3, n - 1, n - 2))
+        return lax.reshape(y, (*y.shape[:-3], heads * grouped, y.shape[-1]))
     dims = (((n - 3,), (n - 1,)), ((*lead, n - 2), (*lead, n - 3)))
     y = _product(value, weights, dims, precision, dot_general)
     return lax.transpose(y, (*lead, n - 1, n - 3, n - 2))
@@ -196,7 +230,7 @@ def attention_weights(
 
     Args:
       query: queries.
-      key: keys.
+      key: keys; they may have fewer heads, each for as many neighbouring heads of the queries.
       bias: added to the scores; broadcastable to the result.
       mask: where a query may look; broadcastable to the result.
       dtype: dtype of the computation; by default what query and key promote to.
@@ -212,7 +246,7 @@ def attention_weights(
       ValueError: if the shapes do not fit together.
     """
     query, key = promote_dtype(query, key, dtype=dtype)
-    check_inputs(query, key)
+    check_inputs(query, key, grouped=True)
     bias = None if bias is None else jnp.asarray(bias)
     mask = None if mask is None else jnp.asarray(mask)
     if einsum is None:
@@ -263,6 +297,11 @@ def dropout_factor(
     return lax.div(kept, np.asarray(keep, dtype))
 
 
+def dropped(weights: Array, factor: Array) -> Array:
+    """Multiply weights with the factor of `dropout_factor`."""
+    return jnp.multiply(weights, factor)
+
+
 def apply_weights(
     weights: Array,
     value: Array,
@@ -279,7 +318,7 @@ def apply_weights(
 
     Args:
       weights: attention weights.
-      value: values.
+      value: values; they may have fewer heads, as the keys.
       factor: multiplied with the weights first, see `dropout_factor`.
       precision: of the product.
       dot_general: used in place of `jax.lax.dot_general`.
@@ -290,6 +329,85 @@ def apply_weights(
             weights = lax.mul(*alike(weights, factor))
         return einsum(VALUES, weights, value)
     return _applied(weights, value, factor, precision=precision, dot_general=dot_general)
+
+
+@eager_compiled(static_argnames=("is_causal",), proven=nowhere)
+def fused_attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array | None = None,
+    mask: Array | None = None,
+    *,
+    is_causal: bool = False,
+) -> Array:
+    """Average values by attention weights that nobody else asks for, in one operation of JAX.
+
+    ``query: [batch..., q, heads, depth], key, value: [batch..., k, heads, depth]
+    -> [batch..., q, heads, depth]``.
+
+    Scores are scaled after the product and the softmax is taken in float32, so results may differ
+    in their last bits from those of `attention_weights` and `apply_weights`.
+
+    Args:
+      query: queries.
+      key: keys; they may have fewer heads, each for as many neighbouring heads of the queries.
+      value: values, as many heads as the keys and as deep.
+      bias: added to the scores; broadcastable to ``[batch..., heads, q, k]``.
+      mask: where a query may look; broadcastable likewise.
+      is_causal: whether a query sees no later positions.
+    """
+    if query.ndim <= 4:
+        return jax.nn.dot_product_attention(
+            query, key, value, bias, _as_mask(mask), is_causal=is_causal
+        )
+    lead = query.shape[:-3]
+
+    def flat(x: Array, rank: int) -> Array:
+        return lax.reshape(x, (math.prod(x.shape[:-rank]), *x.shape[x.ndim - rank :]))
+
+    def spread(x: Array | None) -> Array | None:
+        # Batch axes of size one are repeated, for they become one axis with the others.
+        if x is None or x.ndim < 4:
+            return x
+        return flat(jnp.broadcast_to(x, (*lead, *x.shape[-3:])), 3)
+
+    y = jax.nn.dot_product_attention(
+        flat(query, 3),
+        flat(key, 3),
+        flat(value, 3),
+        spread(bias),
+        spread(_as_mask(mask)),
+        is_causal=is_causal,
+    )
+    return lax.reshape(y, query.shape)
+
+
+def _as_mask(mask: Array | None) -> Array | None:
+    return None if mask is None else _as_bool(jnp.asarray(mask))
+
+
+def causal_mask(query: Array, key: Array, mask: Array | None) -> Array:
+    """Make a mask that lets queries see no later positions, and let through what `mask` does, too.
+
+    Args:
+      query: ``[batch..., q, heads, depth]``; only its shape counts.
+      key: ``[batch..., k, heads, depth]``, likewise.
+      mask: another mask, broadcastable to ``[batch..., heads, q, k]``, or None.
+
+    Returns:
+      Booleans ``[1..., 1, q, k]``, or as wide as `mask`.
+    """
+    lengths = (query.shape[-3], key.shape[-3])
+    seen = lax.ge(
+        lax.broadcasted_iota(np.int32, lengths, 0), lax.broadcasted_iota(np.int32, lengths, 1)
+    )
+    seen = lax.reshape(seen, (*(1,) * (query.ndim - 2), *lengths))
+    if mask is None:
+        return seen
+    shape = jnp.broadcast_shapes(seen.shape, np.shape(mask))
+    kept = jnp.broadcast_to(_as_bool(jnp.asarray(mask)), shape)
+    return lax.bitwise_and(jnp.broadcast_to(seen, shape), kept)
 
 
 # --- masks ----------------------------------------------------------------------------------------

@@ -1,0 +1,550 @@
+"""Attention with several heads, and attention as a function."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
+from ramie.nnx.layers.linear import LinearGeneral
+from ramie.nnx.layers.norm import LayerNorm
+from ramie.nnx.layers.parameters import NO_METADATA, default_kernel_init, keep, of_stream
+from ramie.nnx.marks import data
+from ramie.nnx.module import Module, first_from
+from ramie.nnx.rng import Rngs, RngStream
+from ramie.nnx.variable.kinds import Cache, Intermediate
+from ramie.ops import attention, initializers, linear
+from ramie.ops.attention import combine_masks as combine_masks
+from ramie.ops.attention import make_attention_mask as make_attention_mask
+from ramie.ops.attention import make_causal_mask as make_causal_mask
+from ramie.ops.sampling import filled
+from ramie.typing import (
+    Array,
+    DotGeneralT,
+    Dtype,
+    Initializer,
+    PrecisionLike,
+    PRNGKey,
+    Shape,
+)
+
+__all__ = [
+    "MultiHeadAttention",
+    "combine_masks",
+    "dot_product_attention",
+    "dot_product_attention_weights",
+    "make_attention_mask",
+    "make_causal_mask",
+]
+
+
+def dot_product_attention_weights(
+    query: Array,
+    key: Array,
+    bias: Array | None = None,
+    mask: Array | None = None,
+    broadcast_dropout: bool = True,
+    dropout_rng: PRNGKey | None = None,
+    dropout_rate: float = 0.0,
+    deterministic: bool = False,
+    dtype: Dtype | None = None,
+    precision: PrecisionLike = None,
+    module: Module | None = None,
+    promote_dtype: PromoteDtypeFn = promote_dtype,
+    is_causal: bool = False,
+) -> Array:
+    """Compute how much each query attends to each key.
+
+    ``query: [batch..., q, heads, depth], key: [batch..., k, heads, depth]
+    -> [batch..., heads, q, k]``.
+
+    Args:
+      query: queries.
+      key: keys; they may have fewer heads, each for as many neighbouring heads of the queries.
+      bias: added to the scores; broadcastable to the result.
+      mask: where a query may look; broadcastable to the result.
+      broadcast_dropout: whether all batch entries and heads share one draw.
+      dropout_rng: random key for dropout.
+      dropout_rate: probability of a weight to become zero.
+      deterministic: switch dropout off.
+      dtype: dtype of the computation; by default what query and key promote to.
+      precision: of the product.
+      module: a module that stores the weights, before dropout, as "attention_weights".
+      promote_dtype: brings query and key to one dtype.
+      is_causal: whether a query sees no later positions.
+
+    Returns:
+      The weights. Without dropout they sum to one over keys.
+
+    Raises:
+      ValueError: if shapes do not fit together, or dropout has no key.
+    """
+    query, key = promote_dtype((query, key), dtype=dtype)
+    if is_causal:
+        mask = attention.causal_mask(query, key, mask)
+    weights = attention.attention_weights(query, key, bias, mask, precision=precision)
+    if module is not None:
+        module.sow(Intermediate, "attention_weights", weights)
+    if deterministic or dropout_rate == 0.0:
+        return weights
+    factor = attention.dropout_factor(
+        dropout_rng, dropout_rate, weights.shape, query.dtype, broadcast_dropout
+    )
+    return attention.dropped(weights, factor)
+
+
+def dot_product_attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array | None = None,
+    mask: Array | None = None,
+    broadcast_dropout: bool = True,
+    dropout_rng: PRNGKey | None = None,
+    dropout_rate: float = 0.0,
+    deterministic: bool = False,
+    dtype: Dtype | None = None,
+    precision: PrecisionLike = None,
+    module: Module | None = None,
+    promote_dtype: PromoteDtypeFn = promote_dtype,
+    is_causal: bool = False,
+) -> Array:
+    """Average values by how much each query attends to each key.
+
+    ``query: [batch..., q, heads, depth], key: [batch..., k, heads, depth],
+    value: [batch..., k, heads, any] -> [batch..., q, heads, any]``.
+
+    Where nothing looks at the weights (no dropout, no `module`, values as deep as keys), this is
+    `jax.nn.dot_product_attention`, whose last bits may differ from those of the other way and of
+    Linen: it scales scores after the product, and takes the softmax in float32.
+
+    Args:
+      query: queries.
+      key: keys; they may have fewer heads, each for as many neighbouring heads of the queries.
+      value: values, with as many heads as the keys.
+      bias: added to the scores; broadcastable to ``[batch..., heads, q, k]``.
+      mask: where a query may look; broadcastable likewise.
+      broadcast_dropout: whether all batch entries and heads share one draw.
+      dropout_rng: random key for dropout.
+      dropout_rate: probability of a weight to become zero.
+      deterministic: switch dropout off.
+      dtype: dtype of the computation; by default what the arrays promote to.
+      precision: of the products.
+      module: a module that stores the weights, before dropout, as "attention_weights".
+      promote_dtype: brings query, key and value to one dtype.
+      is_causal: whether a query sees no later positions.
+
+    Raises:
+      ValueError: if shapes do not fit together, or dropout has no key.
+
+    Reference:
+      Vaswani et al., "Attention Is All You Need"; Ainslie et al., "GQA: Training Generalized
+      Multi-Query Transformer Models from Multi-Head Checkpoints".
+    """
+    query, key, value = promote_dtype((query, key, value), dtype=dtype)
+    attention.check_inputs(query, key, value, grouped=True)
+    drops = dropout_rate > 0.0 and not deterministic
+    if not drops and module is None and value.shape[-1] == key.shape[-1]:
+        return attention.fused_attention(query, key, value, bias, mask, is_causal=is_causal)
+    weights = dot_product_attention_weights(
+        query,
+        key,
+        bias,
+        mask,
+        broadcast_dropout,
+        dropout_rng,
+        dropout_rate,
+        deterministic,
+        dtype,
+        precision,
+        module,
+        promote_dtype,
+        is_causal,
+    )
+    return attention.apply_weights(weights, value, precision=precision)
+
+
+class MultiHeadAttention(Module):
+    """Attention with several heads, between linear maps.
+
+    Submodules: ``query``, ``key`` and ``value``, which map features to ``[heads, depth]``, and
+    ``out``, which maps back; with `normalize_qk` also ``query_ln`` and ``key_ln``. To decode, one
+    position at a time, `init_cache` makes ``cached_key``, ``cached_value`` and ``cache_index``, of
+    the kind `Cache`.
+
+    Args:
+      num_heads: number of heads; it divides `qkv_features`.
+      in_features: features of the queries.
+      qkv_features: features of all heads together; by default `in_features`.
+      out_features: features of the result; by default `in_features`.
+      num_kv_heads: number of heads of keys and values, each for a group of query heads; it divides
+        `num_heads`, which is the default.
+      in_kv_features: features of what keys and values are made from; by default `in_features`.
+      dtype: dtype of the computation; by default what inputs and parameters promote to.
+      param_dtype: dtype in which parameters are initialised.
+      broadcast_dropout: whether all batch entries and heads share one draw.
+      dropout_rate: probability of an attention weight to become zero.
+      deterministic: switch dropout off; the call can override it.
+      precision: of the products.
+      kernel_init: initializer of the kernels.
+      out_kernel_init: initializer of the last kernel; by default `kernel_init`.
+      bias_init: initializer of the biases.
+      out_bias_init: initializer of the last bias; by default `bias_init`.
+      use_bias: whether the linear maps have biases.
+      attention_fn: the attention itself, called like `dot_product_attention`.
+      decode: take one position at a time, and remember keys and values of those before; the call
+        can override it.
+      normalize_qk: normalise queries and keys, head by head, before they meet.
+      qkv_promote_dtype: brings the arrays of the first maps to one dtype.
+      out_promote_dtype: the same for the last map.
+      ln_promote_dtype: the same for the normalisations.
+      qkv_dot_general: used in place of `jax.lax.dot_general` in the first maps.
+      out_dot_general: used in place of it in the last map.
+      qkv_dot_general_cls: a class whose instance is used as `qkv_dot_general`.
+      out_dot_general_cls: a class whose instance is used as `out_dot_general`.
+      rngs: the keys for the parameters, and with dropout a stream "dropout" to fork.
+      keep_rngs: whether to keep that stream, as `rngs`; else each call with dropout brings one.
+      kernel_metadata: metadata of the first kernels.
+      out_kernel_metadata: metadata of the last kernel.
+      bias_metadata: metadata of the first biases.
+      out_bias_metadata: metadata of the last bias.
+      query_ln_scale_metadata: metadata of the scale of `query_ln`.
+      key_ln_scale_metadata: metadata of the scale of `key_ln`.
+
+    Raises:
+      ValueError: if heads do not come out even.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ramie import nnx
+        >>> layer = nnx.MultiHeadAttention(2, in_features=8, decode=False, rngs=nnx.Rngs(0))
+        >>> x = jnp.ones((3, 5, 8))
+        >>> layer(x, mask=nnx.make_causal_mask(x[..., 0])).shape
+        (3, 5, 8)
+        >>> layer.init_cache(x.shape)
+        >>> layer(x[:, :1], decode=True).shape, int(layer.cache_index[...])
+        ((3, 1, 8), 1)
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        in_features: int,
+        qkv_features: int | None = None,
+        out_features: int | None = None,
+        num_kv_heads: int | None = None,
+        in_kv_features: int | None = None,
+        *,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        broadcast_dropout: bool = True,
+        dropout_rate: float = 0.0,
+        deterministic: bool | None = None,
+        precision: PrecisionLike = None,
+        kernel_init: Initializer = default_kernel_init,
+        out_kernel_init: Initializer | None = None,
+        bias_init: Initializer = initializers.zeros,
+        out_bias_init: Initializer | None = None,
+        use_bias: bool = True,
+        attention_fn: Callable[..., Array] = dot_product_attention,
+        decode: bool | None = None,
+        normalize_qk: bool = False,
+        qkv_promote_dtype: PromoteDtypeFn = promote_dtype,
+        out_promote_dtype: PromoteDtypeFn = promote_dtype,
+        ln_promote_dtype: PromoteDtypeFn = promote_dtype,
+        qkv_dot_general: DotGeneralT | None = None,
+        out_dot_general: DotGeneralT | None = None,
+        qkv_dot_general_cls: Any = None,
+        out_dot_general_cls: Any = None,
+        rngs: Rngs,
+        keep_rngs: bool = True,
+        kernel_metadata: Mapping[str, Any] = NO_METADATA,
+        out_kernel_metadata: Mapping[str, Any] = NO_METADATA,
+        bias_metadata: Mapping[str, Any] = NO_METADATA,
+        out_bias_metadata: Mapping[str, Any] = NO_METADATA,
+        query_ln_scale_metadata: Mapping[str, Any] = NO_METADATA,
+        key_ln_scale_metadata: Mapping[str, Any] = NO_METADATA,
+    ) -> None:
+        features = in_features if qkv_features is None else qkv_features
+        kv_heads = num_heads if num_kv_heads is None else num_kv_heads
+        _check_heads(features, num_heads, kv_heads)
+        head_dim = features // num_heads
+        keep(
+            self,
+            num_heads=num_heads,
+            in_features=in_features,
+            qkv_features=features,
+            out_features=in_features if out_features is None else out_features,
+            in_kv_features=in_features if in_kv_features is None else in_kv_features,
+            num_kv_heads=kv_heads,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            broadcast_dropout=broadcast_dropout,
+            dropout_rate=dropout_rate,
+            deterministic=deterministic,
+            precision=precision,
+            use_bias=use_bias,
+            attention_fn=attention_fn,
+            decode=decode,
+            normalize_qk=normalize_qk,
+            qkv_promote_dtype=qkv_promote_dtype,
+            out_promote_dtype=out_promote_dtype,
+            ln_promote_dtype=ln_promote_dtype,
+            qkv_dot_general=qkv_dot_general,
+            out_dot_general=out_dot_general,
+            qkv_dot_general_cls=qkv_dot_general_cls,
+            out_dot_general_cls=out_dot_general_cls,
+            head_dim=head_dim,
+        )
+        common: dict[str, Any] = {
+            "dtype": dtype,
+            "param_dtype": param_dtype,
+            "precision": precision,
+            "use_bias": use_bias,
+            "rngs": rngs,
+        }
+        for name, size, heads in (
+            ("query", in_features, num_heads),
+            ("key", self.in_kv_features, kv_heads),
+            ("value", self.in_kv_features, kv_heads),
+        ):
+            projection = LinearGeneral(
+                size,
+                (heads, head_dim),
+                kernel_init=kernel_init,
+                bias_init=bias_init,
+                promote_dtype=qkv_promote_dtype,
+                dot_general=qkv_dot_general,
+                dot_general_cls=qkv_dot_general_cls,
+                kernel_metadata=kernel_metadata,
+                bias_metadata=bias_metadata,
+                **common,
+            )
+            setattr(self, name, projection)
+        for name, metadata in (
+            ("query_ln", query_ln_scale_metadata),
+            ("key_ln", key_ln_scale_metadata),
+        ):
+            setattr(self, name, data(None))
+            if normalize_qk:
+                normalisation = LayerNorm(
+                    head_dim,
+                    use_bias=False,
+                    dtype=dtype,
+                    param_dtype=param_dtype,
+                    promote_dtype=ln_promote_dtype,
+                    rngs=rngs,
+                    scale_metadata=metadata,
+                )
+                setattr(self, name, normalisation)
+        self.out = LinearGeneral(
+            (num_heads, head_dim),
+            self.out_features,
+            axis=(-2, -1),
+            kernel_init=out_kernel_init or kernel_init,
+            bias_init=out_bias_init or bias_init,
+            promote_dtype=out_promote_dtype,
+            dot_general=out_dot_general,
+            dot_general_cls=out_dot_general_cls,
+            kernel_metadata=out_kernel_metadata,
+            bias_metadata=out_bias_metadata,
+            **common,
+        )
+        self.rngs = rngs.dropout.fork() if keep_rngs and dropout_rate > 0 else None
+        self.cached_key = data(None)
+        self.cached_value = data(None)
+        self.cache_index = data(None)
+
+    def __call__(
+        self,
+        inputs_q: Array,
+        inputs_k: Array | None = None,
+        inputs_v: Array | None = None,
+        *,
+        mask: Array | None = None,
+        deterministic: bool | None = None,
+        rngs: Rngs | RngStream | None = None,
+        sow_weights: bool = False,
+        decode: bool | None = None,
+        is_causal: bool = False,
+        out_sharding: Any = None,
+        qkv_sharding: Any = None,
+    ) -> Array:
+        """Attend.
+
+        Args:
+          inputs_q: ``[batch..., q, in_features]``, from which queries are made.
+          inputs_k: ``[batch..., k, in_kv_features]``, for the keys; by default `inputs_q`.
+          inputs_v: likewise for the values; by default `inputs_k`.
+          mask: where a query may look; broadcastable to ``[batch..., heads, q, k]``.
+          deterministic: overrides the attribute.
+          rngs: a stream, or an `Rngs` with a stream "dropout", to use in place of that of the
+            layer.
+          sow_weights: store the attention weights as an `Intermediate`, "attention_weights".
+          decode: overrides the attribute.
+          is_causal: whether a query sees no later positions.
+          out_sharding: how the result is laid out over devices.
+          qkv_sharding: how queries, keys and values are laid out over devices.
+
+        Returns:
+          ``[batch..., q, out_features]``.
+
+        Raises:
+          ValueError: if the inputs do not fit, there is no cache to decode with, or dropout lacks
+            `deterministic` or random numbers.
+        """
+        inputs_k, inputs_v = self._inputs(inputs_q, inputs_k, inputs_v)
+        query = self.query(inputs_q, out_sharding=qkv_sharding)
+        key = self.key(inputs_k, out_sharding=qkv_sharding)
+        value = self.value(inputs_v, out_sharding=qkv_sharding)
+        if self.query_ln is not None and self.key_ln is not None:
+            query, key = self.query_ln(query), self.key_ln(key)
+        decodes = first_from(
+            decode,
+            self.decode,
+            error_msg="No `decode` argument was provided to MultiHeadAttention: nothing says "
+            "whether this is one position after others. Give it to the constructor or to the call, "
+            "or set it with model.set_attributes(decode=False).",
+        )
+        if decodes:
+            key, value, mask = self._remember(query, key, value, mask)
+        drops, dropout_rng = self._dropout(deterministic, rngs)
+        x = self.attention_fn(
+            query,
+            key,
+            value,
+            mask=mask,
+            dropout_rng=dropout_rng,
+            dropout_rate=self.dropout_rate,
+            broadcast_dropout=self.broadcast_dropout,
+            deterministic=not drops,
+            dtype=self.dtype,
+            precision=self.precision,
+            module=self if sow_weights else None,
+            is_causal=is_causal,
+        )
+        y: Array = self.out(x, out_sharding=out_sharding)
+        return y
+
+    def _inputs(self, q: Array, k: Array | None, v: Array | None) -> tuple[Array, Array]:
+        """Fill in the inputs that were left out."""
+        if k is None:
+            if v is not None:
+                raise ValueError(
+                    "`inputs_k` cannot be None if `inputs_v` is not None. To use one input for "
+                    "both, pass it as `inputs_k` alone."
+                )
+            k = q
+        v = k if v is None else v
+        sizes = (self.in_features, self.in_kv_features, self.in_kv_features)
+        for name, x, size in zip(
+            ("inputs_q", "inputs_k", "inputs_v"), (q, k, v), sizes, strict=True
+        ):
+            if x.shape[-1] != size:
+                raise ValueError(
+                    f"Incompatible input dimension, got {x.shape[-1]} but module expects {size}: "
+                    f"{name} of MultiHeadAttention has shape {x.shape}."
+                )
+        return k, v
+
+    def _remember(
+        self, query: Array, key: Array, value: Array, mask: Array | None
+    ) -> tuple[Array, Array, Array | None]:
+        """Write key and value of this position into the caches, and read all up to it."""
+        if self.cached_key is None or self.cached_value is None or self.cache_index is None:
+            raise ValueError(
+                "Autoregressive cache not initialized, call ``init_cache`` first: with decode=True "
+                "MultiHeadAttention remembers keys and values, and needs to know how many."
+            )
+        *batch, length, heads, depth = self.cached_key.shape
+        expected = (*batch, 1, heads, depth)
+        if key.shape != expected or query.shape[:-2] != expected[:-2]:
+            raise ValueError(
+                "Autoregressive cache shape error: MultiHeadAttention has a cache for keys of "
+                f"shape {expected}, one position at a time, and got {key.shape} for queries of "
+                f"shape {query.shape}."
+            )
+        position = self.cache_index.get_value()
+        cached_key, cached_value, following = attention.update_cache(
+            self.cached_key.get_value(), self.cached_value.get_value(), position, key, value
+        )
+        self.cached_key.set_value(cached_key)
+        self.cached_value.set_value(cached_value)
+        self.cache_index.set_value(following)
+        seen = attention.cached_positions_mask(position, batch, length)
+        return cached_key, cached_value, combine_masks(mask, seen)
+
+    def _dropout(self, deterministic: bool | None, rngs: Any) -> tuple[bool, PRNGKey | None]:
+        """Tell whether weights are dropped, and by which key."""
+        if self.dropout_rate <= 0.0:
+            return False, None
+        if first_from(
+            deterministic,
+            self.deterministic,
+            error_msg="No `deterministic` argument was provided to MultiHeadAttention: nothing "
+            "says whether to drop attention weights. Give it to the constructor or to the call, or "
+            "call model.train() or model.eval().",
+        ):
+            return False, None
+        rngs = self.rngs if rngs is None else rngs
+        if rngs is None:
+            raise ValueError(
+                "'rngs' must be provided to __call__ method if MultiHeadAttention instance is "
+                "defined with keep_rngs=False."
+            )
+        return True, of_stream(rngs, "dropout", self)()
+
+    def init_cache(self, input_shape: Shape, dtype: Dtype = jnp.float32) -> None:
+        """Make an empty cache to decode with.
+
+        Args:
+          input_shape: the shape of the whole input, ``[batch..., length, features]``.
+          dtype: the dtype of cached keys and values.
+        """
+        shape = (*input_shape[:-1], self.num_kv_heads, self.head_dim)
+        self.cached_key = Cache(filled(shape, 0, dtype))
+        self.cached_value = Cache(filled(shape, 0, dtype))
+        self.cache_index = Cache(filled((), 0, jnp.int32))
+
+    def set_view(
+        self,
+        deterministic: bool | None = None,
+        decode: bool | None = None,
+        batch_size: int | Shape | None = None,
+        max_length: int | None = None,
+    ) -> None:
+        """Change how this layer works, as `ramie.nnx.view` does in all layers of a copy.
+
+        Args:
+          deterministic: whether to drop no attention weights.
+          decode: whether to take one position at a time.
+          batch_size: the batch axes of a new cache, a number or several; with `max_length`.
+          max_length: how many positions a new cache holds; with `batch_size`.
+
+        Raises:
+          ValueError: if only one of the last two is given.
+        """
+        if deterministic is not None:
+            self.deterministic = deterministic
+        if decode is not None:
+            self.decode = decode
+        if (batch_size is None) != (max_length is None):
+            raise ValueError(
+                "A new cache of MultiHeadAttention needs batch_size and max_length, but got "
+                f"batch_size={batch_size}, max_length={max_length}."
+            )
+        if batch_size is not None and max_length is not None:
+            self.init_cache((*linear.as_tuple(batch_size), max_length, self.in_features))
+
+
+def _check_heads(features: int, num_heads: int, num_kv_heads: int) -> None:
+    if features % num_heads:
+        raise ValueError(
+            f"The features of all heads of MultiHeadAttention together ({features}) must be "
+            f"divisible by 'num_heads' heads ({num_heads})."
+        )
+    if num_heads % num_kv_heads:
+        raise ValueError(
+            f"num_heads ({num_heads}) must be divisible by num_kv_heads ({num_kv_heads}): each "
+            "head of keys and values serves as many heads of queries."
+        )
