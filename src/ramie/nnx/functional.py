@@ -161,13 +161,19 @@ def _collect(plan: Plan, mapping: Mapping[Any, Any], found: list[Any], path: Pat
             count += 1
     if len(mapping) > len(plan):
         known = {key for key, _ in plan}
-        extra = [(*path, key) for key in mapping if key not in known and mapping[key] != {}]
+        extra = [
+            (*path, key) for key, x in mapping.items() if key not in known and not _is_empty(x)
+        ]
         if extra:
             raise ValueError(
                 f"Incorrect number of leaves: the structure has nothing at {_named(extra)}, where "
                 "the state has values."
             )
     return count
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(raw(value), dict) and not value
 
 
 def _named(paths: Any) -> str:
