@@ -163,6 +163,11 @@ from ramie.nnx.statelib import to_pure_dict as to_pure_dict
 from ramie.nnx.structure import GraphDef as GraphDef
 from ramie.nnx.train_state import TrainState as TrainState
 from ramie.nnx.transforms import trees as extract
+from ramie.nnx.transforms.autodiff import DiffState as DiffState
+from ramie.nnx.transforms.autodiff import grad as grad
+from ramie.nnx.transforms.autodiff import jvp as jvp
+from ramie.nnx.transforms.autodiff import value_and_grad as value_and_grad
+from ramie.nnx.transforms.autodiff import vjp as vjp
 from ramie.nnx.transforms.compilation import StateSharding as StateSharding
 from ramie.nnx.transforms.compilation import cached_partial as cached_partial
 from ramie.nnx.transforms.compilation import jit as jit
@@ -220,6 +225,7 @@ __all__ = [
     "ConvTranspose",
     "Data",
     "Dict",
+    "DiffState",
     "Dropout",
     "Einsum",
     "Embed",
@@ -311,6 +317,7 @@ __all__ = [
     "get_named_sharding",
     "get_partition_spec",
     "glu",
+    "grad",
     "graph",
     "graphdef",
     "graphlib",
@@ -329,6 +336,7 @@ __all__ = [
     "iter_modules",
     "jit",
     "jit_partial",
+    "jvp",
     "leaky_relu",
     "log_sigmoid",
     "log_softmax",
@@ -400,6 +408,7 @@ __all__ = [
     "update_context",
     "use_eager_sharding",
     "using_eager_sharding",
+    "value_and_grad",
     "var_defaults",
     "variable_name_from_type",
     "variable_type_from_name",
@@ -409,6 +418,7 @@ __all__ = [
     "view",
     "view_info",
     "visualization",
+    "vjp",
     "vmap",
     "with_attributes",
     "with_metadata",

@@ -3,20 +3,24 @@
 import functools
 
 from ramie.nnx import forks, functional, spmd
-from ramie.nnx.transforms import iteration
+from ramie.nnx.transforms import autodiff, iteration
 
 __all__ = [
     "backup_keys",
     "clone",
     "fork_rngs",
     "get_abstract_model",
+    "grad",
     "graphdef",
+    "jvp",
     "reseed",
     "scan",
     "split",
     "split_rngs",
     "state",
+    "value_and_grad",
     "variables",
+    "vjp",
     "vmap",
 ]
 
@@ -32,3 +36,7 @@ reseed = functools.partial(forks.reseed, graph=True)
 split_rngs = functools.partial(forks.split_rngs, graph=True, graph_updates=True)
 scan = functools.partial(iteration.scan, graph=True, graph_updates=True)
 vmap = functools.partial(iteration.vmap, graph=True, graph_updates=True)
+grad = functools.partial(autodiff.grad, graph=True, graph_updates=True)
+jvp = functools.partial(autodiff.jvp, graph=True, graph_updates=True)
+value_and_grad = functools.partial(autodiff.value_and_grad, graph=True, graph_updates=True)
+vjp = functools.partial(autodiff.vjp, graph=True, graph_updates=True)

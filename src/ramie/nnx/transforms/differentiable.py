@@ -99,6 +99,16 @@ def refuse_reduce_axes(reduce_axes: Any, name: str) -> None:
         )
 
 
+class _AnyPrefix:
+    """A prefix of outputs that goes with whatever prefix the same variable has as an argument."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0
+
+
 class _Chosen(NamedTuple):
     """A selection for one number of arguments.
 
@@ -184,7 +194,7 @@ class Selection:
                 is_state = isinstance(entry, DiffState)
                 prefixes[number] = entry if is_state else DiffState(number, Param)
         edge = Boundary(*self._options)
-        edge.set_prefixes(argnums=(tuple(prefixes), False), out=None)
+        edge.set_prefixes(argnums=(tuple(prefixes), False), out=_AnyPrefix())
         return _Chosen(edge, tuple(numbers), tuple(value is True for value in edge.inputs.values))
 
     def gradients(self, chosen: _Chosen, operands: Operands, grads: Iterable[Any]) -> Any:
