@@ -4,8 +4,6 @@ Functions take a model apart into structure and state, for the transformations o
 together again.
 """
 
-import importlib as _importlib
-
 from ramie.nnx import compat as compat
 from ramie.nnx import containers as helpers
 from ramie.nnx import filters as filterlib
@@ -184,6 +182,8 @@ from ramie.nnx.transforms.iteration import StateAxes as StateAxes
 from ramie.nnx.transforms.iteration import scan as scan
 from ramie.nnx.transforms.iteration import transform_metadata as transform_metadata
 from ramie.nnx.transforms.iteration import vmap as vmap
+from ramie.nnx.transforms.sharded import pmap as pmap
+from ramie.nnx.transforms.sharded import shard_map as shard_map
 from ramie.nnx.transforms.trees import NodeStates as NodeStates
 from ramie.nnx.transforms.trees import from_tree as from_tree
 from ramie.nnx.transforms.trees import prefix as prefix
@@ -356,6 +356,7 @@ __all__ = [
     "nn",
     "one_hot",
     "optimizer",
+    "pmap",
     "pool",
     "pop",
     "prefix",
@@ -378,6 +379,7 @@ __all__ = [
     "set_graph_mode",
     "set_graph_updates",
     "set_metadata",
+    "shard_map",
     "sigmoid",
     "silu",
     "soft_sign",
@@ -427,3 +429,33 @@ __all__ = [
     "with_vars",
     "wrappers",
 ]
+
+# What many programs do not use is imported when it is first asked for.
+_LAZY = {
+    "bridge": ("bridge",),
+    "bridge.wrappers": ("wrappers",),
+    "deprecations": ("deprecations",),
+    "proxy_caller": ("proxy_caller",),
+    "reprlib": ("reprlib",),
+    "summary": ("summary", "tabulate"),
+    "tracers": ("tracers",),
+    "traversals": ("traversals",),
+    "visualization": ("display", "visualization"),
+}
+_HOMES = {name: home for home, names in _LAZY.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(
+            f"module 'ramie.nnx' has no attribute {name!r}; dir(ramie.nnx) lists what it has"
+        )
+    module = _importlib.import_module(f"ramie.nnx.{home}")
+    value = module if name == home.rpartition(".")[2] else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_HOMES})
