@@ -3,18 +3,22 @@
 import functools
 
 from ramie.nnx import forks, functional, spmd
-from ramie.nnx.transforms import autodiff, iteration
+from ramie.nnx.transforms import autodiff, compilation, iteration, sharded
 
 __all__ = [
     "backup_keys",
+    "cached_partial",
     "clone",
     "fork_rngs",
     "get_abstract_model",
     "grad",
     "graphdef",
+    "jit",
     "jvp",
+    "pmap",
     "reseed",
     "scan",
+    "shard_map",
     "split",
     "split_rngs",
     "state",
@@ -35,6 +39,10 @@ fork_rngs = functools.partial(forks.fork_rngs, graph=True, graph_updates=True)
 reseed = functools.partial(forks.reseed, graph=True)
 split_rngs = functools.partial(forks.split_rngs, graph=True, graph_updates=True)
 scan = functools.partial(iteration.scan, graph=True, graph_updates=True)
+cached_partial = functools.partial(compilation.cached_partial, graph=True, graph_updates=True)
+jit = functools.partial(compilation.jit, graph=True, graph_updates=True)
+pmap = functools.partial(sharded.pmap, graph=True, graph_updates=True)
+shard_map = functools.partial(sharded.shard_map, graph=True, graph_updates=True)
 vmap = functools.partial(iteration.vmap, graph=True, graph_updates=True)
 grad = functools.partial(autodiff.grad, graph=True, graph_updates=True)
 jvp = functools.partial(autodiff.jvp, graph=True, graph_updates=True)

@@ -12,10 +12,18 @@ from ramie.nnx.functional import clone
 from ramie.nnx.transforms.extract import Boundary, refuse_bound_method
 from ramie.nnx.transforms.operands import Operands
 from ramie.nnx.transforms.prefixes import StateSharding as StateSharding
+from ramie.nnx.transforms.sharded import shard_map as shard_map
 from ramie.nnx.transforms.stages import Lowered, Traced
 from ramie.typing import MISSING
 
-__all__ = ["JitWrapped", "StateSharding", "cached_partial", "jit", "jit_partial"]
+__all__ = [
+    "JitWrapped",
+    "StateSharding",
+    "cached_partial",
+    "jit",
+    "jit_partial",
+    "shard_map",
+]
 
 Indices = int | Sequence[int] | None
 Names = str | Iterable[str] | None

@@ -155,19 +155,18 @@ class Inside:
             shared_definitions = (joint,)
         if not mode.graph and not all(map(is_tree, definitions)):
             refuse_graph(self.tree, mode, out)
-        outline = Outline(treedef, shared_definitions, is_shared)
+        references = _references(returned)
+        outline = Outline(treedef, shared_definitions, is_shared, references=references)
         outputs = self._edge.outputs
         groups = self._written(all_complete)
         out_groups: tuple[list[Any], ...] = tuple([] for _ in outputs.values)
         if not outputs.is_uniform:
             if is_shared and not outputs.are_equal:
                 check_same_prefixes(met(outputs, out), has_identity)
-            outline = Outline(
-                treedef, shared_definitions, is_shared, placed(outputs, out, outline, returned)
-            )
+            places = placed(outputs, out, outline, returned)
+            outline = Outline(treedef, shared_definitions, is_shared, places, references=references)
         for number, leaf in enumerate(returned):
-            value = leaf._raw_value if isinstance(leaf, Variable) else leaf
-            out_groups[outline.place(number)].append(value)
+            out_groups[outline.place(number)].append(_passed(leaf))
         written = tuple(number for group in groups for number, _ in group)
         result = Result(outline, written, self._redefined())
         values = ([value for _, value in group] for group in groups)
@@ -231,6 +230,7 @@ class Inside:
         slots = [*in_slots, *outputs.slots_of(out)]
         groups: list[list[Any]] = [[] for _ in (*inputs.values, *outputs.values)]
         takes: list[int] = []
+        references: list[int] = []
         leaf_sources: list[int | None] = []
         for path, leaf in zip(graphdef.paths, leaves, strict=True):
             root: int = path[0]  # type: ignore[assignment]
@@ -248,9 +248,13 @@ class Inside:
                 place += len(inputs.values) if root >= len(roots) else 0
             leaf_sources.append(source)
             takes.append(place)
-            groups[place].append(_value(leaf))
+            groups[place].append(_passed(leaf))
+            if isinstance(_value(leaf), jax.Ref):
+                references.append(len(takes) - 1)
         sources = tuple(known.get(id(x)) for x in objects)
-        linked = Linked(graphdef, len(roots), sources, tuple(leaf_sources), tuple(takes))
+        linked = Linked(
+            graphdef, len(roots), sources, tuple(leaf_sources), tuple(takes), tuple(references)
+        )
         return Result(Outline(treedef, ()), linked=linked), *groups
 
 
@@ -260,3 +264,14 @@ def _value(leaf: Any) -> Any:
 
 def _itself(x: Any) -> Any:
     return x
+
+
+def _passed(leaf: Any) -> Any:
+    """Return what passes to the outside: of an array reference the array."""
+    value = _value(leaf)
+    return value[...] if isinstance(value, jax.Ref) else value
+
+
+def _references(leaves: Sequence[Any]) -> tuple[int, ...]:
+    found = (number for number, leaf in enumerate(leaves) if isinstance(_value(leaf), jax.Ref))
+    return tuple(found)

@@ -11,7 +11,7 @@ from ramie.nnx.cache import FreshWalk, recall
 from ramie.nnx.nested import Path
 from ramie.nnx.structure import LEAF, REF
 from ramie.nnx.transforms.checks import is_tree, met, placed, refuse_graph
-from ramie.nnx.transforms.outline import Linked, Outline, Result
+from ramie.nnx.transforms.outline import Linked, Outline, Result, with_references
 from ramie.nnx.transforms.prefixes import check_same_prefixes
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.walk import build, has_identity, is_object, walk
@@ -212,6 +212,7 @@ class Operands:
                 _set_metadata(leaf, definition.metadata)
             leaves.append(leaf)
         _write(variables, values)
+        leaves = list(with_references(leaves, linked.references))
         known = [None if source is None else objects[source] for source in linked.sources]
         roots = build(linked.graphdef, leaves, known=known)
         return result.outline.tree(roots[linked.num_inputs :])

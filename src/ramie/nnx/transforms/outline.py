@@ -10,7 +10,17 @@ from ramie.nnx.nested import Path
 from ramie.nnx.structure import LEAF, GraphDef, VariableDef
 from ramie.nnx.walk import build, key_of
 
-__all__ = ["Linked", "Outline", "Result"]
+__all__ = ["Linked", "Outline", "Result", "with_references"]
+
+
+def with_references(leaves: Sequence[Any], numbers: tuple[int, ...]) -> Sequence[Any]:
+    """Make array references of some values."""
+    if not numbers:
+        return leaves
+    changed = list(leaves)
+    for number in numbers:
+        changed[number] = jax.new_ref(changed[number])
+    return changed
 
 
 class Outline:
@@ -23,12 +33,22 @@ class Outline:
       shared: whether they do.
       places: the group of each leaf; None if there is one group.
       note: something more.
+      references: numbers of the leaves that come as values, and become array references.
 
     Attributes:
       num_leaves: how many values there are.
     """
 
-    __slots__ = ("_hash", "definitions", "note", "num_leaves", "places", "shared", "treedef")
+    __slots__ = (
+        "_hash",
+        "definitions",
+        "note",
+        "num_leaves",
+        "places",
+        "references",
+        "shared",
+        "treedef",
+    )
 
     def __init__(
         self,
@@ -37,12 +57,14 @@ class Outline:
         shared: bool = False,
         places: tuple[int, ...] | None = None,
         note: Hashable = None,
+        references: tuple[int, ...] = (),
     ) -> None:
         self.treedef = treedef
         self.definitions = definitions
         self.shared = shared
         self.places = places
         self.note = note
+        self.references = references
         self.num_leaves = sum(x.num_leaves if type(x) is GraphDef else 1 for x in definitions)
         self._hash: int | None = None
 
@@ -59,6 +81,7 @@ class Outline:
             and self.shared == other.shared
             and self.places == other.places
             and self.note == other.note
+            and self.references == other.references
         )
 
     def __repr__(self) -> str:
@@ -85,6 +108,7 @@ class Outline:
           made: gets the objects, in the order in which they are met.
           filled: gets what takes the place of each leaf.
         """
+        leaves = with_references(leaves, self.references)
         made = [] if made is None else made
         filled = [] if filled is None else filled
         if self.shared:
@@ -171,6 +195,7 @@ class Linked(NamedTuple):
       leaf_sources: for each leaf the same.
       takes: for each leaf the group of its value; or -1 minus the number of the leaf of the
         arguments whose value it keeps.
+      references: numbers of the leaves that come as values, and become array references.
     """
 
     graphdef: GraphDef[Any]
@@ -178,6 +203,7 @@ class Linked(NamedTuple):
     sources: tuple[int | None, ...]
     leaf_sources: tuple[int | None, ...]
     takes: tuple[int, ...]
+    references: tuple[int, ...] = ()
 
 
 class Result(NamedTuple):
