@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ramie import checkpoint
+from ramie.configurations import config
 from ramie.training import checkpoints
 
 ARRAYS = 12
@@ -64,12 +65,57 @@ def background(folder: str, first: int) -> Saver:
             yield step - 1
 
 
+def orbax(folder: str, first: int) -> Saver:
+    """Directories of Orbax, under steps that grow."""
+    config.update("flax_use_orbax_checkpointing", True)
+    for step in range(first, first + 10_000):
+        say("begin", step)
+        checkpoints.save_checkpoint(folder, tree(step), step, keep=2)
+        yield step
+
+
+def orbax_overwrite(folder: str, first: int) -> Saver:
+    """Directories that replace each other; Orbax itself deletes the old one first."""
+    config.update("flax_use_orbax_checkpointing", True)
+    for step in range(first, first + 10_000):
+        say("begin", step)
+        checkpoints.save_checkpoint(folder, tree(step), step % 5, keep=2, overwrite=True)
+        yield step
+
+
+def orbax_background(folder: str, first: int) -> Saver:
+    """Directories saved while a thread of ours waits; one stays."""
+    config.update("flax_use_orbax_checkpointing", True)
+    manager = checkpoints.AsyncManager()
+    for step in range(first, first + 10_000):
+        say("begin", step)
+        checkpoints.save_checkpoint(folder, tree(step), step, async_manager=manager)
+        if step > first:
+            yield step - 1
+
+
+def orbax_checkpointer(folder: str, first: int) -> Saver:
+    """Directories saved by a background checkpointer of the user; one stays."""
+    import orbax.checkpoint
+
+    checkpointer = orbax.checkpoint.AsyncCheckpointer(orbax.checkpoint.PyTreeCheckpointHandler())
+    for step in range(first, first + 10_000):
+        say("begin", step)
+        checkpoints.save_checkpoint(folder, tree(step), step, orbax_checkpointer=checkpointer)
+        if step > first:
+            yield step - 1
+
+
 MODES: dict[str, Callable[[str, int], Saver]] = {
     "plain": plain,
     "overwrite": overwrite,
     "async": background,
+    "orbax": orbax,
+    "orbax overwrite": orbax_overwrite,
+    "orbax async": orbax_background,
+    "orbax checkpointer": orbax_checkpointer,
 }
-IMPORTS: dict[str, tuple[str, ...]] = {}
+IMPORTS = {mode: ("orbax.checkpoint",) for mode in MODES if mode.startswith("orbax")}
 """What a mode needs besides, imported once by the parent."""
 
 

@@ -172,7 +172,7 @@ def _read(path: str) -> tuple[list[FolderRecord], bool]:
 def _record(content: dict[str, Any]) -> FolderRecord:
     files = {name: integrity.parse_record(file) for name, file in content["files"].items()}
     if type(content["inode"]) is not int or any(".." in name.split("/") for name in files):
-        raise ValueError("no proper names and numbers")
+        raise ValueError(f"no proper names and numbers in {str(content)[:80]}")
     return FolderRecord(files, content["inode"])
 
 

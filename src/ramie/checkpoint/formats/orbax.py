@@ -155,7 +155,7 @@ def _described(path: str) -> tuple[Any, dict[Names, Entry]]:
     with _explained(path), orbax.PyTreeCheckpointer() as checkpointer:
         tree = checkpointer.metadata(path).item_metadata
         if tree is None:
-            raise ValueError("Orbax finds no description of the tree in it")
+            raise ValueError(f"Orbax finds no description of the tree in {os.listdir(path)}")
         tree = getattr(tree, "tree", tree)
         generators = _generators(path)
         entries = {
