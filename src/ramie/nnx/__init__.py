@@ -429,33 +429,3 @@ __all__ = [
     "with_vars",
     "wrappers",
 ]
-
-# What many programs do not use is imported when it is first asked for.
-_LAZY = {
-    "bridge": ("bridge",),
-    "bridge.wrappers": ("wrappers",),
-    "deprecations": ("deprecations",),
-    "proxy_caller": ("proxy_caller",),
-    "reprlib": ("reprlib",),
-    "summary": ("summary", "tabulate"),
-    "tracers": ("tracers",),
-    "traversals": ("traversals",),
-    "visualization": ("display", "visualization"),
-}
-_HOMES = {name: home for home, names in _LAZY.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(
-            f"module 'ramie.nnx' has no attribute {name!r}; dir(ramie.nnx) lists what it has"
-        )
-    module = _importlib.import_module(f"ramie.nnx.{home}")
-    value = module if name == home.rpartition(".")[2] else getattr(module, name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_HOMES})
