@@ -138,6 +138,9 @@ class Average(Metric):
         >>> metric.update(values=4.0)
         >>> metric.compute()
         Array(2.5, dtype=float32)
+
+    Differs from Flax: a mask that is broadcast counts once for each value that it lets through;
+    there it counts as often as it is long, so that the mean is not one.
     """
 
     def __init__(self, argname: str = "values") -> None:

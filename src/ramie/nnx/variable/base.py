@@ -238,7 +238,7 @@ class Variable(ValueOperators, Generic[A]):
         if metadata.set_hook:
             value = _run(metadata.set_hook, self, value)
         if metadata.is_cell:
-            if fill(self._raw_value, value, ... if index is MISSING else index):
+            if fill(self._raw_value, value, index):
                 return
             self._check_can_update()
         if index is not MISSING:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ramie.core.trace import is_box, new_box
+from ramie.typing import MISSING
 
 __all__ = ["cell", "contents", "fill", "held_as", "is_ref", "same_form", "with_part"]
 
@@ -74,21 +75,24 @@ def same_form(held: Any, value: Any) -> bool:
     return jnp.shape(value) == held.shape and jnp.result_type(value) == held.dtype
 
 
-def fill(held: Any, value: Any, index: Any = ...) -> bool:
+def fill(held: Any, value: Any, index: Any = MISSING) -> bool:
     """Put a value into a cell, in place of what is in it.
 
     Args:
       held: perhaps a cell.
       value: the value.
-      index: which part of the contents to replace; `...` is all.
+      index: which part of the contents to replace, keeping its shape and element type. Without
+        one, a box takes whatever there is.
 
     Returns:
       Whether it was a cell.
     """
     if is_ref(held):
-        held[index] = value
+        if isinstance(value, int | float | complex):
+            value = np.asarray(value, held.dtype)
+        held[... if index is MISSING else index] = value
     elif is_box(held):
-        held.set(value if index is Ellipsis else with_part(held.get(), index, value))
+        held.set(value if index is MISSING else with_part(held.get(), index, value))
     else:
         return False
     return True
