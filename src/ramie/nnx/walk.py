@@ -6,7 +6,7 @@ way: they follow from the structure, once per structure.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -92,12 +92,41 @@ def key_of(entry: Any) -> Any:
     return entry
 
 
+class _Sorted(NamedTuple):
+    """The structure of a pytree whose children were put into the order of their keys.
+
+    Attributes:
+      treedef: the structure, with the children as leaves.
+      places: for each child of it, the place of its key in the order.
+    """
+
+    treedef: Any
+    places: tuple[int, ...]
+
+    def build(self, children: Sequence[Any]) -> Any:
+        """Make the pytree of its children in the order of their keys."""
+        return jax.tree_util.tree_unflatten(self.treedef, [children[i] for i in self.places])
+
+
 def _one_level(x: Any) -> tuple[tuple[Any, ...], list[Any], Any]:
-    """Return keys and children of a pytree, and its structure with the children as leaves."""
+    """Return keys and children of a pytree, in the order of the keys, and what makes it of them."""
     found, treedef = jax.tree_util.tree_flatten_with_path(x, is_leaf=lambda y: y is not x)
     if found and not found[0][0]:  # no node at all
         return (), [], treedef
-    return tuple(key_of(path[0]) for path, _ in found), [child for _, child in found], treedef
+    given = tuple(key_of(path[0]) for path, _ in found)
+    children = [child for _, child in found]
+    try:
+        keys = tuple(sorted_keys(given))
+    except TypeError:  # keys of some other kind
+        keys = given
+    if keys == given or len(set(given)) < len(given):
+        return given, children, treedef
+    order = [given.index(key) for key in keys]
+    return (
+        keys,
+        [children[i] for i in order],
+        _Sorted(treedef, tuple(map(keys.index, given))),
+    )
 
 
 def _missing(node: Pytree, error: KeyError) -> ValueError:
@@ -288,6 +317,8 @@ def build(
             return tuple(inner)
         if entry.kind is dict:
             return dict(zip(entry.keys, inner, strict=True))
+        if isinstance(entry.kind, _Sorted):
+            return entry.kind.build(inner)
         return jax.tree_util.tree_unflatten(entry.kind, inner)
 
     return make()
