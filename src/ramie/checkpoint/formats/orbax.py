@@ -34,8 +34,9 @@ __all__ = [
 
 Names = tuple[str, ...]
 
-_TREE_MARKS = ("_METADATA", "manifest.ocdbt", "checkpoint")
-_MARKS = ("_CHECKPOINT_METADATA", "commit_success.txt", *_TREE_MARKS)
+_TREE_MARKS = ("_METADATA", "checkpoint")  # the second in its first layouts
+_MARKS = ("_CHECKPOINT_METADATA", "commit_success.txt", "manifest.ocdbt", *_TREE_MARKS)
+_TREE_HANDLERS = ("PyTreeCheckpointHandler", "StandardCheckpointHandler")
 _GROUP = 1 << 26
 _PASSED_ON = (MissingExtraError, MemoryError, PermissionError)
 
@@ -79,7 +80,20 @@ def tree_directory(path: str) -> str:
 
 def holds_tree(path: str) -> bool:
     """Tell whether a directory is itself that of a tree."""
-    return any(os.path.isfile(os.path.join(path, mark)) for mark in _TREE_MARKS)
+    if not any(os.path.isfile(os.path.join(path, mark)) for mark in _TREE_MARKS):
+        return False
+    handler = _load_page(os.path.join(path, "_CHECKPOINT_METADATA")).get("item_handlers")
+    return not isinstance(handler, str) or handler.endswith(_TREE_HANDLERS)
+
+
+def _load_page(place: str) -> dict[str, Any]:
+    """Return a page of JSON; an empty one if there is none, or none that can be read."""
+    try:
+        with open(place, "rb") as file:
+            page = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return page if isinstance(page, dict) else {}
 
 
 class Entry(NamedTuple):
@@ -224,9 +238,11 @@ def read(path: str, wanted: Mapping[Names, Any] | None = None) -> dict[Names, An
         names = names_of(keys)
         if names in asked and asked[names] is not None:
             return asked[names]
-        if names in entries and entries[names].kind == "array":
-            return orbax.RestoreArgs(restore_type=np.ndarray)
-        return orbax.RestoreArgs()
+        kind = entries[names].kind if names in entries else "empty"
+        if kind == "key":
+            here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+            return orbax.ArrayRestoreArgs(sharding=here)
+        return orbax.RestoreArgs(restore_type=np.ndarray if kind == "array" else None)
 
     def item(keys: Any, about: Any) -> Any:
         return about if names_of(keys) in asked else orbax.PLACEHOLDER
