@@ -25,21 +25,34 @@ from ramie.nnx.structure import NodeDef as NodeDef
 from ramie.nnx.structure import NodeRef as NodeRef
 from ramie.nnx.structure import Static as Static
 from ramie.nnx.structure import VariableDef as VariableDef
+from ramie.nnx.transforms.compilation import cached_partial as cached_partial
+from ramie.nnx.transforms.contexts import MergeContext as MergeContext
+from ramie.nnx.transforms.contexts import SplitContext as SplitContext
+from ramie.nnx.transforms.contexts import UpdateContext as UpdateContext
+from ramie.nnx.transforms.contexts import current_update_context as current_update_context
+from ramie.nnx.transforms.contexts import merge_context as merge_context
+from ramie.nnx.transforms.contexts import split_context as split_context
+from ramie.nnx.transforms.contexts import update_context as update_context
 from ramie.nnx.variable.base import Variable as Variable
 from ramie.nnx.walk import iter_graph as iter_graph
 
 __all__ = [
     "FlatState",
     "GraphDef",
+    "MergeContext",
     "NodeDef",
     "NodeRef",
+    "SplitContext",
     "State",
     "Static",
+    "UpdateContext",
     "Variable",
     "VariableDef",
     "as_pure",
+    "cached_partial",
     "call",
     "clone",
+    "current_update_context",
     "find_duplicates",
     "graphdef",
     "iter_children",
@@ -47,13 +60,16 @@ __all__ = [
     "iter_module_children",
     "map",
     "merge",
+    "merge_context",
     "pop",
     "pure",
     "set_graph_mode",
     "set_graph_updates",
     "set_metadata",
     "split",
+    "split_context",
     "state",
     "update",
+    "update_context",
     "variables",
 ]

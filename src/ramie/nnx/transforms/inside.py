@@ -46,14 +46,19 @@ class Inside:
         """Return variables and arrays of a group."""
         return self._outline.of_group(group, self._filled)
 
+    def changed(self) -> set[int]:
+        """Return the numbers of the leaves whose value is another one than in the beginning."""
+        return {number for number in range(len(self._filled)) if self._has_changed(number)}
+
     def _has_changed(self, number: int) -> bool:
         leaf, before = self._filled[number], self._values[number]
         now = leaf._raw_value if isinstance(leaf, Variable) else leaf
         if now is before:
             return False
+        structure: Any
         old, structure = tree_flatten(before)
         new, new_structure = tree_flatten(now)
-        is_same: bool = structure.__eq__(new_structure)
+        is_same = bool(structure == new_structure)
         return not is_same or any(x is not y for x, y in zip(old, new, strict=True))
 
     def _has_new_structure(self) -> bool:

@@ -162,7 +162,8 @@ def pmap(
     edge.set_prefixes(in_axes=in_axes, out_axes=out_axes)
     told = AxisMetadata(edge, transform_metadata)
 
-    def pure(outline: Any, *groups: Any) -> Any:
+    def pure(packed: Any) -> Any:
+        outline, *groups = packed
         inside = edge.enter(outline, groups)
         told.enter(inside)
         args = list(inside.tree)
@@ -175,7 +176,8 @@ def pmap(
     mapped: Callable[..., Any] = jax.pmap(
         pure,
         axis_name=axis_name,
-        in_axes=(None, *edge.inputs.values),
+        # In one tuple: axes side by side are taken for those of as many leaves.
+        in_axes=((None, *edge.inputs.values),),
         out_axes=(None, *edge.inputs.values, *edge.outputs.values),
         devices=devices,
         backend=backend,
@@ -187,6 +189,6 @@ def pmap(
         note = tuple((i, args[i]) for i in sorted(numbers) if i < len(args))
         own = tuple(x for i, x in enumerate(args) if i not in numbers)
         operands = edge.take_apart(own, note)
-        return operands.write_back(mapped(operands.outline, *operands.groups))
+        return operands.write_back(mapped((operands.outline, *operands.groups)))
 
     return parallel

@@ -78,17 +78,17 @@ class NodeStates:
         cls, graphdef: GraphDef[Any], state: Any, /, *states: Any, metadata: Any = None
     ) -> Self:
         """Make one of what `split` returned."""
-        return cls(graphdef, (state, *states), metadata)  # type: ignore[call-arg]
+        return cls(graphdef, (state, *states), metadata)
 
     @classmethod
     def from_states(cls, state: Any, *states: Any) -> Self:
         """Make one without a structure."""
-        return cls(None, (state, *states), None)  # type: ignore[call-arg]
+        return cls(None, (state, *states), None)
 
     @classmethod
     def from_prefixes(cls, prefixes: Sequence[Any], /, *, metadata: Any = None) -> Self:
         """Make a prefix of one: a prefix for each state."""
-        return cls(None, tuple(prefixes), metadata)  # type: ignore[call-arg]
+        return cls(None, tuple(prefixes), metadata)
 
 
 def is_tree_node(x: Any) -> bool:
@@ -138,6 +138,7 @@ def to_tree(
         >>> first is second
         True
     """
+    treedef: Any
     found, treedef = tree_flatten_with_path(tree, is_leaf=has_identity)
     prefixes = Prefixes(None if prefix is MISSING else prefix, "prefix", _MODE)
     if check_aliasing and not prefixes.are_equal:
@@ -176,9 +177,11 @@ def from_tree(
       is_inner: with a tag, whether this is inside of the trace; see `merge_context`.
       ctxtag: of an `update_context`.
     """
+    treedef: Any
     found, treedef = tree_flatten_with_path(tree, is_leaf=is_leaf)
     ends = [MISSING] * len(found)
     if prefix is not MISSING:
+        structure: Any
         prefixes, structure = tree_flatten(prefix, is_leaf=lambda x: x is None or is_leaf(x))
         parts: list[Any] = structure.flatten_up_to(tree)
         ends = [
@@ -230,6 +233,7 @@ def extract(
     Returns:
       The tree with `ExtractIndex` in place of what was taken, and the list of that.
     """
+    structure: Any
     prefixes, structure = tree_flatten(
         prefix, is_leaf=lambda x: x is None or (prefix_leaf is not None and prefix_leaf(x))
     )
@@ -239,6 +243,7 @@ def extract(
         for end, part in zip(prefixes, parts, strict=True)
         for _ in jax.tree_util.tree_leaves(part, is_leaf=is_leaf)
     ]
+    treedef: Any
     found, treedef = tree_flatten_with_path(tree, is_leaf=is_leaf)
     taken: list[Any] = []
     rest: list[Any] = []
@@ -363,6 +368,7 @@ def prefix(
     choose: Any = filter_map if callable(filter_map) else _chooser(filter_map)
     if not (set_graph_mode.current_value() if graph is None else graph):
         return functional.map(choose, node, graph=False, recreate_variables=False)
+    treedef: Any
     found, treedef = tree_flatten_with_path(node, is_leaf=has_identity)
     made: list[Any] = []
     with split_context() as ctx:
