@@ -36,7 +36,7 @@ Names = tuple[str, ...]
 
 _TREE_MARKS = ("_METADATA", "checkpoint")  # the second in its first layouts
 _MARKS = ("_CHECKPOINT_METADATA", "commit_success.txt", "manifest.ocdbt", *_TREE_MARKS)
-_TREE_HANDLERS = ("PyTreeCheckpointHandler", "StandardCheckpointHandler")
+_OTHER_HANDLERS = (".ArrayCheckpointHandler", "RandomKeyCheckpointHandler")
 _GROUP = 1 << 26
 _PASSED_ON = (MissingExtraError, MemoryError, PermissionError)
 
@@ -83,7 +83,7 @@ def holds_tree(path: str) -> bool:
     if not any(os.path.isfile(os.path.join(path, mark)) for mark in _TREE_MARKS):
         return False
     handler = _load_page(os.path.join(path, "_CHECKPOINT_METADATA")).get("item_handlers")
-    return not isinstance(handler, str) or handler.endswith(_TREE_HANDLERS)
+    return not (isinstance(handler, str) and handler.endswith(_OTHER_HANDLERS))
 
 
 def _load_page(place: str) -> dict[str, Any]:
