@@ -177,11 +177,19 @@ from ramie.nnx.transforms.contexts import current_update_context as current_upda
 from ramie.nnx.transforms.contexts import merge_context as merge_context
 from ramie.nnx.transforms.contexts import split_context as split_context
 from ramie.nnx.transforms.contexts import update_context as update_context
+from ramie.nnx.transforms.control import cond as cond
+from ramie.nnx.transforms.control import switch as switch
+from ramie.nnx.transforms.evaluation import checkify as checkify
+from ramie.nnx.transforms.evaluation import eval_shape as eval_shape
+from ramie.nnx.transforms.evaluation import make_jaxpr as make_jaxpr
 from ramie.nnx.transforms.iteration import Carry as Carry
 from ramie.nnx.transforms.iteration import StateAxes as StateAxes
 from ramie.nnx.transforms.iteration import scan as scan
 from ramie.nnx.transforms.iteration import transform_metadata as transform_metadata
 from ramie.nnx.transforms.iteration import vmap as vmap
+from ramie.nnx.transforms.loops import fori_loop as fori_loop
+from ramie.nnx.transforms.loops import while_loop as while_loop
+from ramie.nnx.transforms.remat import remat as remat
 from ramie.nnx.transforms.sharded import pmap as pmap
 from ramie.nnx.transforms.sharded import shard_map as shard_map
 from ramie.nnx.transforms.trees import NodeStates as NodeStates
@@ -294,9 +302,11 @@ __all__ = [
     "capture",
     "celu",
     "check_pytree",
+    "checkify",
     "clone",
     "combine_masks",
     "compat",
+    "cond",
     "current_update_context",
     "data",
     "dataclass",
@@ -304,11 +314,13 @@ __all__ = [
     "display",
     "dot_product_attention",
     "elu",
+    "eval_shape",
     "extract",
     "filter_state",
     "filterlib",
     "find_duplicates",
     "first_from",
+    "fori_loop",
     "fork_rngs",
     "from_flat_state",
     "from_tree",
@@ -344,6 +356,7 @@ __all__ = [
     "logsumexp",
     "make_attention_mask",
     "make_causal_mask",
+    "make_jaxpr",
     "map",
     "map_state",
     "max_pool",
@@ -368,6 +381,7 @@ __all__ = [
     "register_variable_name",
     "relu",
     "relu6",
+    "remat",
     "replace_by_pure_dict",
     "reprlib",
     "reseed",
@@ -396,6 +410,7 @@ __all__ = [
     "static",
     "summary",
     "swish",
+    "switch",
     "tabulate",
     "tanh",
     "to_flat_state",
@@ -422,6 +437,7 @@ __all__ = [
     "visualization",
     "vjp",
     "vmap",
+    "while_loop",
     "with_attributes",
     "with_metadata",
     "with_partitioning",

@@ -3,12 +3,24 @@
 import functools
 
 from ramie.nnx import forks, functional, spmd
-from ramie.nnx.transforms import autodiff, compilation, iteration, sharded
+from ramie.nnx.transforms import (
+    autodiff,
+    compilation,
+    control,
+    evaluation,
+    iteration,
+    loops,
+    sharded,
+)
 
 __all__ = [
     "backup_keys",
     "cached_partial",
+    "checkify",
     "clone",
+    "cond",
+    "eval_shape",
+    "fori_loop",
     "fork_rngs",
     "get_abstract_model",
     "grad",
@@ -22,10 +34,12 @@ __all__ = [
     "split",
     "split_rngs",
     "state",
+    "switch",
     "value_and_grad",
     "variables",
     "vjp",
     "vmap",
+    "while_loop",
 ]
 
 split = functools.partial(functional.split, graph=True)
@@ -48,3 +62,9 @@ grad = functools.partial(autodiff.grad, graph=True, graph_updates=True)
 jvp = functools.partial(autodiff.jvp, graph=True, graph_updates=True)
 value_and_grad = functools.partial(autodiff.value_and_grad, graph=True, graph_updates=True)
 vjp = functools.partial(autodiff.vjp, graph=True, graph_updates=True)
+cond = functools.partial(control.cond, graph=True, graph_updates=True)
+switch = functools.partial(control.switch, graph=True, graph_updates=True)
+checkify = functools.partial(evaluation.checkify, graph=True, graph_updates=True)
+eval_shape = functools.partial(evaluation.eval_shape, graph=True, graph_updates=True)
+fori_loop = functools.partial(loops.fori_loop, graph=True, graph_updates=True)
+while_loop = functools.partial(loops.while_loop, graph=True, graph_updates=True)

@@ -5,7 +5,7 @@ a module is a State with what was differentiated. Elsewhere it is another module
 """
 
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -16,7 +16,7 @@ from jax.tree_util import tree_flatten
 from ramie.nnx.filters import Filter
 from ramie.nnx.nested import Path, flattened, nested
 from ramie.nnx.states import State
-from ramie.nnx.structure import LEAF, GraphDef
+from ramie.nnx.structure import LEAF
 from ramie.nnx.transforms.extract import Boundary, FilterPrefix, Operands, Outline
 from ramie.nnx.transforms.prefixes import Mode, Prefixes
 from ramie.nnx.variable.base import Variable
@@ -29,7 +29,6 @@ __all__ = [
     "DiffState",
     "Selection",
     "gradient_tree",
-    "like_leaves",
     "refuse_reduce_axes",
     "states_by_root",
     "tangent_leaves",
@@ -219,21 +218,6 @@ class Selection:
 # --- trees ----------------------------------------------------------------------------------------
 
 
-def like_leaves(outline: Outline) -> Iterator[tuple[int, Path, Any]]:
-    """List for each leaf of an outline the number of its root, its path there, and what it is."""
-    if outline.shared:
-        graphdef = outline.definitions[0]
-        for path, kind in zip(graphdef.paths, graphdef.leaf_definitions, strict=True):
-            yield path[0], path[1:], kind
-        return
-    for root, definition in enumerate(outline.definitions):
-        if definition.__class__ is GraphDef:
-            for path, kind in zip(definition.paths, definition.leaf_definitions, strict=True):
-                yield root, path, kind
-        else:
-            yield root, (), definition
-
-
 def _boxed(value: Any, kind: Any) -> Any:
     return value if kind is LEAF else kind.type._make(value, kind.metadata)
 
@@ -246,7 +230,7 @@ def states_by_root(outline: Outline, leaves: Sequence[Any]) -> list[Any]:
       leaves: values; `MISSING` is left out. What is shared is in the State of the first root.
     """
     pairs: list[dict[Path, Any]] = [{} for _ in range(outline.treedef.num_leaves)]
-    for (root, path, kind), value in zip(like_leaves(outline), leaves, strict=True):
+    for (root, path, kind), value in zip(outline.leaves_by_root(), leaves, strict=True):
         if value is not MISSING:
             pairs[root][path] = _boxed(value, kind)
     return [
@@ -287,9 +271,8 @@ def tangent_leaves(tree: Any, outline: Outline, name: str, values: Sequence[Any]
         )
     if outline.shared:
         graphdef, leaves = walk(roots, several=True)
-        found: dict[tuple[int, Path], Any] = {
-            (path[0], path[1:]): leaf for path, leaf in zip(graphdef.paths, leaves, strict=True)
-        }
+        pairs = zip(graphdef.paths, leaves, strict=True)
+        found: dict[Any, Any] = {(path[0], path[1:]): leaf for path, leaf in pairs}
     else:
         found = {
             (number, path): leaf
@@ -298,7 +281,7 @@ def tangent_leaves(tree: Any, outline: Outline, name: str, values: Sequence[Any]
         }
     return [
         _tangent(found, root, path, value, name)
-        for (root, path, _), value in zip(like_leaves(outline), values, strict=True)
+        for (root, path, _), value in zip(outline.leaves_by_root(), values, strict=True)
     ]
 
 

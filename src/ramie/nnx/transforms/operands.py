@@ -1,6 +1,6 @@
 """Operands: the arguments of a transformation, outside of it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax
@@ -132,8 +132,12 @@ class Operands:
                 objects.append(root)
         return objects
 
-    def store(self, groups: Sequence[Sequence[Any]]) -> None:
+    def store(self, groups: Sequence[Sequence[Any]], only: Collection[int] | None = None) -> None:
         """Write the values of all groups to the variables.
+
+        Args:
+          groups: the values.
+          only: numbers of the leaves to write; None for all.
 
         Raises:
           TraceContextError: if a variable belongs to another trace.
@@ -141,8 +145,10 @@ class Operands:
         values = self.outline.joined(groups)
         pairs = [
             (leaf, value)
-            for leaf, value in zip(self._leaves, values, strict=True)
-            if isinstance(leaf, Variable) and not isinstance(value, jax.Ref)
+            for number, (leaf, value) in enumerate(zip(self._leaves, values, strict=True))
+            if isinstance(leaf, Variable)
+            and not isinstance(value, jax.Ref)
+            and (only is None or number in only)
         ]
         _write([leaf for leaf, _ in pairs], [value for _, value in pairs])
 

@@ -1,6 +1,6 @@
 """Outline and Result: what passes through a transformation beside values. They have no leaves."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -168,6 +168,21 @@ class Outline:
             else:
                 found.append(definition)
         return found
+
+    def leaves_by_root(self) -> Iterator[tuple[int, Path, Any]]:
+        """List for each leaf the number of its root, the path from there, and what it is."""
+        definitions = self.definitions
+        if self.shared:
+            joint = definitions[0]
+            for (root, *path), kind in zip(joint.paths, joint.leaf_definitions, strict=True):
+                yield root, tuple(path), kind
+            return
+        for root, definition in enumerate(definitions):
+            if definition.__class__ is GraphDef:
+                for inner, kind in zip(definition.paths, definition.leaf_definitions, strict=True):
+                    yield root, inner, kind
+            else:
+                yield root, (), definition
 
     def attribute_arrays(self) -> list[int]:
         """Return the numbers of the leaves that are arrays inside of a module."""

@@ -1,0 +1,175 @@
+"""Branches: cond and switch on modules and variables."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from ramie.nnx.transforms.evaluation import checkify as checkify
+from ramie.nnx.transforms.evaluation import eval_shape as eval_shape
+from ramie.nnx.transforms.evaluation import make_jaxpr as make_jaxpr
+from ramie.nnx.transforms.extract import Boundary, Result
+from ramie.nnx.variable.base import Variable
+
+__all__ = ["checkify", "cond", "eval_shape", "make_jaxpr", "switch"]
+
+
+def cond(
+    pred: Any,
+    true_fun: Callable[..., Any],
+    false_fun: Callable[..., Any],
+    *operands: Any,
+    graph: bool | None = None,
+    graph_updates: bool | None = None,
+) -> Any:
+    """Call one of two functions, decided when the program runs.
+
+    Changes that they make to the operands reach them. What is changed in one of them only keeps
+    its value in the other. Both return the same structure.
+
+    Args:
+      pred: a boolean scalar.
+      true_fun: is called if it is true.
+      false_fun: is called if not.
+      *operands: the arguments.
+      graph: graph mode or tree mode; by default as `set_graph_mode` says.
+      graph_updates: whether changes of structure reach the operands, in graph mode; both functions
+        make the same ones. By default as `set_graph_updates` says.
+
+    Raises:
+      TypeError: if the functions return other structures, shapes or dtypes, or change to such.
+      ValueError: if something is shared that the mode refuses.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ramie import nnx
+        >>> count = nnx.Variable(jnp.array(3))
+        >>> def halve(x):
+        ...     x[...] = x // 2
+        >>> def step(x):
+        ...     x[...] = 3 * x + 1
+        >>> nnx.cond(count % 2 == 0, halve, step, count)
+        >>> int(count[...])
+        10
+    """
+    edge = Boundary("cond", graph, graph_updates)
+
+    def run(pure: Sequence[Callable[..., Any]], values: Any) -> Any:
+        return jax.lax.cond(_plain(pred), *pure, values)
+
+    return _branched(edge, run, (true_fun, false_fun), operands)
+
+
+def switch(
+    index: Any,
+    branches: Sequence[Callable[..., Any]],
+    *operands: Any,
+    graph: bool | None = None,
+    graph_updates: bool | None = None,
+) -> Any:
+    """Call one of several functions, decided when the program runs; see `cond`.
+
+    Args:
+      index: which; it is clamped to those there are.
+      branches: the functions.
+      *operands: their arguments.
+      graph: see `cond`.
+      graph_updates: see `cond`.
+
+    Raises:
+      TypeError: if the functions return other structures, shapes or dtypes, or change to such.
+      ValueError: if there are none, or something is shared that the mode refuses.
+
+    Example:
+        >>> from ramie import nnx
+        >>> int(nnx.switch(1, [lambda x: x + 1, lambda x: x * 10], 4))
+        40
+    """
+    edge = Boundary("switch", graph, graph_updates)
+
+    def run(pure: Sequence[Callable[..., Any]], values: Any) -> Any:
+        return jax.lax.switch(_plain(index), pure, values)
+
+    return _branched(edge, run, branches, operands)
+
+
+def _plain(x: Any) -> Any:
+    return x.get_value() if isinstance(x, Variable) else x
+
+
+def _branched(
+    edge: Boundary,
+    run: Callable[[Sequence[Callable[..., Any]], Any], Any],
+    branches: Sequence[Callable[..., Any]],
+    args: tuple[Any, ...],
+) -> Any:
+    """Run one of several functions.
+
+    Args:
+      edge: the boundary.
+      run: calls one of several pure functions with values.
+      branches: the functions.
+      args: their arguments.
+    """
+    operands = edge.take_apart(args)
+    changed: set[int] = set()  # whatever is changed by some branch
+    results: dict[str, Result] = {}
+
+    def pure_of(number: int, f: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(f)  # JAX says in messages where the function is
+        def pure(values: Any) -> Any:
+            inside = edge.enter(operands.outline, (values,))
+            out = f(*inside.tree)
+            changed.update(inside.changed())
+            left = inside.leave(out, complete=True)
+            results[f"{getattr(f, '__name__', f)} (number {number})"] = left[0]
+            _refuse_differences(edge.mode.name, results)
+            return left
+
+        return pure
+
+    returned = run([pure_of(*pair) for pair in enumerate(branches)], operands.groups[0])
+    return operands.write_back(_only(returned, changed))
+
+
+def _refuse_differences(name: str, results: Mapping[str, Result]) -> None:
+    """Check that the last branch does the same as the first, but for values.
+
+    Args:
+      name: the transformation.
+      results: what the branches did, by their names.
+
+    Raises:
+      TypeError: if it returns another structure, or leaves another one in the operands.
+    """
+    (first, one), *_, (last, other) = (*results.items(), *results.items())
+    if one == other:
+        return
+    for what, mine, its in (
+        ("outputs with the structure", one.outline.treedef, other.outline.treedef),
+        ("in the output", one.outline.definitions, other.outline.definitions),
+        ("operands with other metadata, by number:", one.redefined, other.redefined),
+        (
+            "operands and output with the structure",
+            one.linked and one.linked.graphdef,
+            other.linked and other.linked.graphdef,
+        ),
+        ("shared objects at other places:", one.linked, other.linked),
+    ):
+        if mine != its:
+            raise TypeError(
+                f"The branches of nnx.{name} must return the same structure, and leave the same "
+                f"structure in their operands. {first} has {what} {mine}, but {last} has {its}."
+            )
+
+
+def _only(returned: Sequence[Any], changed: set[int]) -> tuple[Any, ...]:
+    """Drop values of variables that no branch changed: they may belong to another trace."""
+    result: Result = returned[0]
+    values, *groups = returned[1:]
+    if result.linked is None:
+        kept = [i for i, number in enumerate(result.written) if number in changed]
+        result = result._replace(written=tuple(result.written[i] for i in kept))
+        values = [values[i] for i in kept]
+    return result, values, *groups

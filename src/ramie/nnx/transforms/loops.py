@@ -1,0 +1,244 @@
+"""Loops that carry modules and variables: while_loop and fori_loop."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import jax
+from jax.tree_util import tree_flatten
+
+from ramie.nnx.nested import Path
+from ramie.nnx.pytree import Pytree
+from ramie.nnx.structure import LEAF, GraphDef, VariableDef
+from ramie.nnx.transforms.extract import Boundary, Inside, Operands, Outline
+from ramie.nnx.variable.base import Variable
+from ramie.nnx.walk import has_identity, members, walk
+
+__all__ = ["fori_loop", "while_loop"]
+
+T = TypeVar("T")
+
+
+def while_loop(
+    cond_fun: Callable[[T], Any],
+    body_fun: Callable[[T], T],
+    init_val: T,
+    *,
+    graph: bool | None = None,
+    graph_updates: bool | None = None,
+) -> T:
+    """Call a function on what it returned, as long as a condition holds.
+
+    Args:
+      cond_fun: tells from what is carried whether to go on. What it changes is dropped.
+      body_fun: returns what is carried on: the same variables in the same structure, and values
+        of the same shapes and dtypes. It may change the values of the variables.
+      init_val: what is carried into the first round: any pytree of values and modules.
+      graph: graph mode or tree mode; by default as `set_graph_mode` says.
+      graph_updates: whether the modules themselves are returned, in graph mode, or others that
+        hold the same variables; by default as `set_graph_updates` says.
+
+    Returns:
+      What the last round returned. The variables of `init_val` got their values.
+
+    Raises:
+      ValueError: if `body_fun` returns another structure or other variables, or something is
+        shared that the mode refuses.
+      TypeError: if shapes or dtypes change.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ramie import nnx
+        >>> total = nnx.Variable(jnp.array(0))
+        >>> def body(carry):
+        ...     total, i = carry
+        ...     total[...] += i
+        ...     return total, i + 1
+        >>> _, i = nnx.while_loop(lambda carry: carry[1] < 4, body, (total, 0))
+        >>> int(total[...]), int(i)
+        (6, 4)
+    """
+    carried = _Carried(Boundary("while_loop", graph, graph_updates), init_val)
+
+    def goes_on(values: Any) -> Any:
+        go_on = cond_fun(carried.enter(values).tree)
+        return go_on.get_value() if isinstance(go_on, Variable) else go_on
+
+    def body(values: Any) -> Any:
+        inside = carried.enter(values)
+        return carried.leave(inside, body_fun(inside.tree))
+
+    final = jax.lax.while_loop(goes_on, body, carried.values)
+    out: T = carried.finish(final)
+    return out
+
+
+def fori_loop(
+    lower: Any,
+    upper: Any,
+    body_fun: Callable[[Any, T], T],
+    init_val: T,
+    *,
+    unroll: int | bool | None = None,
+    graph: bool | None = None,
+    graph_updates: bool | None = None,
+) -> T:
+    """Call a function for each number of a range, on what it returned before.
+
+    Args:
+      lower: the first number.
+      upper: the end of the range, not in it.
+      body_fun: gets the number and what is carried; see `while_loop`.
+      init_val: what is carried into the first round.
+      unroll: how many rounds to write out in a row.
+      graph: see `while_loop`.
+      graph_updates: see `while_loop`.
+
+    Returns:
+      What the last round returned. The variables of `init_val` got their values.
+
+    Raises:
+      ValueError: if `body_fun` returns another structure or other variables, or something is
+        shared that the mode refuses.
+      TypeError: if shapes or dtypes change.
+
+    Example:
+        >>> from ramie import nnx
+        >>> int(nnx.fori_loop(0, 4, lambda i, total: total + i, 0))
+        6
+    """
+    carried = _Carried(Boundary("fori_loop", graph, graph_updates), init_val)
+
+    def body(i: Any, values: Any) -> Any:
+        inside = carried.enter(values)
+        return carried.leave(inside, body_fun(i, inside.tree))
+
+    final = jax.lax.fori_loop(lower, upper, body, carried.values, unroll=unroll)
+    out: T = carried.finish(final)
+    return out
+
+
+class _Carried:
+    """What a loop carries.
+
+    Args:
+      edge: the boundary.
+      tree: what is carried into the first round.
+
+    Attributes:
+      values: its values.
+    """
+
+    def __init__(self, edge: Boundary, tree: Any) -> None:
+        self._edge = edge
+        self._tree = tree
+        self._operands: Operands = edge.take_apart(tree)
+        self._outline: Outline = self._operands.outline
+        self._changed: set[int] = set()
+        self.values = self._operands.groups[0]
+
+    def enter(self, values: Any) -> Inside:
+        """Put together what is carried."""
+        return self._edge.enter(self._outline, (values,))
+
+    def leave(self, inside: Inside, out: Any) -> list[Any]:
+        """Return the values of what a round returned.
+
+        Raises:
+          ValueError: if it is not what was carried in.
+        """
+        outline, name = self._outline, self._edge.mode.name
+        roots, treedef = tree_flatten(out, is_leaf=has_identity)
+        if treedef != outline.treedef:
+            raise ValueError(
+                f"nnx.{name} requires that its function returns the same pytree structure as it "
+                f"carries in, which is {outline.treedef}, but it returned {treedef}."
+            )
+        found = _leaves_like(outline, roots)
+        before = inside.leaves(0)
+        if found is None:
+            raise ValueError(
+                f"nnx.{name} requires that its function keeps the reference and pytree structure "
+                "of what is carried, but attributes, metadata, classes or sharing of its modules "
+                "differ in what it returned. Only values may change: write "
+                "variable[...] = value in place of module.name = nnx.Param(value)."
+            )
+        for path, old, new in zip(outline.paths(), before, found, strict=True):
+            if new is not old and isinstance(old, Variable | jax.Ref):
+                raise ValueError(
+                    f"nnx.{name}: Variable identity must be preserved across iterations, but its "
+                    f"function returned another {type(new).__name__} at path {path} than was "
+                    "carried in. Change its value instead: variable[...] = value."
+                )
+        self._changed |= inside.changed() | {
+            number
+            for number, (old, new) in enumerate(zip(before, found, strict=True))
+            if old is not new
+        }
+        return [x.get_raw_value() if isinstance(x, Variable) else x for x in found]
+
+    def finish(self, values: Sequence[Any]) -> Any:
+        """Write the final values to the variables, and return what the last round did."""
+        operands, outline = self._operands, self._outline
+        operands.store((values,), only=self._changed)
+        leaves = [
+            old if has_identity(old) else new
+            for old, new in zip(operands.leaves(0), values, strict=True)
+        ]
+        if not self._edge.mode.updates:
+            return outline.tree(outline.roots(leaves))
+        roots, _ = tree_flatten(self._tree, is_leaf=has_identity)
+        for number, (root, path, kind) in enumerate(outline.leaves_by_root()):
+            if kind is not LEAF:
+                continue
+            if not path:
+                roots[root] = leaves[number]
+            elif number in self._changed:
+                _put(roots[root], path, leaves[number])
+        return outline.tree(roots)
+
+
+def _leaves_like(outline: Outline, roots: Sequence[Any]) -> list[Any] | None:
+    """Return variables and values in roots; None if their structure is not that of an outline."""
+    if outline.shared:
+        graphdef, leaves = walk(roots, several=True)
+        return leaves if graphdef == outline.definitions[0] else None
+    found: list[Any] = []
+    for root, definition in zip(roots, outline.definitions, strict=True):
+        if isinstance(definition, GraphDef):
+            if not has_identity(root):
+                return None
+            graphdef, leaves = walk(root)
+            if graphdef != definition:
+                return None
+            found.extend(leaves)
+            continue
+        if isinstance(definition, VariableDef):
+            if not isinstance(root, Variable) or definition != (
+                root._var_metadata.definition(type(root))
+            ):
+                return None
+        elif has_identity(root) is (definition is LEAF):
+            return None
+        found.append(root)
+    return found
+
+
+def _put(root: Any, path: Path, value: Any) -> None:
+    """Replace an array inside of a module.
+
+    Raises:
+      ValueError: if what it is in cannot be changed.
+    """
+    parent = root
+    for key in path[:-1]:
+        parent = dict(members(parent))[key]
+    if isinstance(parent, Pytree):
+        setattr(parent, str(path[-1]), value)
+    elif isinstance(parent, list | dict):
+        place: Any = path[-1]
+        parent[place] = value
+    else:
+        raise ValueError(
+            f"The {type(parent).__name__} at path {path[:-1]} cannot be changed, but a loop has "
+            f"another array for {path[-1]!r}. Make the array an nnx.Variable."
+        )
