@@ -206,9 +206,10 @@ def _entry(about: Any, generator: str) -> Entry:
         return Entry("string")
     if "Scalar" in type(about).__name__:
         return Entry("scalar", (), np.dtype(dtype))
-    return Entry(
-        "key" if generator else "array", tuple(shape), np.dtype(dtype), generator=generator
-    )
+    kind: Literal["key", "array"] = "key" if generator else "array"
+    part = getattr(getattr(about, "storage", None), "write_shape", None)
+    spread = part is not None and tuple(part) != tuple(shape)
+    return Entry(kind, tuple(shape), np.dtype(dtype), None, generator, spread)
 
 
 # --- reading --------------------------------------------------------------------------------------
