@@ -87,6 +87,7 @@ from ramie.nnx.layers.attention import dot_product_attention as dot_product_atte
 from ramie.nnx.layers.attention import make_attention_mask as make_attention_mask
 from ramie.nnx.layers.attention import make_causal_mask as make_causal_mask
 from ramie.nnx.layers.batch_norm import BatchNorm as BatchNorm
+from ramie.nnx.layers.cell import RNNCellBase as RNNCellBase
 from ramie.nnx.layers.conv import Conv as Conv
 from ramie.nnx.layers.conv import ConvTranspose as ConvTranspose
 from ramie.nnx.layers.linear import Einsum as Einsum
@@ -100,6 +101,12 @@ from ramie.nnx.layers.norm import GroupNorm as GroupNorm
 from ramie.nnx.layers.norm import InstanceNorm as InstanceNorm
 from ramie.nnx.layers.norm import LayerNorm as LayerNorm
 from ramie.nnx.layers.norm import RMSNorm as RMSNorm
+from ramie.nnx.layers.recurrent import GRUCell as GRUCell
+from ramie.nnx.layers.recurrent import LSTMCell as LSTMCell
+from ramie.nnx.layers.recurrent import OptimizedLSTMCell as OptimizedLSTMCell
+from ramie.nnx.layers.recurrent import SimpleCell as SimpleCell
+from ramie.nnx.layers.sequence import RNN as RNN
+from ramie.nnx.layers.sequence import Bidirectional as Bidirectional
 from ramie.nnx.layers.stochastic import Dropout as Dropout
 from ramie.nnx.layers.weight_norm import SpectralNorm as SpectralNorm
 from ramie.nnx.layers.weight_norm import WeightNorm as WeightNorm
@@ -223,10 +230,12 @@ from ramie.ops.pooling import pool as pool
 __all__ = [
     "EMA",
     "PARTITION_NAME",
+    "RNN",
     "All",
     "Any",
     "BatchNorm",
     "BatchStat",
+    "Bidirectional",
     "Cache",
     "Carry",
     "Conv",
@@ -239,12 +248,14 @@ __all__ = [
     "Embed",
     "Everything",
     "FlatState",
+    "GRUCell",
     "GraphDef",
     "GraphState",
     "GroupNorm",
     "Initializer",
     "InstanceNorm",
     "Intermediate",
+    "LSTMCell",
     "LayerNorm",
     "Linear",
     "LinearGeneral",
@@ -266,6 +277,7 @@ __all__ = [
     "OptArray",
     "OptState",
     "OptVariable",
+    "OptimizedLSTMCell",
     "Optimizer",
     "PReLU",
     "Param",
@@ -274,12 +286,14 @@ __all__ = [
     "PureState",
     "Pytree",
     "RMSNorm",
+    "RNNCellBase",
     "RngCount",
     "RngKey",
     "RngState",
     "RngStream",
     "Rngs",
     "Sequential",
+    "SimpleCell",
     "SpectralNorm",
     "SplitContext",
     "State",

@@ -14,13 +14,16 @@ from jax import lax
 from ramie.typing import Array
 
 __all__ = [
+    "checked_lengths",
     "conv_lstm_step",
     "flip_sequences",
     "gru_step",
+    "joined",
     "last_states",
     "lstm_step",
     "mgu_step",
     "optimized_lstm_step",
+    "packed_gru_step",
     "simple_step",
 ]
 
@@ -165,6 +168,28 @@ def gru_step(
     return (1.0 - z) * n + z * state
 
 
+def packed_gru_step(
+    state: Array,
+    from_input: Array,
+    from_state: Array,
+    *,
+    gate_fn: Activation = jax.nn.sigmoid,
+    activation_fn: Activation = jnp.tanh,
+) -> Array:
+    """Take a step of the gated recurrent unit whose three gates come from one packed map.
+
+    ``from_input, from_state: [..., 3 * features]`` in the order r, z, n; otherwise as `gru_step`.
+    """
+    x, h = jnp.split(from_input, 3, axis=-1), jnp.split(from_state, 3, axis=-1)
+    return gru_step(
+        state,
+        (x[0], x[1], x[2]),
+        (h[0], h[1], h[2]),
+        gate_fn=gate_fn,
+        activation_fn=activation_fn,
+    )
+
+
 def mgu_step(
     state: Array,
     from_input: tuple[Array, Array],
@@ -196,6 +221,11 @@ def mgu_step(
     f = gate_fn(xf + hf)
     n = activation_fn(xn + (f * hn if reset_gate else hn))
     return (1.0 - f) * n + f * state
+
+
+def joined(forward: Array, backward: Array) -> Array:
+    """Join the features of what runs in both directions."""
+    return jnp.concatenate([forward, backward], axis=-1)
 
 
 def flip_sequences(
@@ -249,6 +279,36 @@ def last_states(history: Array, seq_lengths: Array, num_batch_dims: int) -> Arra
     index = _in_front(_as_lengths(seq_lengths) - 1, batch)
     index = lax.expand_dims(index, [0, *range(1 + num_batch_dims, history.ndim)])
     return jnp.take_along_axis(history, index, axis=0)[0]
+
+
+def checked_lengths(seq_lengths: Any, batch: tuple[int, ...], where: str) -> Array | None:
+    """Return the lengths of sequences as an array, after checking that there is one for each.
+
+    Args:
+      seq_lengths: the lengths, or None.
+      batch: the shape of the batch.
+      where: whose argument they are.
+
+    Raises:
+      ValueError: if they are no integers, or not as many.
+    """
+    if seq_lengths is None:
+        return None
+    lengths = jnp.asarray(seq_lengths)
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise ValueError(
+            f"{where}: seq_lengths counts steps, so it holds integers, not {lengths.dtype}."
+        )
+    try:
+        fits = jnp.broadcast_shapes(lengths.shape, batch) == batch
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{where}: seq_lengths has shape {lengths.shape}, but the batch has {batch}: it holds "
+            "one length for each sequence."
+        )
+    return lengths
 
 
 def _as_lengths(seq_lengths: Array) -> Array:

@@ -112,7 +112,7 @@ def test_dropout_without_a_key_is_refused():
     [
         ((2, 4, 3, 6), (2, 5, 3), None, "same rank"),
         ((4, 6), (4, 6), None, "same rank"),
-        ((2, 4, 3, 6), (1, 5, 3, 6), None, "batch dimensions"),
+        ((2, 4, 3, 6), (1, 5, 3, 6), None, "batch dims"),
         ((2, 4, 3, 6), (2, 5, 1, 6), None, "number of heads"),
         ((2, 4, 3, 6), (2, 5, 3, 7), None, "depth"),
         ((2, 4, 3, 6), (2, 5, 3, 6), (2, 4, 3, 6), "length"),

@@ -106,6 +106,7 @@ def dot_product_attention_weights(
             f"einsum_dot_general={einsum_dot_general!r}."
         )
     query, key = promote_dtype(query, key, dtype=dtype)
+    attention.check_inputs(query, key)
     weights, factor = _weights_and_factor(
         query,
         key,

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ramie.core.filters import Filter
@@ -138,7 +137,7 @@ class RNN(Module):
         restore = backwards and _or(keep_order, self.keep_order)
         with_carry = _or(return_carry, self.return_carry)
         time_axis, batch, features = self._axes(np.shape(inputs), time_major)
-        lengths = self._checked_lengths(seq_lengths, batch)
+        lengths = recurrent.checked_lengths(seq_lengths, batch, place(self))
         ndim = len(batch)
 
         if initial_carry is None:
@@ -204,27 +203,6 @@ class RNN(Module):
         return time_axis, shape[:time_axis], features
 
     @nowrap
-    def _checked_lengths(self, seq_lengths: Any, batch: tuple[int, ...]) -> Array | None:
-        if seq_lengths is None:
-            return None
-        lengths = jnp.asarray(seq_lengths)
-        if not jnp.issubdtype(lengths.dtype, jnp.integer):
-            raise ValueError(
-                f"{place(self)}: seq_lengths counts steps, so it holds integers, not "
-                f"{lengths.dtype}."
-            )
-        try:
-            fits = np.broadcast_shapes(lengths.shape, batch) == batch
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ValueError(
-                f"{place(self)}: seq_lengths has shape {lengths.shape}, but the batch has "
-                f"{batch}: it holds one length for each sequence."
-            )
-        return lengths
-
-    @nowrap
     def _first_carry(
         self, init_key: PRNGKey | None, batch: tuple[int, ...], features: tuple[int, ...]
     ) -> Any:
@@ -233,11 +211,6 @@ class RNN(Module):
             return self.cell.initialize_carry(key, (*batch, *features))
         cell: Any = self.cell
         return cell.initialize_carry(key, batch, self.cell_size)
-
-
-def _concatenate(a: Array, b: Array) -> Array:
-    """Join the features of both directions."""
-    return jnp.concatenate([a, b], axis=-1)
 
 
 class Bidirectional(Module):
@@ -265,7 +238,7 @@ class Bidirectional(Module):
 
     forward_rnn: RNNBase
     backward_rnn: RNNBase
-    merge_fn: Callable[[Array, Array], Array] = _concatenate
+    merge_fn: Callable[[Array, Array], Array] = recurrent.joined
     time_major: bool = False
     return_carry: bool = False
 

@@ -46,12 +46,11 @@ def filling(init: Initializer) -> Any:
     return None
 
 
-def drawn(rngs: Rngs, init: Initializer, shape: Shape, dtype: Dtype) -> Any:
-    """Initialise an array with the next key of the stream `params`.
+def drawn(stream: Any, init: Initializer, shape: Shape, dtype: Dtype) -> Any:
+    """Initialise an array with the next key of a stream.
 
     A key that the initializer would not read is counted, but not derived.
     """
-    stream = rngs.params
     if type(stream) is not RngStream:
         return init(stream(), shape, dtype)
     constant = filling(init)
@@ -83,7 +82,7 @@ def new_param(
       metadata: of the parameter.
       kind: its class.
     """
-    return kind(drawn(rngs, init, shape, dtype), **metadata)
+    return kind(drawn(rngs.params, init, shape, dtype), **metadata)
 
 
 def keep(module: Module, **settings: Any) -> None:

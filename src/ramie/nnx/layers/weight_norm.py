@@ -100,7 +100,7 @@ class SpectralNorm(Module):
                     f"{type(layer_instance).__name__}."
                 )
             if weight.ndim > 1:
-                first = drawn(rngs, _first_vector, (1, weight.shape[-1]), param_dtype)
+                first = drawn(rngs.params, _first_vector, (1, weight.shape[-1]), param_dtype)
                 statistics[*path, "u"] = BatchStat(first)
                 statistics[*path, "sigma"] = BatchStat(filled((), 1, param_dtype))
         self.batch_stats = data(statistics)
@@ -243,5 +243,5 @@ def _scale(rngs: Rngs, init: Initializer, shape: tuple[int, ...], dtype: Dtype) 
     constant = filling(init)
     if constant is not None:
         return filled(shape, constant, dtype)
-    made: Array = drawn(rngs, init, shape, dtype)
+    made: Array = drawn(rngs.params, init, shape, dtype)
     return made
