@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ramie.nnx.pytree import Pytree
 from ramie.nnx.structure import GraphDef
 from ramie.nnx.transforms.axes import (
     AxisMetadata,
@@ -315,19 +316,21 @@ class _Loop:
         inside = edge.enter(outline, groups)
         self.told.enter(inside)
         args = inside.tree[0]
-        before = None
+        before, are_moved = None, False
         if self.carry_in is not None:
             before = _Carried(self, args[self.carry_in])
         out = self.f(*args)
         carry, rest = self._split(out)
         if edge.mode.updates:
             self._forget(inside, kept_groups)
-            next_groups = self._next_of_graph(inside, kept_groups, args, carry, before)
+            next_groups, are_moved = self._next_of_graph(inside, kept_groups, args, carry, before)
         else:
             out = rest
             next_groups = self._next_of_tree(inside, carry, before)
         self.told.leave(inside, out)
-        result, *found = inside.leave(out)
+        # A variable at another place gets what was carried to that place, changed or not.
+        complete = [are_moved and axis is Carry for axis in edge.inputs.values]
+        result, *found = inside.leave(out, complete=complete)
         sources, stacks = self._places(found, next_groups)
         return (outline, next_groups), (_Trip(result, sources), stacks)
 
@@ -372,14 +375,19 @@ class _Loop:
         args: Sequence[Any],
         carry: Any,
         before: "_Carried | None",
-    ) -> Any:
-        """Return the groups for the next iteration, where structure may change elsewhere."""
+    ) -> tuple[tuple[Any, ...], bool]:
+        """Return the groups for the next iteration, where structure may change.
+
+        Returns:
+          The groups, and whether variables that are carried are at other places now.
+        """
         following = list(args)
         if before is not None:
             before.check_references(carry)
             following[self.carry_in or 0] = carry
         again = self.edge.take_apart((tuple(following), {}))
         groups = list(kept_groups)
+        are_moved = False
         for group in self.carried:
             old, new = inside.leaves(group), again.leaves(group)
             if len(old) != len(new):
@@ -390,11 +398,12 @@ class _Loop:
                     f"out: those at {', '.join(sorted(paths))}. Make what is carried complete "
                     "before the scan."
                 )
-            for one, other in zip(old, new, strict=True):
-                if isinstance(one, Variable) and one is not other:
-                    raise _new_reference(one, "an argument")
             groups[group] = [_value(leaf) for leaf in new]
-        return tuple(groups)
+            are_moved = are_moved or any(
+                isinstance(one, Variable) and one is not other
+                for one, other in zip(old, new, strict=True)
+            )
+        return tuple(groups), are_moved
 
     def _places(
         self, found: Sequence[Sequence[Any]], next_groups: Sequence[Any]
@@ -464,7 +473,7 @@ class _Carried:
         return [_value(leaf) for leaf in new]
 
     def check_references(self, tree: Any) -> None:
-        """Check that the objects in what is carried on are those that came in.
+        """Check that the modules in what is carried on are those that came in.
 
         Raises:
           ValueError: if one is not.
@@ -480,8 +489,8 @@ class _Carried:
 def _new_reference(x: Any, where: str) -> ValueError:
     return ValueError(
         "Carry references must be the same between iterations. Got another object than the "
-        f"{type(x).__name__} at {where} that came in. Change the values of the variables that came "
-        "in, in place of returning other objects."
+        f"{type(x).__name__} at {where} that came in. Change its variables, in place of "
+        "returning another object."
     )
 
 
@@ -500,13 +509,13 @@ def _definitions(outline: Outline) -> list[Any]:
 
 
 def _objects(tree: Any) -> list[tuple[Any, Any]]:
-    """List modules, variables and references in a tree, each with the path of its root."""
+    """List the modules in a tree, each with the path of its root."""
     found: list[tuple[Any, Any]] = []
     for path, root in jax.tree_util.tree_flatten_with_path(tree, is_leaf=has_identity)[0]:
         if has_identity(root):
             objects: list[Any] = []
             walk(root, objects)
-            found.extend((x, path) for x in objects)
+            found.extend((x, path) for x in objects if isinstance(x, Pytree))
     return found
 
 
