@@ -12,6 +12,7 @@ from ramie import serialization
 from ramie.nnx.nested import flattened, nested
 from ramie.nnx.states import State
 from ramie.nnx.variable.base import Variable
+from ramie.serialization.state_dict import restore_dict
 
 __all__: list[str] = []
 
@@ -53,7 +54,7 @@ def _to_state_dict(state: State) -> Any:
 def _from_state_dict(target: State, saved: Any) -> State:
     paths, leaves = flattened(target)
     contents = nested(zip(paths, map(_content, leaves), strict=True))
-    restored = serialization.from_state_dict(contents, saved)
+    restored = restore_dict(contents, saved)
 
     def at(path: tuple[Any, ...]) -> Any:
         found = restored

@@ -75,8 +75,18 @@ def test_more_epochs_continue_as_if_never_stopped(unseen, trained, tmp_path, cap
     assert in_two.progress.history == at_once.progress.history
 
 
+def test_the_other_api_resumes_as_well(unseen, tmp_path, capsys):
+    settings = Settings(workdir=tmp_path / "a", epochs=1, batch_size=512, api="nnx")
+    demo.run(settings)
+    in_two = demo.run(but(settings, epochs=2))
+    assert "Resuming after epoch 1 of 2" in capsys.readouterr().out
+    at_once = demo.run(but(settings, epochs=2, workdir=tmp_path / "b"))
+    assert in_two.progress.history == at_once.progress.history
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("seed", 1), ("batch_size", 128), ("learning_rate", 0.1)]
+    ("name", "value"),
+    [("seed", 1), ("batch_size", 128), ("learning_rate", 0.1), ("api", "nnx")],
 )
 def test_a_workdir_of_other_settings_is_refused(trained, name, value):
     settings, _ = trained
