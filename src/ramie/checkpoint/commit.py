@@ -9,7 +9,9 @@ Where the file system has no locks, all of this works but the removal of leftove
 
 import errno
 import os
+import queue
 import stat
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +35,8 @@ LOCK_TIMEOUT = 120.0
 """Seconds to wait for another writer to finish committing."""
 
 _POLL = 0.02
+_AHEAD = 1 << 25
+"""Bytes after which the disk starts on what was written, while the rest is being written."""
 _WRITING = ".writing"
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 _HELD = frozenset({errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK})
@@ -116,6 +120,40 @@ def _is_abandoned(path: str) -> bool:
         os.close(descriptor)
 
 
+class _Syncing:
+    """Syncs an open file again and again in a thread, so that little is left for the last sync."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._failure: OSError | None = None
+        self._orders: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Have the disk write what was written to the file so far, if it is not at it already."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="ramie-sync", daemon=True)
+            self._thread.start()
+        if self._orders.empty():
+            self._orders.put(True)
+
+    def finish(self) -> None:
+        """Wait for the thread, and raise what it met: the kernel tells of it only once."""
+        if self._thread is not None:
+            self._orders.put(False)
+            self._thread.join()
+            self._thread = None
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self) -> None:
+        while self._orders.get():
+            try:
+                os.fsync(self._descriptor)
+            except OSError as failure:
+                self._failure = failure
+
+
 class Staged:
     """A temporary file on its way to become a checkpoint; made by `staging`.
 
@@ -137,14 +175,22 @@ class Staged:
         """
         if self._descriptor is None:
             raise RuntimeError(f"{self.path} is published or given up already")
-        total = 0
+        total, ahead = 0, 0
+        syncing = _Syncing(self._descriptor)
         try:
-            for piece in pieces:
-                with memoryview(piece) as view:
-                    total += len(view)
-                    start = 0
-                    while start < len(view):
-                        start += os.write(self._descriptor, view[start:])
+            try:
+                for piece in pieces:
+                    with memoryview(piece) as view:
+                        total += len(view)
+                        start = 0
+                        while start < len(view):
+                            count = os.write(self._descriptor, view[start : start + _AHEAD])
+                            start, ahead = start + count, ahead + count
+                            if ahead >= _AHEAD:
+                                syncing.start()
+                                ahead = 0
+            finally:
+                syncing.finish()
             os.fsync(self._descriptor)
         except OSError as error:
             error.filename = error.filename or self.path

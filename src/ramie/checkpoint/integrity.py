@@ -12,7 +12,6 @@ Reference:
   Collet, "xxHash fast digest algorithm", the 64-bit variant XXH3.
 """
 
-import io
 import itertools
 import json
 import os
@@ -25,7 +24,6 @@ from ramie.checkpoint import storage
 from ramie.errors import DamagedCheckpointError, MalformedDataError
 
 __all__ = [
-    "CheckedStream",
     "Checksum",
     "Manifest",
     "Record",
@@ -37,16 +35,16 @@ __all__ = [
     "read_manifest",
     "remove_orphans",
     "remove_with_manifest",
+    "sum_up",
 ]
 
 CHUNK = 1 << 24
 """Bytes that one checksum speaks of."""
 
+_SMALLEST_CHUNK = 1 << 12
 _SUFFIX = ".ramie.json"
 _VERSION = 1
 _PENDING = 8
-_BUFFER = 1 << 16
-_DIRECT = 1 << 18
 _MANIFEST_LIMIT = 1 << 26
 
 
@@ -159,65 +157,21 @@ class Checksum:
         self._room -= len(piece)
 
 
+def sum_up(data: bytes, chunk: int = CHUNK) -> Record:
+    """Return the checksums of bytes that are all in memory."""
+    import xxhash
+
+    view = memoryview(data)
+    starts = range(0, len(view), chunk)
+    sums = (xxhash.xxh3_64(view[start : start + chunk]).hexdigest() for start in starts)
+    return Record(len(view), chunk, tuple(sums))
+
+
 def checked(pieces: Iterable[Any], checksum: Checksum) -> Iterator[Any]:
     """Hand pieces on, and have each summed up meanwhile."""
     for piece in pieces:
         checksum.add(piece)
         yield piece
-
-
-class _SummedFile(io.RawIOBase):
-    """An open file, of which what is read is summed up."""
-
-    def __init__(self, file: io.RawIOBase, checksum: Checksum) -> None:
-        self._file = file
-        self._checksum = checksum
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, memory: Any) -> int:
-        count = self._file.readinto(memory) or 0
-        self._checksum.add(bytes(memory[:count]))  # a copy: the buffer above us gets used again
-        return count
-
-
-class CheckedStream:
-    """An open file for decoding, of which what is read is summed up.
-
-    Large pieces are read, and summed up, where they are to stay.
-
-    Args:
-      file: the open file, at its start.
-      checksum: what sums up.
-    """
-
-    def __init__(self, file: io.FileIO, checksum: Checksum) -> None:
-        self._file = file
-        self._checksum = checksum
-        self._buffered = io.BufferedReader(_SummedFile(file, checksum), _BUFFER)
-        self.read = self._buffered.read
-
-    def readinto(self, memory: memoryview) -> int:
-        """Fill memory, as far as the file goes; return how many bytes that was."""
-        if len(memory) < _DIRECT:
-            return self._buffered.readinto(memory)
-        filled = min(len(self._buffered.peek()), len(memory))
-        memory[:filled] = self._buffered.read(filled)
-        # The buffer is empty now, so the file stands where the caller thinks it does.
-        while filled < len(memory):
-            count = self._file.readinto(memory[filled:])
-            if not count:
-                break
-            self._checksum.add(memory[filled : filled + count])
-            filled += count
-        return filled
-
-    def drain(self) -> None:
-        """Read what is left, so that the whole file is summed up, and close it."""
-        with self._buffered:
-            while self._buffered.read(_DIRECT):
-                pass
 
 
 # --- manifests ------------------------------------------------------------------------------------
@@ -277,6 +231,8 @@ def parse_record(content: dict[str, Any]) -> Record:
     size, chunk, inode = (content[name] for name in ("size", "chunk", "inode"))
     checksums = content["checksums"]
     numbers_ok = all(type(n) is int and n >= 0 for n in (size, chunk, inode)) and chunk > 0
+    # A chunk of few bytes would have us count to the size of whatever the file is by now.
+    numbers_ok = numbers_ok and chunk >= _SMALLEST_CHUNK
     sums_ok = isinstance(checksums, list) and all(isinstance(text, str) for text in checksums)
     if not numbers_ok or not sums_ok or len(checksums) != -(-size // chunk):
         raise ValueError(f"no proper size, chunk, inode and checksums in {str(content)[:80]}")

@@ -14,6 +14,7 @@ import numpy as np
 __all__ = [
     "check_bits",
     "dtype_from_name",
+    "is_plain",
     "is_prng_key",
     "key_from_parts",
     "key_parts",
@@ -59,6 +60,16 @@ def key_from_parts(name: str, words: np.ndarray[Any, Any]) -> jax.Array:
         raise ValueError(
             f"keys of the generator {name!r} cannot have words of shape {words.shape}"
         ) from error
+
+
+def is_plain(dtype: np.dtype[Any]) -> bool:
+    """Tell whether the items of a dtype are bytes in the order of the file format."""
+    return not (
+        dtype.hasobject
+        or dtype.names is not None
+        or dtype.itemsize == 0
+        or dtype.byteorder in _BIG_ENDIAN
+    )
 
 
 def to_host(value: Any) -> np.ndarray[Any, Any]:

@@ -1,11 +1,10 @@
 """The public functions between trees and msgpack bytes."""
 
 import importlib
-import io
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from ramie.serialization.decode import decode
+from ramie.serialization.decode_whole import decode_whole
 from ramie.serialization.encode import Piece, encode_pieces
 from ramie.serialization.state_dict import from_state_dict, to_state_dict
 
@@ -65,8 +64,7 @@ def msgpack_restore(encoded_pytree: bytes | bytearray | memoryview) -> Any:
             "msgpack_restore reads a bytes-like object, not a value of type "
             f"{type(encoded_pytree).__name__}"
         )
-    stream = io.BytesIO(encoded_pytree)
-    return decode(stream, stream.getbuffer().nbytes)
+    return decode_whole(encoded_pytree)
 
 
 def state_pieces(state: Any) -> Iterator[Piece]:

@@ -6,6 +6,7 @@ class of error, with its path in the tree. Arrays are read straight into their o
 """
 
 import struct
+from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
@@ -21,7 +22,7 @@ from ramie.serialization.encode import (
     SCALAR_CODE,
 )
 
-__all__ = ["decode"]
+__all__ = ["Decoder", "Level", "decode"]
 
 
 class Stream(Protocol):
@@ -36,13 +37,19 @@ class Stream(Protocol):
         ...
 
 
-def decode(stream: Stream, size: int, source: str | None = None) -> Any:
+def decode(
+    stream: Stream,
+    size: int,
+    source: str | None = None,
+    settle: Callable[[], None] | None = None,
+) -> Any:
     """Read one msgpack tree that fills a stream.
 
     Args:
       stream: gives the bytes through `read` and `readinto`.
       size: how many bytes there are; no more than these are read.
       source: the name of the file, for error messages.
+      settle: waits until all memory given to `readinto` is filled, if the stream does that later.
 
     Returns:
       Dicts, lists, numpy arrays in memory of their own, and plain Python values.
@@ -51,7 +58,11 @@ def decode(stream: Stream, size: int, source: str | None = None) -> Any:
       MalformedDataError: if the bytes are not those of a tree. Memory taken until then is
         bounded by `size`.
     """
-    return _Decoder(stream, size, source).run()
+    return Decoder(stream, size, source, settle).run()
+
+
+def _have_settled() -> None:
+    """Wait for nothing: the stream has filled what it was given."""
 
 
 class _Token:
@@ -93,7 +104,7 @@ _NUMBER_READERS = {first: struct.Struct(form) for first, form in _NUMBERS.items(
 _LENGTH_READERS = {first: (kind, struct.Struct(form)) for first, (kind, form) in _LENGTHS.items()}
 
 
-class _Level:
+class Level:
     """One container being filled: a dict waits for a key, then for that key's value."""
 
     __slots__ = ("items", "key", "left")
@@ -104,22 +115,33 @@ class _Level:
         self.key: Any = None
 
 
-class _Decoder:
+class Decoder:
     """The state of one run: the input with what is left of it, and the stack of containers."""
 
-    def __init__(self, stream: Stream, size: int, source: str | None) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        size: int,
+        source: str | None,
+        settle: Callable[[], None] | None = None,
+    ) -> None:
         self._stream = stream
+        self._settle = settle or _have_settled
         self._size = size
         self._left = size
+        self._began = 0
         self._source = source
-        self._stack: list[_Level] = []
+        self._stack: list[Level] = []
 
     def run(self) -> Any:
+        """Read the tree."""
         value, opened = self._next()
         while self._stack:
             level = self._stack[-1]
             if not opened:
                 self._put(level, value)
+            if isinstance(level.items, dict):
+                self._take_entries(level)
             if level.left == 0:
                 self._stack.pop()
                 value, opened = self._finish(level.items), False
@@ -131,8 +153,15 @@ class _Decoder:
             self._fail(f"{self._left} bytes follow after the end of the tree")
         return value
 
+    def _take_entries(self, level: Level) -> None:
+        """Read some of the next entries of a dict at once, where that is known to be right."""
+
+    def _note(self, array: np.ndarray[Any, Any]) -> None:
+        """Remember an array that was read; its extension began at `_began`."""
+
     def _next(self) -> tuple[Any, bool]:
         """Read a leaf, or open a container; tell which."""
+        self._began = self._size - self._left
         kind, value = self._token()
         if kind == _Token.VALUE:
             return value, False
@@ -146,16 +175,16 @@ class _Decoder:
             self._fail(f"the tree is nested more than {MAX_DEPTH} levels deep")
         if value * (2 if kind == _Token.MAP else 1) > self._left:
             self._fail(f"a container claims {value} entries, and {self._left} bytes are left")
-        self._stack.append(_Level({} if kind == _Token.MAP else [], value))
+        self._stack.append(Level({} if kind == _Token.MAP else [], value))
         return None, True
 
-    def _put(self, level: _Level, value: Any) -> None:
+    def _put(self, level: Level, value: Any) -> None:
         if isinstance(level.items, dict):
             level.items[level.key] = value
         else:
             level.items.append(value)
 
-    def _key(self, level: _Level) -> Any:
+    def _key(self, level: Level) -> Any:
         level.key = "?"
         kind, value = self._token()
         key: Any
@@ -174,10 +203,13 @@ class _Decoder:
     def _finish(self, items: Any) -> Any:
         """Turn the dicts that stand for something else into it."""
         if isinstance(items, dict):
-            if CHUNK_MARKER in items:
-                return self._join_chunks(items)
-            if KEY_MARKER in items:
-                return self._prng_key(items)
+            make = next((make for key, make in _STANDING_FOR.items() if key in items), None)
+            if make is not None:
+                self._settle()
+                try:
+                    return make(items)
+                except ValueError as error:
+                    self._fail(error)
         return items
 
     # -- the input ----------------------------------------------------------------------------
@@ -242,10 +274,12 @@ class _Decoder:
         value: Any
         if code == NDARRAY_CODE:
             value = self._array(end)
+            self._note(value)
         elif code == SCALAR_CODE:
             array = self._array(end)
             if array.shape != ():
                 self._fail(f"a numpy scalar has the shape {array.shape}")
+            self._settle()
             value = array[()]
         elif code == COMPLEX_CODE:
             value = self._complex()
@@ -281,6 +315,8 @@ class _Decoder:
         except (ValueError, MemoryError) as error:
             self._fail(f"an array of shape {shape} cannot be made ({error})")
         self._fill(arrays.raw_bytes(result))
+        if dtype == np.bool_:
+            self._settle()
         try:
             arrays.check_bits(result)
         except ValueError as error:
@@ -306,47 +342,58 @@ class _Decoder:
                 self._fail("a complex number has a part that is no number")
         return complex(real, imag)
 
-    # -- dicts that stand for something -------------------------------------------------------
 
-    def _join_chunks(self, items: dict[Any, Any]) -> np.ndarray[Any, Any]:
-        shape = _numbered(items.get("shape"))
-        chunks = _numbered(items.get("chunks"))
-        if len(items) != 3 or shape is None or not chunks:
-            self._fail("a chunked array does not consist of a shape and numbered chunks")
-        first = chunks[0]
-        if not isinstance(first, np.ndarray):
-            self._fail("a chunk is not an array")
-        for chunk in chunks:
-            if not isinstance(chunk, np.ndarray) or chunk.dtype != first.dtype or chunk.ndim != 1:
-                self._fail("the chunks of an array differ in dtype, or are not flat")
-        try:
-            needed = arrays.nbytes_of(shape, first.dtype)
-        except ValueError as error:
-            self._fail(error)
-        present = sum(chunk.nbytes for chunk in chunks)
-        if present != needed:
-            self._fail(f"a chunked array of {needed} bytes comes with {present} bytes")
-        if len(chunks) == 1:
-            return first.reshape(shape)
-        result = np.empty(needed // first.itemsize, first.dtype)
-        start = 0
-        items.clear()
-        chunks.reverse()
-        del first, chunk
-        while chunks:  # each chunk is freed once copied, so that memory peaks one chunk above
-            chunk = chunks.pop()
-            result[start : start + chunk.size] = chunk
-            start += chunk.size
-        return result.reshape(shape)
+# --- dicts that stand for something ---------------------------------------------------------------
 
-    def _prng_key(self, items: dict[Any, Any]) -> Any:
-        name, words = items.get(KEY_MARKER), items.get("words")
-        if len(items) != 2 or not isinstance(name, str) or not isinstance(words, np.ndarray):
-            self._fail("a PRNG key does not consist of a generator's name and words")
-        try:
-            return arrays.key_from_parts(name, words)
-        except ValueError as error:
-            self._fail(error)
+
+def _join_chunks(items: dict[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the array whose chunks a dict holds; the dict is emptied.
+
+    Raises:
+      ValueError: if it does not hold those of an array.
+    """
+    shape = _numbered(items.get("shape"))
+    chunks = _numbered(items.get("chunks"))
+    if len(items) != 3 or shape is None or not chunks:
+        raise ValueError("a chunked array does not consist of a shape and numbered chunks")
+    first = chunks[0]
+    if not isinstance(first, np.ndarray):
+        raise ValueError(f"a chunk is not an array but a {type(first).__name__}")
+    for chunk in chunks:
+        if not isinstance(chunk, np.ndarray) or chunk.dtype != first.dtype or chunk.ndim != 1:
+            raise ValueError(
+                f"the chunks of an array of {first.dtype} differ in dtype, or are not flat"
+            )
+    needed = arrays.nbytes_of(shape, first.dtype)
+    present = sum(chunk.nbytes for chunk in chunks)
+    if present != needed:
+        raise ValueError(f"a chunked array of {needed} bytes comes with {present} bytes")
+    if len(chunks) == 1:
+        return first.reshape(shape)
+    result = np.empty(needed // first.itemsize, first.dtype)
+    start = 0
+    items.clear()
+    chunks.reverse()
+    del first, chunk
+    while chunks:  # each chunk is freed once copied, so that memory peaks one chunk above
+        chunk = chunks.pop()
+        result[start : start + chunk.size] = chunk
+        start += chunk.size
+    return result.reshape(shape)
+
+
+def _prng_key(items: dict[Any, Any]) -> Any:
+    """Return the PRNG keys whose generator and words a dict holds.
+
+    Raises:
+      ValueError: if it does not hold those, or there is no such generator.
+    """
+    name, words = items.get(KEY_MARKER), items.get("words")
+    if len(items) != 2 or not isinstance(name, str) or not isinstance(words, np.ndarray):
+        raise ValueError(
+            f"a PRNG key does not consist of a generator's name and words: {len(items)} entries"
+        )
+    return arrays.key_from_parts(name, words)
 
 
 def _numbered(items: Any) -> list[Any] | None:
@@ -357,3 +404,10 @@ def _numbered(items: Any) -> list[Any] | None:
     if any(name not in items for name in names):
         return None
     return [items[name] for name in names]
+
+
+_STANDING_FOR: dict[str, Callable[[dict[Any, Any]], Any]] = {
+    CHUNK_MARKER: _join_chunks,
+    KEY_MARKER: _prng_key,
+}
+"""What a dict stands for that has one of these keys."""

@@ -6,9 +6,9 @@ What is small goes through one buffer; the bytes of large arrays are handed on a
 writing a tree takes no second copy of it.
 """
 
+import math
 import struct
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 import jax
@@ -39,6 +39,7 @@ _EXTENSION_LIMIT = 2**32 - 1024
 _INLINE = 1 << 15
 _BUFFER = 1 << 18
 _NATIVE = frozenset({type(None), bool, int, float, str, bytes, bytearray, memoryview})
+_DEVICE_ARRAYS: set[type] = set()  # the types of jax arrays with bytes, as they were met
 _FIXED_EXTENSIONS = {1: 0xD4, 2: 0xD5, 4: 0xD6, 8: 0xD7, 16: 0xD8}
 
 Piece = bytes | bytearray | memoryview
@@ -76,7 +77,7 @@ class _Level:
         self.entries = entries
         self.is_map = is_map
         self.chunked = chunked
-        self.name = ""
+        self.name: Any = ""
 
 
 class _Encoder:
@@ -88,21 +89,47 @@ class _Encoder:
         self._packer = msgpack.Packer(strict_types=True)
         self._buffer = bytearray()
         self._stack: list[_Level] = []
+        self._heads: dict[tuple[tuple[int, ...], np.dtype[Any]], bytes | None] = {}
 
     def run(self, tree: Any) -> Iterator[Piece]:
         yield from self._value(tree, chunked=True)
         while self._stack:
-            level = self._stack[-1]
-            entry = next(level.entries, None)
-            if entry is None:
+            level, depth = self._stack[-1], len(self._stack)
+            for key, value in level.entries:
+                level.name = key
+                if level.is_map:
+                    self._native(key, "key")
+                if self._small(value):
+                    if len(self._buffer) >= _BUFFER:
+                        yield self._flush()
+                    continue
+                yield from self._value(value, level.chunked)
+                if len(self._stack) > depth:
+                    break  # its entries come first
+            else:
                 self._stack.pop()
-                continue
-            key, value = entry
-            level.name = str(key)
-            if level.is_map:
-                self._native(key, "key")
-            yield from self._value(value, level.chunked)
         yield self._flush()
+
+    def _small(self, value: Any) -> bool:
+        """Write a small array of a usual type, if it is one; there may be very many of them."""
+        kind = type(value)
+        if kind is not np.ndarray:
+            if kind not in _DEVICE_ARRAYS:
+                return False
+            try:
+                value = np.asarray(value)
+            except Exception:  # `_host` meets it too, and says what it means
+                return False
+        form = (value.shape, value.dtype)
+        try:
+            head = self._heads[form]
+        except KeyError:
+            head = self._heads[form] = self._small_head(*form)
+        if head is None:
+            return False
+        self._buffer += head
+        self._buffer += value.tobytes()
+        return True
 
     def _value(self, value: Any, chunked: bool) -> Iterator[Piece]:
         """Write a leaf, or open a container whose entries `run` then writes."""
@@ -118,6 +145,8 @@ class _Encoder:
         elif isinstance(value, jax.Array) and arrays.is_prng_key(value):
             self._keys(value, chunked)
         elif isinstance(value, (np.ndarray, jax.Array)):
+            if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):
+                _DEVICE_ARRAYS.add(kind)
             limit = self._chunk_size if chunked else _EXTENSION_LIMIT
             if value.nbytes > limit:
                 self._chunks(value, limit)
@@ -136,8 +165,15 @@ class _Encoder:
         if len(self._buffer) >= _BUFFER:
             yield self._flush()
 
+    def _small_head(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes | None:
+        """Return what stands before the bytes of arrays that are small and need no conversion."""
+        nbytes = math.prod(shape) * dtype.itemsize
+        if nbytes > min(_INLINE, self._chunk_size) or not arrays.is_plain(dtype):
+            return None
+        return _array_head(shape, dtype, nbytes, NDARRAY_CODE)
+
     def _path(self) -> str:
-        return "/".join([".", *(level.name for level in self._stack)])
+        return "/".join([".", *(str(level.name) for level in self._stack)])
 
     def _error(self, problem: Any) -> ValueError:
         return ValueError(f"Cannot serialize the value at path {self._path()}: {problem}.")
@@ -217,10 +253,7 @@ class _Encoder:
     def _array(self, value: Any, code: int) -> Iterator[Piece]:
         host = self._host(value)
         data = arrays.raw_bytes(host)
-        pack = self._packer.pack
-        shape, name = pack(list(host.shape)), _packed_name(host.dtype)
-        inner = b"\x93" + shape + name + _bytes_header(len(data))
-        self._buffer += _extension_header(len(inner) + len(data), code) + inner
+        self._buffer += _array_head(host.shape, host.dtype, len(data), code)
         if len(data) <= _INLINE:
             self._buffer += data
         else:
@@ -228,9 +261,11 @@ class _Encoder:
             yield data
 
 
-@lru_cache(maxsize=256)
-def _packed_name(dtype: np.dtype[Any]) -> bytes:
-    return msgpack.packb(dtype.name)
+def _array_head(shape: tuple[int, ...], dtype: np.dtype[Any], nbytes: int, code: int) -> bytes:
+    """Return what stands before the bytes of an array."""
+    inner = b"\x93" + msgpack.packb(list(shape)) + msgpack.packb(dtype.name)
+    inner += _bytes_header(nbytes)
+    return _extension_header(len(inner) + nbytes, code) + inner
 
 
 def _bytes_header(length: int) -> bytes:

@@ -39,6 +39,10 @@ class _Path(threading.local):
 
 
 HANDLERS: dict[type, _Handler] = {}
+_LEAVES: set[type] = set()
+"""Types that were found to be neither registered nor containers; emptied by a registration."""
+
+_MOST_LEAVES = 50
 _PATH = _Path()
 
 
@@ -94,6 +98,7 @@ def register_serialization_state(
             f"{ty.__qualname__} has a serialization handler already; pass override=True to "
             "replace it."
         )
+    _LEAVES.clear()
     HANDLERS[ty] = _Handler(ty_to_state_dict, ty_from_state_dict)
 
 
@@ -139,14 +144,19 @@ def to_state_dict(target: Any) -> Any:
       >>> serialization.to_state_dict({"layers": [1.0, (2.0, 3.0)]})
       {'layers': {'0': 1.0, '1': {'0': 2.0, '1': 3.0}}}
     """
-    handler = _find_handler(type(target))
+    ty = type(target)
+    if ty in _LEAVES:
+        return target
+    handler = _find_handler(ty)
     if handler is not None:
         state = handler.to_state(target)
         if isinstance(state, dict):
-            _check_string_keys(state, type(target))
+            _check_string_keys(state, ty)
         return state
     if _is_namedtuple(target):
         return _namedtuple_to_state(target)
+    if len(_LEAVES) < _MOST_LEAVES:
+        _LEAVES.add(ty)
     return target
 
 

@@ -1,6 +1,5 @@
 """Checksums: what they cover, where manifests lie, and of which file they speak."""
 
-import io
 import json
 import os
 import shutil
@@ -52,32 +51,6 @@ def test_damage_is_found_where_it_is(data, chunk, draw):
     assert cut == (start, len(data))
     (longer,) = record(data).damage(record(data + b"x"))
     assert longer == (len(data) // chunk * chunk, len(data) + 1)
-
-
-@given(st.lists(st.integers(0, 900_000), min_size=1, max_size=4))
-def test_reading_large_and_small_pieces_sums_up_the_whole_file(tmp_path_factory, sizes):
-    path = tmp_path_factory.mktemp("stream") / "file"
-    data = np.random.default_rng(0).bytes(sum(sizes))
-    path.write_bytes(data)
-    checksum = integrity.Checksum()
-    with io.FileIO(path) as file:
-        stream = integrity.CheckedStream(file, checksum)
-        at = 0
-        for number, size in enumerate(sizes[:-1]):
-            if number % 2:
-                got = stream.read(size)
-            else:
-                got = bytearray(size)
-                assert stream.readinto(memoryview(got)) == size
-            assert got == data[at : at + size]
-            at += size
-        rest = bytearray(len(data) - at + 1)
-        assert stream.readinto(memoryview(rest)) == len(data) - at
-        assert rest[:-1] == data[at:]
-        stream.drain()
-    direct = integrity.Checksum()
-    direct.add(data)
-    assert checksum.record() == direct.record()
 
 
 def test_the_manifest_lies_hidden_beside_the_file(tmp_path):

@@ -8,14 +8,13 @@ from typing import Any
 
 import jax
 
-from ramie.checkpoint import integrity
+from ramie.checkpoint import integrity, parallel
 from ramie.errors import CheckpointOptionError, MPACheckpointingRequiredError
 from ramie.serialization import state_pieces
 from ramie.serialization.decode import decode
+from ramie.serialization.decode_whole import decode_whole
 
 __all__ = ["is_spread", "pieces", "read"]
-
-_BUFFER = 1 << 16
 
 
 def pieces(state: Any, path: str, step: Any) -> Iterator[Any]:
@@ -29,10 +28,13 @@ def pieces(state: Any, path: str, step: Any) -> Iterator[Any]:
     Raises:
       MPACheckpointingRequiredError: if an array lies partly in other processes.
     """
-    for leaf in jax.tree_util.tree_leaves(state):
-        if is_spread(leaf):
-            raise MPACheckpointingRequiredError(path, step)
-    yield from state_pieces(state)
+    try:
+        yield from state_pieces(state)
+    except ValueError as error:
+        # Asked only now: looking at each of many small arrays takes longer than writing them.
+        if any(map(is_spread, jax.tree_util.tree_leaves(state))):
+            raise MPACheckpointingRequiredError(path, step) from error
+        raise
 
 
 def is_spread(leaf: Any) -> bool:
@@ -59,23 +61,35 @@ def read(path: str) -> Any:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise CheckpointOptionError("path", path, "it is not a regular file")
-        if manifest is None or not manifest.records:
-            with io.BufferedReader(file, _BUFFER) as buffered:
-                return decode(buffered, status.st_size, source=path)
-        return _read_checked(path, file, status, manifest)
+        if manifest is not None and not manifest.records:
+            manifest = None
+        if status.st_size < parallel.SMALLEST:
+            return _read_whole(path, file, status, manifest)
+        return _read_in_parallel(path, status, descriptor, manifest)
 
 
-def _read_checked(
-    path: str, file: io.FileIO, status: os.stat_result, manifest: integrity.Manifest
+def _read_whole(
+    path: str, file: io.FileIO, status: os.stat_result, manifest: integrity.Manifest | None
 ) -> Any:
-    checksum = integrity.Checksum(manifest.records[0].chunk)
-    stream = integrity.CheckedStream(file, checksum)
+    data = file.read()
+    if manifest is not None:
+        found = integrity.sum_up(data, manifest.records[0].chunk)
+        integrity.compare(path, manifest, found, status.st_ino)
+    return decode_whole(data, path)
+
+
+def _read_in_parallel(
+    path: str, status: os.stat_result, descriptor: int, manifest: integrity.Manifest | None
+) -> Any:
+    chunk = manifest.records[0].chunk if manifest is not None else 0
+    stream = parallel.ParallelStream(descriptor, status.st_size, chunk, path)
     try:
         try:
-            return decode(stream, status.st_size, source=path)
+            return decode(stream, status.st_size, path, stream.settle)
         finally:
             # Also when decoding failed: the checksums tell damage from a file of another kind.
-            stream.drain()
-            integrity.compare(path, manifest, checksum.record(), status.st_ino)
+            found = stream.record()
+            if manifest is not None:
+                integrity.compare(path, manifest, found, status.st_ino)
     finally:
-        checksum.close()
+        stream.close()

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, NoReturn
 import ml_dtypes
 import numpy as np
 
-from ramie.checkpoint import integrity
+from ramie.checkpoint import integrity, parallel
 from ramie.checkpoint.formats.leaf import Leaf, open_regular, read_array
 from ramie.errors import CheckpointOptionError, FormatLimitError, MalformedDataError
 from ramie.serialization import arrays
@@ -318,19 +318,19 @@ def read(path: str) -> tuple[Header, dict[str, np.ndarray[Any, Any]]]:
     manifest = integrity.read_manifest(path)
     with open_regular(path) as file:
         status = os.fstat(file.fileno())
-        if manifest is None or not manifest.records:
-            return _content(path, file, status.st_size)
-        checksum = integrity.Checksum(manifest.records[0].chunk)
-        stream = integrity.CheckedStream(file.raw, checksum)
+        known = manifest is not None and bool(manifest.records)
+        chunk = manifest.records[0].chunk if manifest is not None and known else 0
+        stream = parallel.ParallelStream(file.fileno(), status.st_size, chunk, path)
         try:
             try:
                 return _content(path, stream, status.st_size)
             finally:
                 # Also when this failed: the checksums tell damage from a file of another kind.
-                stream.drain()
-                integrity.compare(path, manifest, checksum.record(), status.st_ino)
+                found = stream.record()
+                if manifest is not None and known:
+                    integrity.compare(path, manifest, found, status.st_ino)
         finally:
-            checksum.close()
+            stream.close()
 
 
 def _content(path: str, stream: Any, size: int) -> tuple[Header, dict[str, np.ndarray[Any, Any]]]:
@@ -341,11 +341,13 @@ def _content(path: str, stream: Any, size: int) -> tuple[Header, dict[str, np.nd
         memory = arrays.raw_bytes(array)
         if stream.readinto(memory) != len(memory):
             _fail(path, "the file became shorter while it was read", leaf.path[0])
+        found[leaf.path[0]] = array
+    stream.settle()
+    for name, array in found.items():
         try:
             arrays.check_bits(array)
         except ValueError as error:
-            _fail(path, str(error), leaf.path[0])
-        found[leaf.path[0]] = array
+            _fail(path, str(error), name)
     return header, found
 
 
