@@ -12,7 +12,9 @@ that are attributes themselves (a remembered walk would keep a replaced one aliv
 
 import enum
 import types
+import weakref
 from collections.abc import Sequence
+from itertools import chain
 from operator import attrgetter, is_
 from typing import Any, NamedTuple
 
@@ -23,9 +25,13 @@ from ramie.nnx.structure import GraphDef
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.walk import walk
 
-__all__ = ["FreshWalk", "RememberedWalk", "flatten", "recall"]
+__all__ = ["FreshWalk", "RememberedWalk", "are_apart", "flatten", "recall"]
 
 _metadata = attrgetter("_var_metadata")
+_layout = attrgetter("_pytree__layout")
+_life = attrgetter("_pytree__life")
+_attributes = attrgetter("__dict__")
+_values_of = dict.values
 _IMMUTABLE = frozenset(
     (int, float, bool, complex, str, bytes, types.NoneType, types.EllipsisType, range)
 )
@@ -43,17 +49,6 @@ def _is_stable(value: Any) -> bool:
     return cls.__hash__ is by_identity
 
 
-def _facts(node: Pytree) -> tuple[Any, ...]:
-    attributes = vars(node)
-    return (
-        type(node),
-        node._pytree__layout,
-        node._pytree__life,
-        tuple(attributes),
-        tuple(attributes.values()),
-    )
-
-
 class RememberedWalk:
     """The result of a walk, and what it depends on.
 
@@ -64,9 +59,30 @@ class RememberedWalk:
       graphdef: the structure.
       leaves: the variables.
       objects: Pytrees and variables in the order in which they were met; the first is the root.
+
+    Attributes:
+      ids: the identities of all objects.
+      apart: refers to another walk that met none of these objects; see `are_apart`.
     """
 
-    __slots__ = ("_facts", "_kinds", "_metadata", "_nodes", "_others", "graphdef", "ids", "leaves")
+    __slots__ = (
+        "__weakref__",
+        "_attributes",
+        "_classes",
+        "_kinds",
+        "_layouts",
+        "_lives",
+        "_metadata",
+        "_names",
+        "_nodes",
+        "_others",
+        "_sizes",
+        "_values",
+        "apart",
+        "graphdef",
+        "ids",
+        "leaves",
+    )
 
     def __init__(
         self, graphdef: GraphDef[Any], leaves: Sequence[Any], objects: Sequence[Any]
@@ -77,9 +93,17 @@ class RememberedWalk:
         nodes = [x for x in objects if isinstance(x, Pytree)]
         self._others = tuple(objects[1:])
         self._nodes = tuple(nodes[1:])
-        self._facts = tuple(map(_facts, nodes))
+        self._classes = tuple(map(type, nodes))
+        self._layouts = tuple(map(_layout, nodes))
+        self._lives = tuple(map(_life, nodes))
+        self._attributes = tuple(map(_attributes, nodes))
+        self._sizes = tuple(map(len, self._attributes))
+        self._names = tuple(chain.from_iterable(self._attributes))
+        self._values = tuple(chain.from_iterable(map(dict.values, self._attributes)))
         self._kinds = tuple(map(type, self.leaves))
         self._metadata = tuple(map(_metadata, self.leaves))
+
+        self.apart: Any = None
 
     def objects(self, root: Pytree) -> tuple[Any, ...]:
         """Return Pytrees and variables in the order in which they were met."""
@@ -87,21 +111,32 @@ class RememberedWalk:
 
     def holds(self, root: Pytree) -> bool:
         """Tell whether a walk over the root would give the same."""
-        for node, (cls, layout, life, names, values) in zip(
-            (root, *self._nodes), self._facts, strict=True
-        ):
-            attributes = node.__dict__
-            if not (
-                node.__class__ is cls
-                and node._pytree__layout is layout
-                and node._pytree__life is life
-                and tuple(attributes) == names
-                and all(map(is_, attributes.values(), values))
-            ):
-                return False
-        return all(map(is_, map(type, self.leaves), self._kinds)) and all(
-            map(is_, map(_metadata, self.leaves), self._metadata)
+        nodes = (root, *self._nodes)
+        attributes = self._attributes
+        # Cheap tests of many at once, in C: this runs before each step.
+        return (
+            all(map(is_, map(_attributes, nodes), attributes))
+            and all(map(is_, map(_layout, nodes), self._layouts))
+            and all(map(is_, map(type, nodes), self._classes))
+            and all(map(is_, map(_life, nodes), self._lives))
+            and tuple(map(len, attributes)) == self._sizes
+            and tuple(chain.from_iterable(attributes)) == self._names
+            and all(map(is_, chain.from_iterable(map(_values_of, attributes)), self._values))
+            and all(map(is_, map(type, self.leaves), self._kinds))
+            and all(map(is_, map(_metadata, self.leaves), self._metadata))
         )
+
+
+def are_apart(x: "RememberedWalk | FreshWalk", y: "RememberedWalk | FreshWalk") -> bool:
+    """Tell whether two walks met no object in common."""
+    if x.__class__ is y.__class__ is RememberedWalk:
+        if x.apart is not None and x.apart() is y:
+            return True
+        if x.ids.isdisjoint(y.ids):
+            x.apart = weakref.ref(y)
+            return True
+        return False
+    return x.ids.isdisjoint(y.ids)
 
 
 class FreshWalk(NamedTuple):

@@ -15,7 +15,12 @@ from ramie.nnx.transforms.prefixes import Mode, Prefixes
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.walk import has_identity, key_of, members, walk
 
-__all__ = ["is_tree", "met", "placed", "refuse_captured", "refuse_graph"]
+__all__ = ["is_tree", "met", "placed", "refuse_captured", "refuse_graph", "value_of"]
+
+
+def value_of(leaf: Any) -> Any:
+    """Return what passes through a transformation for a variable or an array."""
+    return leaf._raw_value if isinstance(leaf, Variable) else leaf
 
 
 def is_tree(definition: Any) -> bool:

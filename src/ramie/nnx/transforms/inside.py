@@ -8,7 +8,14 @@ import jax
 from jax.tree_util import tree_flatten, tree_map
 
 from ramie.nnx.structure import LEAF, GraphDef, VariableDef
-from ramie.nnx.transforms.checks import is_tree, met, placed, refuse_captured, refuse_graph
+from ramie.nnx.transforms.checks import (
+    is_tree,
+    met,
+    placed,
+    refuse_captured,
+    refuse_graph,
+    value_of,
+)
 from ramie.nnx.transforms.outline import Linked, Outline, Result
 from ramie.nnx.transforms.prefixes import check_same_prefixes
 from ramie.nnx.variable.base import Variable
@@ -52,7 +59,7 @@ class Inside:
 
     def _has_changed(self, number: int) -> bool:
         leaf, before = self._filled[number], self._values[number]
-        now = leaf._raw_value if isinstance(leaf, Variable) else leaf
+        now = value_of(leaf)
         if now is before:
             return False
         structure: Any
@@ -110,8 +117,7 @@ class Inside:
             )
         groups: tuple[list[Any], ...] = tuple([] for _ in self._edge.inputs.values)
         for number, leaf in enumerate(self._filled):
-            value = leaf._raw_value if isinstance(leaf, Variable) else leaf
-            groups[self._outline.place(number)].append(value)
+            groups[self._outline.place(number)].append(value_of(leaf))
         return groups
 
     def leave(self, out: Any, *, complete: bool | Sequence[bool] = False) -> tuple[Any, ...]:
@@ -244,7 +250,7 @@ class Inside:
             if number is not None and (source is not None or root < len(roots)):
                 place = self._outline.place(number)
                 is_kept = not complete[place] and not self._has_changed(number)
-                if is_kept or isinstance(_value(leaf), jax.Ref):
+                if is_kept or isinstance(value_of(leaf), jax.Ref):
                     leaf_sources.append(source)
                     takes.append(-1 - number)
                     continue
@@ -254,7 +260,7 @@ class Inside:
             leaf_sources.append(source)
             takes.append(place)
             groups[place].append(_passed(leaf))
-            if isinstance(_value(leaf), jax.Ref):
+            if isinstance(value_of(leaf), jax.Ref):
                 references.append(len(takes) - 1)
         sources = tuple(known.get(id(x)) for x in objects)
         linked = Linked(
@@ -263,20 +269,16 @@ class Inside:
         return Result(Outline(treedef, ()), linked=linked), *groups
 
 
-def _value(leaf: Any) -> Any:
-    return leaf._raw_value if isinstance(leaf, Variable) else leaf
-
-
 def _itself(x: Any) -> Any:
     return x
 
 
 def _passed(leaf: Any) -> Any:
     """Return what passes to the outside: of an array reference the array."""
-    value = _value(leaf)
+    value = value_of(leaf)
     return value[...] if isinstance(value, jax.Ref) else value
 
 
 def _references(leaves: Sequence[Any]) -> tuple[int, ...]:
-    found = (number for number, leaf in enumerate(leaves) if isinstance(_value(leaf), jax.Ref))
+    found = (number for number, leaf in enumerate(leaves) if isinstance(value_of(leaf), jax.Ref))
     return tuple(found)

@@ -1,16 +1,19 @@
 """Operands: the arguments of a transformation, outside of it."""
 
+from collections import deque
 from collections.abc import Collection, Sequence
+from itertools import combinations, repeat
+from operator import attrgetter, is_
 from typing import Any
 
 import jax
 from jax.tree_util import tree_flatten
 
 from ramie.core.trace import trace_token
-from ramie.nnx.cache import FreshWalk, recall
+from ramie.nnx.cache import FreshWalk, RememberedWalk, are_apart, recall
 from ramie.nnx.nested import Path
 from ramie.nnx.structure import LEAF, REF
-from ramie.nnx.transforms.checks import is_tree, met, placed, refuse_graph
+from ramie.nnx.transforms.checks import is_tree, met, placed, refuse_graph, value_of
 from ramie.nnx.transforms.outline import Linked, Outline, Result, with_references
 from ramie.nnx.transforms.prefixes import check_same_prefixes
 from ramie.nnx.variable.base import Variable
@@ -18,53 +21,73 @@ from ramie.nnx.walk import build, has_identity, is_object, walk
 
 __all__ = ["Operands"]
 
+_raw = attrgetter("_raw_value")
+_trace = attrgetter("_trace_state")
 _descriptors: Any = vars(Variable)
 _set_raw = _descriptors["_raw_value"].__set__
 _set_metadata = _descriptors["_var_metadata"].__set__
 
 
-def _taken_apart(
-    flat: Sequence[Any],
-) -> tuple[tuple[Any, ...], list[Any], list[FreshWalk | Any], bool]:
-    """Walk over roots; return a definition for each, all leaves, the walks, and what is shared."""
-    definitions: list[Any] = []
-    leaves: list[Any] = []
-    walks: list[Any] = []
-    first: Any = None
-    seen: set[int] = set()
-    shared = False
-    for x in flat:
-        found: Any = None
-        if isinstance(x, Variable):
-            metadata = x._var_metadata
-            definitions.append(metadata.defs.get(x.__class__) or metadata.definition(x.__class__))
-            leaves.append(x)
-            ids: Any = (id(x),)
-        elif is_object(x):
-            found = recall(x)
-            definitions.append(found.graphdef)
-            leaves.extend(found.leaves)
-            ids = found
-        elif has_identity(x):
-            definitions.append(REF)
-            leaves.append(x)
-            ids = (id(x),)
-        else:
-            definitions.append(LEAF)
-            leaves.append(x)
-            walks.append(None)
-            continue
-        walks.append(found)
-        if first is None and not seen:
-            first = ids
-            continue
-        if first is not None:
-            seen.update(first if first.__class__ is tuple else first.ids)
-            first = None
-        ids = ids if ids.__class__ is tuple else ids.ids
-        shared = shared or not seen.isdisjoint(ids)
-        seen.update(ids)
-    return tuple(definitions), leaves, walks, shared
+class _Parts:
+    """Roots, taken apart one by one.
+
+    Args:
+      roots: Pytrees, variables, array references and values.
+
+    Attributes:
+      definitions: what each is; see `Outline`.
+      leaves: all variables and arrays.
+      values: what these hold.
+      walks: for each root the walk over it; None for what is not a Pytree.
+      are_shared: whether roots have objects in common.
+    """
+
+    __slots__ = ("are_shared", "definitions", "leaves", "values", "walks")
+
+    def __init__(self, roots: Sequence[Any]) -> None:
+        definitions: list[Any] = []
+        self.leaves: list[Any] = []
+        self.values: list[Any] = []
+        self.walks: list[Any] = []
+        alone: list[int] = []
+        walks: list[FreshWalk | RememberedWalk] = []
+        for x in roots:
+            found: Any = None
+            if is_object(x):
+                found = recall(x)
+                definitions.append(found.graphdef)
+                self.leaves.extend(found.leaves)
+                self.values.extend(
+                    map(_raw if type(found) is RememberedWalk else value_of, found.leaves)
+                )
+                walks.append(found)
+            elif isinstance(x, Variable):
+                metadata = x._var_metadata
+                cls = x.__class__
+                definitions.append(metadata.defs.get(cls) or metadata.definition(cls))
+                self.leaves.append(x)
+                self.values.append(x._raw_value)
+                alone.append(id(x))
+            else:
+                self.leaves.append(x)
+                self.values.append(x)
+                is_reference = has_identity(x)
+                definitions.append(REF if is_reference else LEAF)
+                if is_reference:
+                    alone.append(id(x))
+            self.walks.append(found)
+        self.definitions = tuple(definitions)
+        self.are_shared = (len(walks) + len(alone) > 1) and _overlap(walks, alone)
+
+
+def _overlap(walks: Sequence[FreshWalk | RememberedWalk], alone: Sequence[int]) -> bool:
+    """Tell whether some object was met by two walks, or is in a list of others, or is twice."""
+    singles = set(alone)
+    if len(singles) < len(alone):
+        return True
+    if singles and not all(singles.isdisjoint(found.ids) for found in walks):
+        return True
+    return any(not are_apart(x, y) for x, y in combinations(walks, 2))
 
 
 class Operands:
@@ -87,15 +110,17 @@ class Operands:
 
     def __init__(self, edge: Any, tree: Any, note: Any) -> None:
         flat, treedef = tree_flatten(tree, is_leaf=has_identity)
-        definitions, leaves, walks, shared = _taken_apart(flat)
+        parts = _Parts(flat)
+        definitions, shared = parts.definitions, parts.are_shared
+        leaves, values, walks = parts.leaves, parts.values, parts.walks
         mode = edge.mode
         if shared:
             objects: list[Any] = []
             joint, leaves = walk(flat, objects, several=True)
+            values = list(map(value_of, leaves))
             definitions, walks = (joint,), [FreshWalk(joint, leaves, objects)]
         if not mode.graph and (shared or not all(map(is_tree, definitions))):
             refuse_graph(tree, mode)
-        values = [x._raw_value if isinstance(x, Variable) else x for x in leaves]
         self.outline = Outline(treedef, definitions, shared, None, note)
         if edge.inputs.is_uniform:
             self.groups = (values,)
@@ -190,7 +215,7 @@ class Operands:
             return outline.tree(outline.roots(outline.joined(groups)))
         following = [iter(group).__next__ for group in groups]
         leaves = [
-            following[take]() if take >= 0 else jax.eval_shape(_value, self._leaves[-1 - take])
+            following[take]() if take >= 0 else jax.eval_shape(value_of, self._leaves[-1 - take])
             for take in result.linked.takes
         ]
         roots = build(result.linked.graphdef, leaves)
@@ -224,15 +249,9 @@ class Operands:
         return result.outline.tree(roots[linked.num_inputs :])
 
 
-def _value(leaf: Any) -> Any:
-    return leaf._raw_value if isinstance(leaf, Variable) else leaf
-
-
 def _write(variables: Sequence[Any], values: Sequence[Any]) -> None:
     """Store values, after a look at whether all may change."""
-    trace = trace_token()
-    for variable in variables:
-        if variable._trace_state is not trace:
+    if not all(map(is_, map(_trace, variables), repeat(trace_token()))):
+        for variable in variables:
             variable._check_can_update()
-    for variable, value in zip(variables, values, strict=True):
-        _set_raw(variable, value)
+    deque(map(_set_raw, variables, values), maxlen=0)
