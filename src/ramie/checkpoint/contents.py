@@ -69,10 +69,11 @@ def recognise(path: str | os.PathLike[str]) -> Form:
 
 
 def outline(path: str | os.PathLike[str], *, separator: str | None = ".") -> Outline:
-    """Describe a checkpoint file without reading its arrays.
+    """Describe a checkpoint without reading its arrays.
 
     Args:
-      path: a msgpack or safetensors file, or the index of several safetensors files.
+      path: a msgpack or safetensors file, the index of several safetensors files, or a directory
+        that Orbax made.
       separator: where the names in safetensors files are taken apart into keys; None to leave
         them as they are.
 

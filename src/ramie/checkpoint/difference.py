@@ -64,10 +64,10 @@ def diff(
     separator: str | None = ".",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Differences:
-    """Compare two checkpoint files, whatever their formats, leaf by leaf.
+    """Compare two checkpoints, whatever their formats, leaf by leaf.
 
     Args:
-      first: a msgpack or safetensors file, or an index.
+      first: a msgpack or safetensors file, an index, or an Orbax directory.
       second: the other.
       separator: where the names in safetensors files are taken apart; None not to.
       progress: is called with a path, the bytes done and those in all.

@@ -1,15 +1,18 @@
-"""Exchange: safetensors files out of trees and back, and files of one format into another."""
+"""Exchange: safetensors files out of trees and back, and one format into another."""
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
+import jax
 import numpy as np
 
 from ramie.checkpoint import storage
 from ramie.checkpoint.contents import nest, outline, recognise
-from ramie.checkpoint.formats import msgpack, safetensors
+from ramie.checkpoint.directory_writer import save_tree
+from ramie.checkpoint.formats import msgpack, orbax_saving, safetensors
 from ramie.checkpoint.formats.leaf import Leaf, read_array
+from ramie.checkpoint.formats.orbax import is_orbax
 from ramie.checkpoint.formats.safetensors import Tensor
 from ramie.checkpoint.health import check
 from ramie.checkpoint.match import restore_into
@@ -105,17 +108,21 @@ def convert(
     source: str | os.PathLike[str],
     destination: str | os.PathLike[str],
     *,
+    form: Literal["msgpack", "safetensors", "orbax"] | None = None,
     separator: str = ".",
     overwrite: bool = False,
     max_shard_bytes: int | None = None,
 ) -> str:
-    """Write what is in a file of one format to a file of another; damaged files are refused.
+    """Write a checkpoint of one format in another; what is damaged is refused.
 
-    Arrays go over one after the other, so that memory for the largest is enough.
+    Between files arrays go over one after the other, so that memory for the largest is enough. To
+    and from Orbax directories it takes memory for all of them.
 
     Args:
-      source: a msgpack file, a safetensors file, or the index of several.
-      destination: the new file: safetensors if its name ends so, else msgpack.
+      source: a msgpack file, a safetensors file, the index of several, or an Orbax directory.
+      destination: the new file or directory.
+      form: its format. By default safetensors if the name ends in ``.safetensors``, Orbax if it
+        ends in ``.orbax``, else msgpack.
       separator: what stands between the keys in the names of a safetensors file.
       overwrite: whether the destination may exist; it is replaced at once.
       max_shard_bytes: as in `save_safetensors`.
@@ -129,26 +136,44 @@ def convert(
       FormatLimitError: if the other format cannot hold something.
     """
     old, new = storage.local_path(source), storage.local_path(destination)
-    into_safetensors = new.endswith(_SUFFIX)
-    if (recognise(old) != "msgpack") == into_safetensors:
+    to = form or _form_by_name(new)
+    if recognise(old).removesuffix(" index") == to:
         raise CheckpointOptionError(
-            "destination",
-            new,
-            "it would have the format of the source; end the name of exactly one in .safetensors",
+            "destination", new, f"it would have the format of the source, {to}; name another one"
         )
-    if storage.kind_of(new) != "absent" and not overwrite:
-        raise CheckpointOptionError("destination", new, "it exists, and overwrite is off")
+    _check_place(new, to, overwrite)
     check(old)
     whole = outline(old, separator=separator)
-    if into_safetensors:
+    if to == "safetensors":
         leaves = {leaf.path: leaf if leaf.is_array else leaf.value for leaf in whole.leaves}
         return _write(new, leaves, separator, whole.metadata, max_shard_bytes)
     entries = [
         (leaf.path, _mapped(leaf) if leaf.is_array else leaf.value)
         for leaf in sorted(whole.leaves, key=lambda leaf: leaf.path)
     ]
-    write_file(new, msgpack.pieces(nest(entries, separator), new, None))
+    tree = nest(entries, separator)
+    if to == "orbax":
+        save_tree(os.path.abspath(new), orbax_saving.prepare(tree))
+    else:
+        write_file(new, msgpack.pieces(tree, new, None))
     return new
+
+
+def _form_by_name(path: str) -> str:
+    if path.endswith(_SUFFIX):
+        return "safetensors"
+    return "orbax" if path.endswith(".orbax") else "msgpack"
+
+
+def _check_place(path: str, form: str, overwrite: bool) -> None:
+    there = storage.kind_of(path)
+    problem = ""
+    if there != "absent" and not overwrite:
+        problem = "it exists, and overwrite is off"
+    elif there == "directory" and not (form == "orbax" and is_orbax(path)):
+        problem = "it is a directory, which could not be replaced at once"
+    if problem:
+        raise CheckpointOptionError("destination", path, problem)
 
 
 def _split(name: str, separator: str | None) -> tuple[str, ...]:
@@ -166,8 +191,10 @@ def _flatten(state: Any, path: tuple[str, ...], leaves: dict[tuple[str, ...], An
         leaves[path] = state
 
 
-def _mapped(leaf: Leaf) -> np.ndarray[Any, Any]:
+def _mapped(leaf: Leaf) -> Any:
     """Return an array whose memory is the file itself, so that it takes none until it is used."""
+    if leaf.note not in ("", "scalar"):
+        return jax.random.wrap_key_data(read_array(leaf), impl=leaf.note)
     if len(leaf.spans) != 1 or not leaf.nbytes or leaf.dtype == np.bool_:
         return read_array(leaf)  # checked on the way, or nothing to map
     raw = np.memmap(leaf.file, np.uint8, "r", leaf.spans[0][0], (leaf.nbytes,))

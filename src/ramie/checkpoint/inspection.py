@@ -10,10 +10,16 @@ import numpy as np
 
 from ramie.checkpoint import health, steps, storage
 from ramie.checkpoint.contents import Outline, outline
+from ramie.checkpoint.formats import orbax
 from ramie.checkpoint.formats.leaf import Leaf, read_array
-from ramie.errors import CheckpointNotFoundError, MalformedDataError
+from ramie.errors import (
+    CheckpointNotFoundError,
+    CheckpointOptionError,
+    MalformedDataError,
+    MissingExtraError,
+)
 
-__all__ = ["Described", "Listed", "Statistics", "describe", "survey"]
+__all__ = ["Described", "Listed", "Statistics", "describe", "size", "survey"]
 
 Progress = Callable[[str, int, int], None]
 """Told what is being read, how many bytes are done, and how many there are."""
@@ -58,7 +64,7 @@ def survey(
     Args:
       directory: where they are.
       prefix: only those whose names start with this; by default all that end in a number.
-      health: verify each file, which reads all of it.
+      health: verify each checkpoint, which reads all of it.
       progress: is called before each file is read.
 
     Raises:
@@ -82,7 +88,7 @@ def survey(
     else:
         folder, start = steps.split_prefix(place, prefix)
         found = [(start, item) for item in steps.find(folder, start)]
-    total = sum(_size(item.path) for _, item in found)
+    total = sum(size(item.path) for _, item in found)
     listed, done = [], 0
     for start, item in found:
         if progress:
@@ -107,7 +113,7 @@ def _prefix(name: str) -> str | None:
     return None
 
 
-def _size(path: str) -> int:
+def size(path: str) -> int:
     """Return the bytes of a file, or of all files below a directory; 0 if it is gone."""
     files = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
     return sum(os.path.getsize(file) for file in files or [path] if os.path.isfile(file))
@@ -115,20 +121,20 @@ def _size(path: str) -> int:
 
 def _list(prefix: str, found: steps.Found, verify: bool) -> Listed:
     kind = storage.kind_of(found.path)
-    state, metrics = None, dict[str, Any]()
-    if kind == "file":
-        state = health.verify(found.path) if verify else None
-        metrics = _metrics(found.path)
+    state = health.verify(found.path) if verify else None
+    metrics = (
+        _metrics(found.path) if kind == "file" or orbax.may_hold(found.path, "metrics") else {}
+    )
     modified = os.path.getmtime(found.path)
-    nbytes = _size(found.path)
+    nbytes = size(found.path)
     return Listed(prefix, found.step, found.path, kind, nbytes, modified, metrics, state)
 
 
 def _metrics(path: str) -> dict[str, Any]:
-    """Return the numbers under "metrics" in a file, whose arrays are not read."""
+    """Return the numbers under "metrics" in a checkpoint, whose other arrays are not read."""
     try:
         leaves = outline(path).leaves
-    except MalformedDataError:
+    except (MalformedDataError, CheckpointOptionError, MissingExtraError):
         return {}  # for `verify` to say
     metrics: dict[str, Any] = {}
     for leaf in leaves:
@@ -192,10 +198,10 @@ def describe(
     separator: str | None = ".",
     progress: Progress | None = None,
 ) -> Described:
-    """Describe a checkpoint file: what it holds, and how much.
+    """Describe a checkpoint: what it holds, and how much.
 
     Args:
-      path: a msgpack or safetensors file, or an index.
+      path: a msgpack or safetensors file, an index, or an Orbax directory.
       statistics: read the arrays, one after the other, and say what they are like.
       separator: where the names in safetensors files are taken apart; None not to.
       progress: is called while arrays are read.

@@ -84,6 +84,4 @@ def _choose(found: list[steps.Found], keep: int, keep_every_n_steps: int | None)
 
 
 def _is_damaged(path: str) -> bool:
-    if storage.kind_of(path) == "directory":
-        return False  # Orbax gives no means of telling
     return health.verify(path).state == "damaged"

@@ -27,7 +27,7 @@ def add_parser(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "ckpt",
         help="look at checkpoints, verify, compare, convert and remove them",
-        description="Look at checkpoint files of Ramie and Flax, and at safetensors files.",
+        description="Look at checkpoints of Ramie, Flax and Orbax, and at safetensors files.",
         epilog="Exit codes: 0 fine, 1 differs or damaged, 2 unreadable or misused.",
     )
     subcommands = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND")
@@ -138,8 +138,8 @@ def _metrics(metrics: Any, above: str = "") -> str:
 
 
 def _add_show(subcommands: Any) -> None:
-    parser = _add(subcommands, "show", "show what is in a file", _show)
-    parser.add_argument("file", metavar="FILE")
+    parser = _add(subcommands, "show", "show what is in a checkpoint", _show)
+    parser.add_argument("file", metavar="FILE", help="a file, or an Orbax directory")
     parser.add_argument(
         "--stats", action="store_true", help="read the arrays, and say what their numbers are like"
     )
@@ -215,22 +215,25 @@ def _short(text: str) -> str:
 
 
 def _add_verify(subcommands: Any) -> None:
-    parser = _add(subcommands, "verify", "check whether files are still what was saved", _verify)
+    parser = _add(
+        subcommands, "verify", "check whether checkpoints are still what was saved", _verify
+    )
     parser.add_argument(
         "paths",
         metavar="PATH",
         nargs="+",
-        help="a file, or a directory for all files in it",
+        help="a file, an Orbax directory, or a directory of several",
     )
 
 
 def _verify(arguments: Arguments) -> int:
     from ramie import checkpoint
+    from ramie.checkpoint import inspection
 
     found = []
     with waiting() as progress:
         files = [file for path in arguments.paths for file in _files(path)]
-        sizes = [os.path.getsize(file) if os.path.exists(file) else 0 for file in files]
+        sizes = [inspection.size(file) for file in files]
         for number, file in enumerate(files):
             if progress:
                 progress(os.path.basename(file), sum(sizes[:number]), sum(sizes))
@@ -245,10 +248,11 @@ def _verify(arguments: Arguments) -> int:
 
 def _files(path: str) -> list[str]:
     from ramie import checkpoint
+    from ramie.checkpoint.formats.orbax import is_orbax
 
-    if not os.path.isdir(path):
+    if not os.path.isdir(path) or is_orbax(path):
         return [path]
-    found = [item.path for item in checkpoint.survey(path) if item.form == "file"]
+    found = [item.path for item in checkpoint.survey(path)]
     others = sorted(name for name in os.listdir(path) if name.endswith(_OTHER_FILES))
     return found + [os.path.join(path, name) for name in others]
 
@@ -257,7 +261,7 @@ def _files(path: str) -> list[str]:
 
 
 def _add_diff(subcommands: Any) -> None:
-    parser = _add(subcommands, "diff", "compare two files leaf by leaf", _diff)
+    parser = _add(subcommands, "diff", "compare two checkpoints leaf by leaf", _diff)
     parser.add_argument("first", metavar="A")
     parser.add_argument("second", metavar="B")
     _add_separator(parser)
@@ -302,10 +306,19 @@ def _diff(arguments: Arguments) -> int:
 
 
 def _add_convert(subcommands: Any) -> None:
-    parser = _add(subcommands, "convert", "write a file in another format", _convert)
-    parser.add_argument("source", metavar="IN", help="a msgpack or safetensors file, or an index")
+    parser = _add(subcommands, "convert", "write a checkpoint in another format", _convert)
     parser.add_argument(
-        "destination", metavar="OUT", help="safetensors if its name ends so, else msgpack"
+        "source",
+        metavar="IN",
+        help="a msgpack or safetensors file, an index, or an Orbax directory",
+    )
+    parser.add_argument(
+        "destination",
+        metavar="OUT",
+        help="safetensors if its name ends so, Orbax if it ends in .orbax, else msgpack",
+    )
+    parser.add_argument(
+        "--to", choices=("msgpack", "safetensors", "orbax"), help="the format of OUT"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     parser.add_argument(
@@ -324,6 +337,7 @@ def _convert(arguments: Arguments) -> int:
         path = checkpoint.convert(
             arguments.source,
             arguments.destination,
+            form=arguments.to,
             separator=arguments.separator,
             overwrite=arguments.overwrite,
             max_shard_bytes=arguments.max_shard_bytes,

@@ -26,6 +26,7 @@ __all__ = [
     "holds_tree",
     "import_orbax",
     "is_orbax",
+    "may_hold",
     "names_of",
     "outline",
     "read",
@@ -94,6 +95,16 @@ def _load_page(place: str) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return page if isinstance(page, dict) else {}
+
+
+def may_hold(path: str, name: str) -> bool:
+    """Tell whether a directory may hold leaves under a name at the top, without importing Orbax."""
+    try:
+        page = _load_page(os.path.join(tree_directory(path), "_METADATA"))
+        leaves = page["tree_metadata"].values()
+        return any(leaf["key_metadata"][0]["key"] == name for leaf in leaves)
+    except (LookupError, TypeError, AttributeError, OSError, MalformedDataError, ValueError):
+        return False
 
 
 class Entry(NamedTuple):
