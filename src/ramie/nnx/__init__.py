@@ -186,6 +186,7 @@ from ramie.nnx.transforms.contexts import split_context as split_context
 from ramie.nnx.transforms.contexts import update_context as update_context
 from ramie.nnx.transforms.control import cond as cond
 from ramie.nnx.transforms.control import switch as switch
+from ramie.nnx.transforms.custom_rules import custom_vjp as custom_vjp
 from ramie.nnx.transforms.evaluation import checkify as checkify
 from ramie.nnx.transforms.evaluation import eval_shape as eval_shape
 from ramie.nnx.transforms.evaluation import make_jaxpr as make_jaxpr
@@ -196,7 +197,7 @@ from ramie.nnx.transforms.iteration import transform_metadata as transform_metad
 from ramie.nnx.transforms.iteration import vmap as vmap
 from ramie.nnx.transforms.loops import fori_loop as fori_loop
 from ramie.nnx.transforms.loops import while_loop as while_loop
-from ramie.nnx.transforms.remat import remat as remat
+from ramie.nnx.transforms.rematerialization import remat as remat
 from ramie.nnx.transforms.sharded import pmap as pmap
 from ramie.nnx.transforms.sharded import shard_map as shard_map
 from ramie.nnx.transforms.trees import NodeStates as NodeStates
@@ -322,6 +323,7 @@ __all__ = [
     "compat",
     "cond",
     "current_update_context",
+    "custom_vjp",
     "data",
     "dataclass",
     "deprecations",

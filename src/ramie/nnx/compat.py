@@ -7,9 +7,11 @@ from ramie.nnx.transforms import (
     autodiff,
     compilation,
     control,
+    custom_rules,
     evaluation,
     iteration,
     loops,
+    rematerialization,
     sharded,
 )
 
@@ -19,6 +21,7 @@ __all__ = [
     "checkify",
     "clone",
     "cond",
+    "custom_vjp",
     "eval_shape",
     "fori_loop",
     "fork_rngs",
@@ -28,6 +31,7 @@ __all__ = [
     "jit",
     "jvp",
     "pmap",
+    "remat",
     "reseed",
     "scan",
     "shard_map",
@@ -68,3 +72,5 @@ checkify = functools.partial(evaluation.checkify, graph=True, graph_updates=True
 eval_shape = functools.partial(evaluation.eval_shape, graph=True, graph_updates=True)
 fori_loop = functools.partial(loops.fori_loop, graph=True, graph_updates=True)
 while_loop = functools.partial(loops.while_loop, graph=True, graph_updates=True)
+custom_vjp = functools.partial(custom_rules.custom_vjp, graph=True, graph_updates=True)
+remat = functools.partial(rematerialization.remat, graph=True, graph_updates=True)

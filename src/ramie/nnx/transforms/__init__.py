@@ -11,12 +11,13 @@ from ramie.nnx.transforms.compilation import jit as jit
 from ramie.nnx.transforms.compilation import jit_partial as jit_partial
 from ramie.nnx.transforms.control import cond as cond
 from ramie.nnx.transforms.control import switch as switch
+from ramie.nnx.transforms.custom_rules import custom_vjp as custom_vjp
 from ramie.nnx.transforms.evaluation import checkify as checkify
 from ramie.nnx.transforms.evaluation import eval_shape as eval_shape
 from ramie.nnx.transforms.evaluation import make_jaxpr as make_jaxpr
 from ramie.nnx.transforms.loops import fori_loop as fori_loop
 from ramie.nnx.transforms.loops import while_loop as while_loop
-from ramie.nnx.transforms.remat import remat as remat
+from ramie.nnx.transforms.rematerialization import remat as remat
 
 __all__ = [
     "DiffState",
@@ -24,6 +25,7 @@ __all__ = [
     "cached_partial",
     "checkify",
     "cond",
+    "custom_vjp",
     "eval_shape",
     "fori_loop",
     "grad",

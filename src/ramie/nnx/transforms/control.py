@@ -10,6 +10,7 @@ from ramie.nnx.transforms.evaluation import checkify as checkify
 from ramie.nnx.transforms.evaluation import eval_shape as eval_shape
 from ramie.nnx.transforms.evaluation import make_jaxpr as make_jaxpr
 from ramie.nnx.transforms.extract import Boundary, Result
+from ramie.nnx.transforms.outline import only_changed
 from ramie.nnx.variable.base import Variable
 
 __all__ = ["checkify", "cond", "eval_shape", "make_jaxpr", "switch"]
@@ -130,7 +131,7 @@ def _branched(
         return pure
 
     returned = run([pure_of(*pair) for pair in enumerate(branches)], operands.groups[0])
-    return operands.write_back(_only(returned, changed))
+    return operands.write_back(only_changed(returned, changed))
 
 
 def _refuse_differences(name: str, results: Mapping[str, Result]) -> None:
@@ -162,14 +163,3 @@ def _refuse_differences(name: str, results: Mapping[str, Result]) -> None:
                 f"The branches of nnx.{name} must return the same structure, and leave the same "
                 f"structure in their operands. {first} has {what} {mine}, but {last} has {its}."
             )
-
-
-def _only(returned: Sequence[Any], changed: set[int]) -> tuple[Any, ...]:
-    """Drop values of variables that no branch changed: they may belong to another trace."""
-    result: Result = returned[0]
-    values, *groups = returned[1:]
-    if result.linked is None:
-        kept = [i for i, number in enumerate(result.written) if number in changed]
-        result = result._replace(written=tuple(result.written[i] for i in kept))
-        values = [values[i] for i in kept]
-    return result, values, *groups

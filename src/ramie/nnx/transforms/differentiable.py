@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import tree_flatten
 
 from ramie.nnx.filters import Filter
 from ramie.nnx.nested import Path, flattened, nested
@@ -25,7 +24,9 @@ from ramie.nnx.walk import has_identity, walk
 from ramie.typing import MISSING
 
 __all__ = [
+    "AnyPrefix",
     "ArgNums",
+    "Chosen",
     "DiffState",
     "Selection",
     "gradient_tree",
@@ -98,7 +99,7 @@ def refuse_reduce_axes(reduce_axes: Any, name: str) -> None:
         )
 
 
-class _AnyPrefix:
+class AnyPrefix:
     """A prefix of outputs that goes with whatever prefix the same variable has as an argument."""
 
     def __eq__(self, other: object) -> bool:
@@ -108,7 +109,7 @@ class _AnyPrefix:
         return 0
 
 
-class _Chosen(NamedTuple):
+class Chosen(NamedTuple):
     """A selection for one number of arguments.
 
     Attributes:
@@ -158,9 +159,9 @@ class Selection:
         entries: Any = (argnums,) if self.is_single else argnums
         self._entries: tuple[ArgNum, ...] = tuple(entries)
         self.mode = mode
-        self._known: dict[int, _Chosen] = {}
+        self._known: dict[int, Chosen] = {}
 
-    def among(self, count: int) -> _Chosen:
+    def among(self, count: int) -> Chosen:
         """Return the selection for a number of arguments.
 
         Raises:
@@ -172,7 +173,7 @@ class Selection:
             known = self._known[count] = self._chosen(count)
         return known
 
-    def _chosen(self, count: int) -> _Chosen:
+    def _chosen(self, count: int) -> Chosen:
         prefixes: list[Any] = [False] * count
         numbers = []
         for number, entry in (with_argnum(entry, count) for entry in self._entries):
@@ -193,10 +194,10 @@ class Selection:
                 is_state = isinstance(entry, DiffState)
                 prefixes[number] = entry if is_state else DiffState(number, Param)
         edge = Boundary(*self._options)
-        edge.set_prefixes(argnums=(tuple(prefixes), False), out=_AnyPrefix())
-        return _Chosen(edge, tuple(numbers), tuple(value is True for value in edge.inputs.values))
+        edge.set_prefixes(argnums=(tuple(prefixes), False), out=AnyPrefix())
+        return Chosen(edge, tuple(numbers), tuple(value is True for value in edge.inputs.values))
 
-    def gradients(self, chosen: _Chosen, operands: Operands, grads: Iterable[Any]) -> Any:
+    def gradients(self, chosen: Chosen, operands: Operands, grads: Iterable[Any]) -> Any:
         """Put gradients together.
 
         Args:
@@ -251,7 +252,13 @@ def gradient_tree(outline: Outline, leaves: Sequence[Any], as_states: bool) -> A
     return outline.tree(outline.roots([None if x is MISSING else x for x in leaves]))
 
 
-def tangent_leaves(tree: Any, outline: Outline, name: str, values: Sequence[Any]) -> list[Any]:
+def tangent_leaves(
+    tree: Any,
+    outline: Outline,
+    name: str,
+    values: Sequence[Any],
+    needed: Sequence[bool] | None = None,
+) -> list[Any]:
     """Return the leaves of a tree of tangents or cotangents that a user gave.
 
     Args:
@@ -259,17 +266,19 @@ def tangent_leaves(tree: Any, outline: Outline, name: str, values: Sequence[Any]
       outline: the structure to match.
       name: what the tree is called.
       values: those that the tangents are of; integers get trivial ones.
+      needed: for each leaf whether it has to be there; None stands for zeros then, as for leaves
+        that need not be there. By default all have to be, and None stands for nothing.
 
     Raises:
       TypeError: if the structure is another one.
     """
-    roots, treedef = tree_flatten(tree, is_leaf=lambda x: has_identity(x) or isinstance(x, State))
-    if treedef != outline.treedef:
+    try:
+        roots = outline.treedef.flatten_up_to(tree)
+    except (ValueError, TypeError) as error:
         raise TypeError(
-            f"The {name} must have the same tree structure as what they belong to, which is "
-            f"{outline.treedef}, but have {treedef}."
-        )
-    if outline.shared:
+            f"The {name} must have the same tree structure as what they belong to: {error}"
+        ) from None
+    if outline.shared and not any(isinstance(root, State) for root in roots):
         graphdef, leaves = walk(roots, several=True)
         pairs = zip(graphdef.paths, leaves, strict=True)
         found: dict[Any, Any] = {(path[0], path[1:]): leaf for path, leaf in pairs}
@@ -279,10 +288,28 @@ def tangent_leaves(tree: Any, outline: Outline, name: str, values: Sequence[Any]
             for number, root in enumerate(roots)
             for path, leaf in _leaves_of(root)
         }
-    return [
-        _tangent(found, root, path, value, name)
-        for (root, path, _), value in zip(outline.leaves_by_root(), values, strict=True)
-    ]
+    tangents: list[Any] = []
+    for number, ((root, path, _), value) in enumerate(
+        zip(outline.leaves_by_root(), values, strict=True)
+    ):
+        leaf = found.get((root, path))
+        if needed is not None and (not needed[number] or roots[root] is None):
+            tangents.append(None)
+        elif not jnp.issubdtype(jnp.result_type(value), jnp.inexact):
+            tangents.append(np.zeros(np.shape(value), jax.dtypes.float0))
+        elif leaf is None:
+            raise TypeError(
+                f"The {name} must have the same tree structure as what they belong to, but there "
+                f"is nothing at {_place(root, path, len(roots))}."
+            )
+        else:
+            tangents.append(leaf.get_raw_value() if isinstance(leaf, Variable) else leaf)
+    return tangents
+
+
+def _place(root: int, path: Path, count: int) -> str:
+    where = f"path {path}" if path else "the root"
+    return where if count == 1 else f"{where} of leaf number {root}"
 
 
 def _leaves_of(root: Any) -> Iterable[tuple[Path, Any]]:
@@ -292,17 +319,3 @@ def _leaves_of(root: Any) -> Iterable[tuple[Path, Any]]:
         return [((), root)]
     graphdef, leaves = walk(root)
     return zip(graphdef.paths, leaves, strict=True)
-
-
-def _tangent(
-    found: dict[tuple[int, Path], Any], root: int, path: Path, value: Any, name: str
-) -> Any:
-    if not jnp.issubdtype(jnp.result_type(value), jnp.inexact):
-        return np.zeros(np.shape(value), jax.dtypes.float0)
-    leaf = found.get((root, path), MISSING)
-    if leaf is MISSING or leaf is None:
-        raise TypeError(
-            f"The {name} have nothing at path {path} of number {root}, but must have the same "
-            "tree structure as what they belong to."
-        )
-    return leaf.get_raw_value() if isinstance(leaf, Variable) else leaf

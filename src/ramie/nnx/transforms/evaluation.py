@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from jax.experimental import checkify as jax_checkify
 
+from ramie.nnx.transforms.checks import refuse_graph
 from ramie.nnx.transforms.extract import Boundary, Outline, refuse_bound_method
 from ramie.nnx.transforms.statics import as_positions, with_statics, without_statics
 from ramie.typing import MISSING
@@ -45,6 +46,8 @@ def eval_shape(
     refuse_bound_method(f, "eval_shape")
     edge = Boundary("eval_shape", graph, graph_updates)
     operands = edge.take_apart((args, kwargs))
+    if operands.outline.shared and not edge.mode.updates:
+        refuse_graph((args, kwargs), edge.mode)
 
     def pure(values: Any) -> Any:
         inside = edge.enter(operands.outline, (values,))

@@ -1,6 +1,6 @@
 """Outline and Result: what passes through a transformation beside values. They have no leaves."""
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +10,7 @@ from ramie.nnx.nested import Path
 from ramie.nnx.structure import LEAF, GraphDef, VariableDef
 from ramie.nnx.walk import build, key_of
 
-__all__ = ["Linked", "Outline", "Result", "with_references"]
+__all__ = ["Linked", "Outline", "Result", "only_changed", "with_references"]
 
 
 def with_references(leaves: Sequence[Any], numbers: tuple[int, ...]) -> Sequence[Any]:
@@ -235,6 +235,33 @@ class Result(NamedTuple):
     written: tuple[int, ...] = ()
     redefined: tuple[tuple[int, VariableDef], ...] = ()
     linked: Linked | None = None
+
+
+def only_changed(returned: Sequence[Any], changed: Collection[int]) -> tuple[Any, ...]:
+    """Drop values that a function returned of variables it did not change.
+
+    They may belong to another trace, and could not be written. Where structure changed, nothing is
+    dropped.
+
+    Args:
+      returned: what `Inside.leave` returned.
+      changed: numbers of the leaves that did change.
+    """
+    result: Result = returned[0]
+    if result.linked is not None or len(changed) == len(result.written):
+        return tuple(returned)
+    numbers = iter(result.written)
+    groups: list[Any] = []
+    count = 0
+    for group in returned[1:]:
+        if count == len(result.written):  # those of the output follow
+            groups.append(group)
+            continue
+        pairs = [(next(numbers), value) for value in group]
+        groups.append([value for number, value in pairs if number in changed])
+        count += len(pairs)
+    written = tuple(number for number in result.written if number in changed)
+    return result._replace(written=written), *groups
 
 
 jax.tree_util.register_pytree_node(Outline, lambda x: ((), x), lambda x, _: x)

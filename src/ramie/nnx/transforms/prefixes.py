@@ -208,7 +208,8 @@ class Prefixes:
             self.values += (end,) if mapping is None else tuple(mapping.choices())
         self.slots = tuple(slots)
         # A container of one prefix is none: its structure has to be compared.
-        self.is_uniform = self._treedef.num_nodes == 1 and slots[0].mapping is None
+        is_bare = len(slots) == 1 and self._treedef.num_nodes == 1
+        self.is_uniform = is_bare and slots[0].mapping is None
         self.are_equal = all(value == self.values[0] for value in self.values[1:])
         self.goes_inside = self._goes_inside(tree)
 
