@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ramie.checkpoint import storage
@@ -194,7 +195,7 @@ def _flatten(state: Any, path: tuple[str, ...], leaves: dict[tuple[str, ...], An
 def _mapped(leaf: Leaf) -> Any:
     """Return an array whose memory is the file itself, so that it takes none until it is used."""
     if leaf.note not in ("", "scalar"):
-        return jax.random.wrap_key_data(read_array(leaf), impl=leaf.note)
+        return jax.random.wrap_key_data(jnp.asarray(read_array(leaf)), impl=leaf.note)
     if len(leaf.spans) != 1 or not leaf.nbytes or leaf.dtype == np.bool_:
         return read_array(leaf)  # checked on the way, or nothing to map
     raw = np.memmap(leaf.file, np.uint8, "r", leaf.spans[0][0], (leaf.nbytes,))
