@@ -42,7 +42,7 @@ def plain(nnx, tree):
     def values(x):
         if isinstance(x, nnx.Variable):
             return x.get_value()
-        return x if isinstance(x, jax.Array | str | bool) else nnx.to_pure_dict(nnx.state(x))
+        return nnx.to_pure_dict(nnx.state(x)) if isinstance(x, kinds) else x
 
     kinds = (nnx.Module, nnx.State, nnx.Variable)
     return jax.tree.map(values, tree, is_leaf=lambda x: isinstance(x, kinds))

@@ -316,21 +316,19 @@ class _Loop:
         inside = edge.enter(outline, groups)
         self.told.enter(inside)
         args = inside.tree[0]
-        before, are_moved = None, False
+        before = None
         if self.carry_in is not None:
             before = _Carried(self, args[self.carry_in])
         out = self.f(*args)
         carry, rest = self._split(out)
         if edge.mode.updates:
             self._forget(inside, kept_groups)
-            next_groups, are_moved = self._next_of_graph(inside, kept_groups, args, carry, before)
+            next_groups = self._next_of_graph(inside, kept_groups, args, carry, before)
         else:
             out = rest
             next_groups = self._next_of_tree(inside, carry, before)
         self.told.leave(inside, out)
-        # A variable at another place gets what was carried to that place, changed or not.
-        complete = [are_moved and axis is Carry for axis in edge.inputs.values]
-        result, *found = inside.leave(out, complete=complete)
+        result, *found = inside.leave(out)
         sources, stacks = self._places(found, next_groups)
         return (outline, next_groups), (_Trip(result, sources), stacks)
 
@@ -375,19 +373,14 @@ class _Loop:
         args: Sequence[Any],
         carry: Any,
         before: "_Carried | None",
-    ) -> tuple[tuple[Any, ...], bool]:
-        """Return the groups for the next iteration, where structure may change.
-
-        Returns:
-          The groups, and whether variables that are carried are at other places now.
-        """
+    ) -> tuple[Any, ...]:
+        """Return the groups for the next iteration, where structure may change."""
         following = list(args)
         if before is not None:
             before.check_references(carry)
             following[self.carry_in or 0] = carry
         again = self.edge.take_apart((tuple(following), {}))
         groups = list(kept_groups)
-        are_moved = False
         for group in self.carried:
             old, new = inside.leaves(group), again.leaves(group)
             if len(old) != len(new):
@@ -398,12 +391,9 @@ class _Loop:
                     f"out: those at {', '.join(sorted(paths))}. Make what is carried complete "
                     "before the scan."
                 )
+            _touch_moved(old, new)
             groups[group] = [_value(leaf) for leaf in new]
-            are_moved = are_moved or any(
-                isinstance(one, Variable) and one is not other
-                for one, other in zip(old, new, strict=True)
-            )
-        return tuple(groups), are_moved
+        return tuple(groups)
 
     def _places(
         self, found: Sequence[Sequence[Any]], next_groups: Sequence[Any]
@@ -517,6 +507,17 @@ def _objects(tree: Any) -> list[tuple[Any, Any]]:
             walk(root, objects)
             found.extend((x, path) for x in objects if isinstance(x, Pytree))
     return found
+
+
+def _touch_moved(old: Sequence[Any], new: Sequence[Any]) -> None:
+    """Let variables that are at other places now count as changed.
+
+    In the end they get what was carried to their place, not what they had.
+    """
+    known = set(map(id, old))
+    for one, other in zip(old, new, strict=True):
+        if isinstance(other, Variable) and other is not one and id(other) in known:
+            other.set_raw_value(jax.tree.map(jnp.copy, other.get_raw_value()))
 
 
 def _value(leaf: Any) -> Any:
