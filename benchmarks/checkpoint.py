@@ -1,7 +1,7 @@
-"""Saving and restoring one large state, against writing and reading the same bytes.
+"""Saving and restoring states, by Ramie and by others, against plain files of the same bytes.
 
 Each measurement is a process of its own: the peak of its memory is then the peak of one action.
-`python -m benchmarks.checkpoint LIBRARY save|restore MEGABYTES FOLDER` prints seconds and MB.
+`python -m benchmarks.checkpoint CONTENDER ACTION WORKLOAD MEGABYTES FOLDER` prints seconds and MB.
 """
 
 import functools
@@ -14,44 +14,174 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.measure import Series, alternate
 from benchmarks.processes import run_python
 
-ARRAYS = 16
+ARRAYS = 200
+SMALL_ARRAYS = 20_000
+SMALL_ITEMS = 64
 MEGABYTE = 10**6
-LIBRARIES = ("ramie", "flax", "plain file")
+STEP = 1
+
+Work = Callable[[], Any]
 
 
-def _state(megabytes: int) -> dict[str, Any]:
-    import jax
-    import numpy as np
-
+def large_state(megabytes: int, module: Any) -> dict[str, Any]:
+    """Return the state of a size in `ARRAYS` arrays of float32, of numpy or jax.numpy."""
     size = megabytes * MEGABYTE // ARRAYS // 4
-    names = [f"array_{index:02d}" for index in range(ARRAYS)]
-    arrays = {name: jax.numpy.asarray(np.full(size, 1.5, np.float32)) for name in names}
-    return jax.block_until_ready(arrays)
+    return {f"array_{index:03d}": module.full(size, index + 0.5) for index in range(ARRAYS)}
 
 
-def _save_plainly(folder: Path, state: dict[str, Any]) -> None:
-    import numpy as np
+def small_state(_: int, module: Any) -> dict[str, Any]:
+    """Return a state of many small arrays, a hundred in a dictionary."""
+    array = module.arange(SMALL_ITEMS, dtype="float32")
+    return {
+        f"layer_{layer:03d}": {f"array_{index:02d}": array + index for index in range(100)}
+        for layer in range(SMALL_ARRAYS // 100)
+    }
 
-    with open(folder / "plain", "wb") as file:
-        for array in state.values():
-            file.write(np.asarray(array).data)
-        file.flush()
-        os.fsync(file.fileno())
+
+STATES = {"large": large_state, "small": small_state}
+
+# --- the contenders -------------------------------------------------------------------------------
 
 
-def _restore_plainly(folder: Path, megabytes: int) -> Any:
-    import numpy as np
+class Contender(NamedTuple):
+    """How a library saves and restores; `defer` saves in the background and returns how to wait."""
 
-    arrays = np.empty((ARRAYS, megabytes * MEGABYTE // ARRAYS // 4), np.float32)
-    with open(folder / "plain", "rb") as file:
-        for array in arrays:
-            file.readinto(array.data)
-    return arrays
+    save: Callable[[Path, Any], Any]
+    restore: Callable[[Path], Any]
+    defer: Callable[[Path, Any], Work] | None = None
+
+
+def _plain(arrays: Any) -> Contender:
+    def save(folder: Path, state: dict[str, Any]) -> None:
+        import numpy as np
+
+        with open(folder / "plain", "wb") as file:
+            for array in arrays(state):
+                file.write(np.asarray(array).data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def restore(folder: Path) -> Any:
+        import numpy as np
+
+        path = folder / "plain"
+        found = np.empty((ARRAYS, path.stat().st_size // ARRAYS), np.uint8)
+        with open(path, "rb", buffering=0) as file:
+            for array in found:
+                file.readinto(array.data)
+        return found
+
+    return Contender(save, restore)
+
+
+def _documented(library: str, *, orbax: bool = False) -> Contender:
+    """Return the documented functions of Flax, as they are in a library."""
+
+    def checkpoints() -> Any:
+        # Like with like: msgpack files against msgpack files, Orbax folders against those.
+        importlib.import_module(library).config.update("flax_use_orbax_checkpointing", orbax)
+        return importlib.import_module(f"{library}.training.checkpoints")
+
+    def save(folder: Path, state: Any) -> None:
+        checkpoints().save_checkpoint(str(folder), state, step=STEP)
+
+    def restore(folder: Path) -> Any:
+        return checkpoints().restore_checkpoint(str(folder), target=None)
+
+    def defer(folder: Path, state: Any) -> Work:
+        manager = checkpoints().AsyncManager()
+        checkpoints().save_checkpoint(str(folder), state, step=STEP, async_manager=manager)
+        return manager.wait_previous_save
+
+    return Contender(save, restore, None if orbax else defer)
+
+
+def _orbax() -> Contender:
+    def save(folder: Path, state: Any) -> None:
+        import orbax.checkpoint as ocp
+
+        ocp.PyTreeCheckpointer().save(folder / "orbax", state)
+
+    def restore(folder: Path) -> Any:
+        import orbax.checkpoint as ocp
+
+        return ocp.PyTreeCheckpointer().restore(folder / "orbax")
+
+    def defer(folder: Path, state: Any) -> Work:
+        import orbax.checkpoint as ocp
+
+        checkpointer = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
+        checkpointer.save(folder / "orbax", state)
+        return checkpointer.wait_until_finished
+
+    return Contender(save, restore, defer)
+
+
+def _safetensors() -> Contender:
+    def save(folder: Path, state: Any) -> None:
+        import numpy as np
+        from safetensors.numpy import save_file
+
+        flat = importlib.import_module("ramie.traverse_util").flatten_dict(state, sep="/")
+        save_file({name: np.asarray(array) for name, array in flat.items()}, folder / "tensors")
+
+    def restore(folder: Path) -> Any:
+        from safetensors.numpy import load_file
+
+        return load_file(folder / "tensors")
+
+    return Contender(save, restore)
+
+
+def _copy() -> Contender:
+    def nothing(*_: Any) -> None:
+        raise NotImplementedError("a copy in memory is neither saved nor restored")
+
+    def defer(_: Path, state: Any) -> Work:
+        import numpy as np
+
+        copies = [np.empty(array.shape, array.dtype) for array in state.values()]
+        for copy, array in zip(copies, state.values(), strict=True):
+            np.copyto(copy, array)
+        return copies.clear
+
+    return Contender(nothing, nothing, defer)
+
+
+def _leaves(state: Any) -> list[Any]:
+    import jax
+
+    return jax.tree.leaves(state)
+
+
+PLAIN, COPY = "plain file", "np.copyto"
+CONTENDERS: dict[str, Contender] = {
+    PLAIN: _plain(_leaves),
+    "ramie": _documented("ramie"),
+    "flax": _documented("flax"),
+    "flax, orbax backend": _documented("flax", orbax=True),
+    "orbax": _orbax(),
+    "safetensors": _safetensors(),
+    COPY: _copy(),
+}
+SYNCHRONOUS = (PLAIN, "ramie", "flax", "flax, orbax backend", "orbax", "safetensors")
+# The Orbax ones write files for each array, and take minutes for many small ones.
+NOT_MANY = ("flax, orbax backend", "orbax")
+WORKLOADS = (
+    ("large", "save"),
+    ("large", "restore"),
+    ("large", "defer"),
+    ("small", "save"),
+    ("small", "restore"),
+)
+BACKGROUND = (COPY, "ramie", "ramie, numpy", "flax", "orbax")
+
+# --- one measurement ------------------------------------------------------------------------------
 
 
 def _memory(field: str) -> float:
@@ -69,59 +199,95 @@ def _forget_peak() -> None:
         reset.write_text("5")
 
 
-def main(library: str, action: str, megabytes: int, folder: Path) -> None:
+def main(name: str, action: str, workload: str, megabytes: int, folder: Path) -> None:
     """Perform one action once and print its wall seconds and the memory it added at its peak."""
-    state = _state(megabytes)
-    work: Callable[[], Any]
-    if library == "plain file":
-        save, restore = _save_plainly, _restore_plainly
-        work = functools.partial(save, folder, state)
-        if action == "restore":
-            work = functools.partial(restore, folder, megabytes)
-    else:
-        # Like with like: Flax's msgpack files, which are what Ramie writes, not Orbax folders.
-        flags = importlib.import_module(library).config
-        flags.update("flax_use_orbax_checkpointing", False)
-        checkpoints = importlib.import_module(f"{library}.training.checkpoints")
-        work = functools.partial(checkpoints.save_checkpoint, str(folder), state, step=1)
-        if action == "restore":
-            work = functools.partial(checkpoints.restore_checkpoint, str(folder), target=None)
-    if action == "restore":
-        state.clear()
+    import jax
+    import numpy as np
+
+    contender = CONTENDERS[name.removesuffix(", numpy")]
+    on_host = name.endswith(", numpy") or name == COPY
+    state: Any = None
+    if action != "restore":
+        state = STATES[workload](megabytes, np if on_host else jax.numpy)
+        if on_host:
+            state = jax.tree.map(lambda array: array.astype(np.float32), state)
+        jax.block_until_ready(state)
+    works = {
+        "save": lambda: contender.save(folder, state),
+        "restore": lambda: contender.restore(folder),
+        "defer": lambda: contender.defer(folder, state),  # type: ignore[misc]
+    }
+    _import_all(name)
     gc.collect()
     _forget_peak()
     before = _memory("VmRSS")
     start = time.perf_counter()
-    kept = work()
+    kept = works[action]()
     seconds = time.perf_counter() - start
     print(seconds, _memory("VmHWM") - before)
-    del kept
+    if action == "defer":
+        kept()
 
 
-def measure(rounds: int, megabytes: int) -> tuple[dict[str, dict[str, Series]], dict[str, float]]:
-    """Return wall seconds by action and contender, and the peak memory by "action contender"."""
+def _import_all(name: str) -> None:
+    """Import what would else be imported while the clock runs, and start JAX."""
+    import jax
+
+    jax.numpy.zeros(1).block_until_ready()
+    needs = {
+        "ramie": ("ramie.training.checkpoints", "xxhash"),
+        "flax": ("flax.training.checkpoints",),
+        "orbax": ("orbax.checkpoint",),
+        "safetensors": ("safetensors.numpy", "ramie.traverse_util"),
+    }
+    for module in needs.get(name.partition(",")[0], ()):
+        importlib.import_module(module)
+
+
+# --- all of them ----------------------------------------------------------------------------------
+
+
+class Measured(NamedTuple):
+    """Wall seconds by contender, and the most memory that each added, in megabytes."""
+
+    times: dict[str, Series]
+    peaks: dict[str, float]
+
+
+def measure(workload: str, action: str, rounds: int, megabytes: int, workspace: Path) -> Measured:
+    """Let all contenders take turns with one action; those that restore find what they saved."""
     peaks: dict[str, float] = {}
+
+    def run(name: str) -> float:
+        folder = workspace / "".join(letter for letter in name if letter.isalnum())
+        if action != "restore":
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        arguments = ("-m", "benchmarks.checkpoint", name, action, workload, str(megabytes))
+        output = run_python(*arguments, str(folder)).strip().splitlines()[-1]
+        if action == "defer":
+            shutil.rmtree(folder)
+        seconds, peak = map(float, output.split())
+        peaks[name] = max(peak, peaks.get(name, 0.0))
+        return seconds
+
+    names = BACKGROUND if action == "defer" else SYNCHRONOUS
+    if workload == "small":
+        names = tuple(name for name in names if name not in NOT_MANY)
+    runs = {name: functools.partial(run, name) for name in names}
+    return Measured(alternate(runs, rounds), peaks)
+
+
+def measure_all(rounds: int, megabytes: int) -> dict[str, Measured]:
+    """Return what was measured by "workload action"; TMPDIR has to be on a disk, not in memory."""
+    found = {}
     with tempfile.TemporaryDirectory(prefix="ramie-bench-") as workspace:
-
-        def run(library: str, action: str) -> float:
-            folder = Path(workspace) / library.replace(" ", "-")
-            if action == "save":
-                shutil.rmtree(folder, ignore_errors=True)
-                folder.mkdir()
-            arguments = ("-m", "benchmarks.checkpoint", library, action, str(megabytes))
-            seconds, peak = map(float, run_python(*arguments, str(folder)).split())
-            key = f"{action} {library}"
-            peaks[key] = max(peak, peaks.get(key, 0.0))
-            return seconds
-
-        times = {
-            action: alternate(
-                {name: functools.partial(run, name, action) for name in LIBRARIES}, rounds
+        for workload, action in WORKLOADS:
+            found[f"{workload} {action}"] = measure(
+                workload, action, rounds, megabytes, Path(workspace)
             )
-            for action in ("save", "restore")
-        }
-    return times, peaks
+    return found
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), Path(sys.argv[5]))

@@ -90,10 +90,22 @@ def cold_init(series: dict[str, Series]) -> str:
     return table(["library", "CPU s", "bar for ramie", "remark"], rows)
 
 
-def memory(peaks: dict[str, float], megabytes: int) -> str:
-    """Tabulate the memory an action added at its peak, in sizes of the state."""
-    rows = [[name, f"{peak / megabytes:.2f}x"] for name, peak in sorted(peaks.items())]
-    return table(["action", "extra memory at the peak / size of the state"], rows)
+def contenders(
+    times: dict[str, Series], peaks: dict[str, float], yardstick: str, bar: str, megabytes: int
+) -> str:
+    """Tabulate contenders one below the other: ratio to the yardstick, seconds, and memory."""
+    base = times[yardstick]
+    rows = [
+        [
+            name,
+            _ratio(ratio(series, base), series.failure or base.failure),
+            bar if name.startswith("ramie") else "",
+            _seconds(series),
+            f"{peaks[name] / megabytes:.2f}x" if name in peaks else "",
+        ]
+        for name, series in times.items()
+    ]
+    return table(["contender", f"to {yardstick}", "bar", "s", "extra memory"], rows)
 
 
 def replace_table(page: str, heading: str, new: str) -> str:

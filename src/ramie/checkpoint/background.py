@@ -1,6 +1,7 @@
 """Saving in the background: the values of the call, one save at a time, no failure unheard."""
 
 import atexit
+import os
 import sys
 import threading
 import traceback
@@ -15,25 +16,47 @@ from ramie.serialization.arrays import is_prng_key, to_host
 
 __all__ = ["AsyncManager", "before_exit", "snapshot"]
 
+_LARGE = 1 << 20
+_COPIERS = min(4, os.cpu_count() or 1)
+
 
 def snapshot(state: Any) -> Any:
-    """Copy the arrays of a state dict to host memory.
+    """Take hold of the values of a state dict, whatever is done to the originals afterwards.
 
-    What is done to the originals afterwards, donation to a jitted function included, does not
-    reach the copy.
+    NumPy arrays are copied. JAX arrays never change: those of a device are fetched, and of those in
+    host memory a view is kept. As long as it lives, JAX does not let a function to which the array
+    is donated write its result into that memory.
 
     Raises:
       ValueError: if an array cannot be reached, as `serialization.arrays.to_host` says.
     """
-    if isinstance(state, dict):
-        return {key: snapshot(value) for key, value in state.items()}
-    if isinstance(state, list):
-        return [snapshot(value) for value in state]
-    if isinstance(state, jax.Array) and is_prng_key(state):
-        return state.copy()
-    if isinstance(state, (np.ndarray, jax.Array)):
-        return np.array(to_host(state))
-    return state
+    for leaf in jax.tree_util.tree_leaves(state):
+        is_ready = isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer)
+        if is_ready and not leaf.is_deleted() and leaf.is_fully_addressable:
+            leaf.copy_to_host_async()  # of all arrays, before the first one is waited for
+    copies: list[tuple[Any, Any]] = []
+    held = _hold(state, copies)
+    if copies:
+        with ThreadPoolExecutor(_COPIERS) as pool:
+            list(pool.map(lambda pair: np.copyto(*pair), copies))
+    return held
+
+
+def _hold(value: Any, copies: list[tuple[Any, Any]]) -> Any:
+    """Do the work of `snapshot`, but for copying large arrays: lists them, as copy and original."""
+    if isinstance(value, dict):
+        return {key: _hold(item, copies) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_hold(item, copies) for item in value]
+    if isinstance(value, jax.Array):
+        return value.copy() if is_prng_key(value) else to_host(value)
+    if isinstance(value, np.ndarray):
+        host = to_host(value)
+        if host.nbytes < _LARGE:
+            return np.array(host)
+        copies.append((np.empty(host.shape, host.dtype), host))
+        return copies[-1][0]
+    return bytes(value) if isinstance(value, (bytearray, memoryview)) else value
 
 
 class _Unheard:

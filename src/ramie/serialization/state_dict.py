@@ -40,7 +40,7 @@ class _Path(threading.local):
 
 HANDLERS: dict[type, _Handler] = {}
 _LEAVES: set[type] = set()
-"""Types that were found to be neither registered nor containers; emptied by a registration."""
+"""Types that were found to be no containers."""
 
 _MOST_LEAVES = 50
 _PATH = _Path()
@@ -98,7 +98,6 @@ def register_serialization_state(
             f"{ty.__qualname__} has a serialization handler already; pass override=True to "
             "replace it."
         )
-    _LEAVES.clear()
     HANDLERS[ty] = _Handler(ty_to_state_dict, ty_from_state_dict)
 
 
@@ -145,7 +144,7 @@ def to_state_dict(target: Any) -> Any:
       {'layers': {'0': 1.0, '1': {'0': 2.0, '1': 3.0}}}
     """
     ty = type(target)
-    if ty in _LEAVES:
+    if ty in _LEAVES and ty not in HANDLERS:
         return target
     handler = _find_handler(ty)
     if handler is not None:

@@ -13,7 +13,7 @@ from tests.listing import names
 from tests.tolerance import assert_exact
 
 from ramie import errors
-from ramie.checkpoint import writer
+from ramie.checkpoint import background, writer
 from ramie.training import checkpoints
 
 
@@ -106,3 +106,28 @@ def test_a_failure_nobody_asked_for_is_printed_at_the_end(tmp_path):
     printed = run(code, tmp_path).stderr
     assert "A checkpoint was not saved in the background" in printed
     assert "can not serialize 'set' object at path ./a" in printed
+
+
+def test_a_donated_array_is_saved_as_it_was(tmp_path, gate):
+    manager = checkpoints.AsyncManager()
+    double = jax.jit(lambda array: array * 2, donate_argnums=0)
+    array = jnp.arange(40_000.0)
+    checkpoints.save_checkpoint(tmp_path, {"a": array}, 1, async_manager=manager)
+    for _ in range(3):
+        array = double(array)
+    gate.set()
+    manager.wait_previous_save()
+    restored = checkpoints.restore_checkpoint(tmp_path, None)
+    assert_exact(restored["a"], np.arange(40_000, dtype=np.float32))
+    assert_exact(array, 8 * np.arange(40_000, dtype=np.float32))
+
+
+def test_arrays_in_host_memory_are_copied_only_if_they_can_change():
+    large, small, text = np.ones(200_000), np.ones(3), bytearray(b"raw")
+    device = jnp.ones(200_000)
+    held = background.snapshot({"l": large, "s": [small], "d": device, "t": text})
+    assert np.shares_memory(held["d"], np.asarray(device))
+    large[:], small[:], text[:] = 0, 0, b"new"
+    assert_exact(held["l"], np.ones(200_000))
+    assert_exact(held["s"][0], np.ones(3))
+    assert held["t"] == b"raw"
