@@ -163,7 +163,12 @@ class _Call:
                 prefixes[number] = entry
         self._edge.set_prefixes(nondiff_argnums=tuple(prefixes), out=AnyPrefix())
         hidden = tuple(_hidden(x) if i in self._fixed else x for i, x in enumerate(args))
-        self._operands = self._edge.take_apart(hidden)
+        try:
+            self._operands = self._edge.take_apart(hidden)
+        except ValueError:
+            if not mode.updates:
+                refuse_graph(args, mode)  # what is shared comes first
+            raise
         outline = self._outline = self._operands.outline
         if outline.shared and not mode.updates:
             refuse_graph(args, mode)

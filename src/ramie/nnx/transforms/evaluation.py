@@ -10,6 +10,7 @@ from jax.experimental import checkify as jax_checkify
 from ramie.nnx.transforms.checks import refuse_graph
 from ramie.nnx.transforms.extract import Boundary, Outline, refuse_bound_method
 from ramie.nnx.transforms.statics import as_positions, with_statics, without_statics
+from ramie.nnx.variable.cells import contents
 from ramie.typing import MISSING
 
 __all__ = ["checkify", "eval_shape", "make_jaxpr"]
@@ -52,7 +53,8 @@ def eval_shape(
     def pure(values: Any) -> Any:
         inside = edge.enter(operands.outline, (values,))
         own_args, own_kwargs = inside.tree
-        return inside.leave(f(*own_args, **own_kwargs), complete=True)
+        result, *groups = inside.leave(f(*own_args, **own_kwargs), complete=True)
+        return result, *([contents(x) for x in group] for group in groups)
 
     pure.__name__ = getattr(f, "__name__", pure.__name__)
     return operands.only_output(jax.eval_shape(pure, operands.groups[0]))
