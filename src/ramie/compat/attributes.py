@@ -50,6 +50,17 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "struct": _STRUCT,
         "traceback_util": _TRACEBACKS,
     },
+    "flax.nnx.helpers": {
+        "GraphDef": "ramie.nnx.structure:GraphDef",
+        "Rngs": "ramie.nnx.rng:Rngs",
+        "State": "ramie.nnx.states:State",
+        "TrainState": "ramie.nnx.train_state:TrainState",
+        "Variable": "ramie.nnx.variable:Variable",
+    },
+    "flax.nnx.variablelib": {
+        "config": "ramie.configurations:config",
+        "errors": "ramie.errors",
+    },
     "flax.serialization": {"contextmanager": "contextlib:contextmanager"},
     "flax.struct": {"serialization": _SERIALIZATION},
     "flax.training.checkpoints": {

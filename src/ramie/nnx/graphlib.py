@@ -1,5 +1,7 @@
 """Models as graphs: their structure, and the functions that take them apart."""
 
+from ramie.nnx.conversions import vars_as as vars_as
+from ramie.nnx.conversions import with_vars as with_vars
 from ramie.nnx.functional import as_pure as as_pure
 from ramie.nnx.functional import call as call
 from ramie.nnx.functional import clone as clone
@@ -72,4 +74,6 @@ __all__ = [
     "update",
     "update_context",
     "variables",
+    "vars_as",
+    "with_vars",
 ]

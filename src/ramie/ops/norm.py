@@ -25,6 +25,7 @@ __all__ = [
     "batch_norm",
     "batch_norm_update",
     "channels_per_group",
+    "detached",
     "group_norm",
     "layer_norm",
 ]
@@ -349,3 +350,12 @@ def batch_norm_update(
         about_zero=about_zero,
         momentum=momentum,
     )
+
+
+def detached(*statistics: Array) -> tuple[Array, ...]:
+    """Return statistics for keeping: no gradient flows from where they are kept to the batch.
+
+    Args:
+      *statistics: arrays.
+    """
+    return tuple(map(lax.stop_gradient, statistics))

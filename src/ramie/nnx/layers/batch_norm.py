@@ -156,6 +156,7 @@ class BatchNorm(Module):
             axis_index_groups=self.axis_index_groups,
             use_fast_variance=self.use_fast_variance,
         )
+        mean, var = norm.detached(mean, var)
         self.mean.set_value(mean)
         self.var.set_value(var)
         return y
