@@ -28,6 +28,7 @@ ALIASES: dict[str, str] = {
     "flax.nnx.training.ema": "ramie.nnx.ema",
     "flax.nnx.training.metrics": "ramie.nnx.metrics",
     "flax.nnx.training.optimizer": "ramie.nnx.optimizer",
+    "flax.nnx.transforms.transforms": "ramie.nnx.transforms.control",
     "flax.nnx.variablelib": "ramie.nnx.variable",
     "flax.optim": "ramie.compat.optim",
     "flax.version": "ramie.compat.version",

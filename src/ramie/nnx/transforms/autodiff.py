@@ -1,4 +1,7 @@
-"""Derivatives of functions of modules and variables: grad, value_and_grad, vjp, jvp."""
+"""Derivatives of functions of modules and variables: grad, value_and_grad, vjp, jvp.
+
+Also the names `custom_vjp` and `remat`, which belong to the same subject.
+"""
 
 import functools
 from collections.abc import Callable, Hashable, Sequence
@@ -7,6 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ramie.nnx.transforms.custom_rules import CustomVjp as CustomVjp
+from ramie.nnx.transforms.custom_rules import custom_vjp as custom_vjp
 from ramie.nnx.transforms.differentiable import ArgNums as ArgNums
 from ramie.nnx.transforms.differentiable import DiffState as DiffState
 from ramie.nnx.transforms.differentiable import (
@@ -16,10 +21,20 @@ from ramie.nnx.transforms.differentiable import (
     tangent_leaves,
 )
 from ramie.nnx.transforms.extract import Boundary, Operands, refuse_bound_method
+from ramie.nnx.transforms.rematerialization import remat as remat
 from ramie.nnx.variable.base import Variable
 from ramie.typing import MISSING
 
-__all__ = ["DiffState", "grad", "jvp", "value_and_grad", "vjp"]
+__all__ = [
+    "CustomVjp",
+    "DiffState",
+    "custom_vjp",
+    "grad",
+    "jvp",
+    "remat",
+    "value_and_grad",
+    "vjp",
+]
 
 
 def _pair(out: Any, name: str) -> tuple[Any, Any]:
@@ -140,7 +155,7 @@ def grad(
         >>> [float(slope) for slope in slopes(2.0, 5.0)]
         [60.0, 8.0]
     """
-    made = _gradient(
+    return _gradient(
         "grad",
         f,
         argnums=argnums,
@@ -151,7 +166,6 @@ def grad(
         graph=graph,
         graph_updates=graph_updates,
     )
-    return made
 
 
 def _gradient(name: str, f: Any, **options: Any) -> Any:

@@ -147,19 +147,30 @@ def _refuse_differences(name: str, results: Mapping[str, Result]) -> None:
     (first, one), *_, (last, other) = (*results.items(), *results.items())
     if one == other:
         return
-    for what, mine, its in (
-        ("outputs with the structure", one.outline.treedef, other.outline.treedef),
-        ("in the output", one.outline.definitions, other.outline.definitions),
-        ("operands with other metadata, by number:", one.redefined, other.redefined),
-        (
-            "operands and output with the structure",
-            one.linked and one.linked.graphdef,
-            other.linked and other.linked.graphdef,
-        ),
-        ("shared objects at other places:", one.linked, other.linked),
-    ):
-        if mine != its:
-            raise TypeError(
-                f"The branches of nnx.{name} must return the same structure, and leave the same "
-                f"structure in their operands. {first} has {what} {mine}, but {last} has {its}."
-            )
+    if one.outline.treedef != other.outline.treedef:
+        what = f"{first} returns {one.outline.treedef}, {last} returns {other.outline.treedef}"
+    elif one.linked or other.linked:
+        what = _structure_difference(first, one.linked, last, other.linked)
+    elif one.outline.definitions != other.outline.definitions:
+        pairs = zip(one.outline.definitions, other.outline.definitions, strict=False)
+        mine, its = next((pair for pair in pairs if pair[0] != pair[1]), ("more", "less"))
+        what = f"the output of {first} has {mine}, that of {last} has {its}"
+    else:
+        what = f"{first} and {last} give variables of the operands other metadata"
+    raise TypeError(
+        f"The branches of nnx.{name} must return the same structure, and leave the same structure "
+        f"in their operands, but {what}."
+    )
+
+
+def _structure_difference(first: str, one: Any, last: str, other: Any) -> str:
+    if one is None or other is None:
+        which = last if one is None else first
+        return f"only {which} changes the structure of the operands, or returns parts of them"
+    mine, its = set(one.graphdef.paths), set(other.graphdef.paths)
+    if mine != its:
+        return (
+            f"{first} and {last} leave variables or arrays at other places: only one has "
+            f"{sorted(mine ^ its, key=str)}, where the first key is the number of the operand"
+        )
+    return f"{first} and {last} leave other static attributes, other sharing or other objects"

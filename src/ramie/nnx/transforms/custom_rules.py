@@ -250,10 +250,11 @@ class _Call:
         """
         numbers = [i for i in range(len(tree)) if i not in self._fixed]
         if not isinstance(found, tuple | list) or len(found) != len(numbers):
+            size = f" of {len(found)}" if isinstance(found, tuple | list) else ""
             raise TypeError(
                 f"The function bwd of {self._rule.name} must return a tuple with one gradient "
                 f"for each of the {len(numbers)} differentiable arguments, but returned "
-                f"{type(found).__name__}{f' of {len(found)}' if hasattr(found, '__len__') else ''}."
+                f"{type(found).__name__}{size}."
             )
         given = dict(zip(numbers, found, strict=True))
         whole = [x if (y := given.get(i)) is None else y for i, x in enumerate(tree)]

@@ -308,8 +308,8 @@ def tangent_leaves(
 
 
 def _place(root: int, path: Path, count: int) -> str:
-    where = f"path {path}" if path else "the root"
-    return where if count == 1 else f"{where} of leaf number {root}"
+    where = f"path {path}" if path else "its place"
+    return where if count == 1 else f"{where} of module, variable or value number {root}"
 
 
 def _leaves_of(root: Any) -> Iterable[tuple[Path, Any]]:
