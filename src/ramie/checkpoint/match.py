@@ -37,7 +37,7 @@ def restore_into(target: T, state: Any, source: str, *, strict: bool = True) -> 
         return restored
     differences = find_differences(to_state_dict(target), state)
     # Entries that the target lacks are left in the file, as `from_state_dict` says.
-    if differences["shapes"] or differences["dtypes"]:
+    if differences["shapes"] or differences["dtypes"] or differences["kinds"]:
         raise CheckpointMismatchError(source, **{**differences, "missing": [], "extra": []})
     return restored
 

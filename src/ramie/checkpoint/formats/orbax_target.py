@@ -6,7 +6,7 @@ dict, or a part of either.
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ from ramie.checkpoint.formats import orbax
 from ramie.checkpoint.formats.orbax import Entry, Names
 from ramie.checkpoint.match import find_differences, restore_into
 from ramie.errors import CheckpointMismatchError, MPARestoreTargetRequiredError
+from ramie.serialization import to_state_dict
 
 __all__ = ["nested", "restore", "transform"]
 
@@ -60,7 +61,13 @@ def restore(path: str, target: Any, source: str, *, strict: bool, partial: bool 
     if not all(_is_known(leaf) for leaf in wanted.values()):
         return restore_into(target, nested(orbax.read(path)), source, strict=strict)
     entries = orbax.contents(path)
-    _check(wanted, entries, source, strict)
+    differences = _differences(wanted, entries, strict)
+    if any(differences.values()):
+        # A state dict may have other names than the tree, and be what was saved.
+        named = set(_flatten(to_state_dict(target)))
+        if named != set(wanted) and named <= set(entries):
+            return restore_into(target, nested(orbax.read(path)), source, strict=strict)
+        raise CheckpointMismatchError(source, **differences)
     if not partial and jax.process_count() > 1:
         for names, leaf in wanted.items():
             if entries[names].spread and not _is_spread(leaf):
@@ -107,17 +114,25 @@ def _is_known(leaf: Any) -> bool:
     return isinstance(leaf, (str, *_NUMBERS)) or (hasattr(leaf, "shape") and hasattr(leaf, "dtype"))
 
 
-def _check(
-    wanted: Mapping[Names, Any], entries: Mapping[Names, Entry], source: str, strict: bool
-) -> None:
+def _flatten(state: Any, names: Names = ()) -> Iterator[Names]:
+    """Yield the names of the leaves of a state dict."""
+    if not isinstance(state, Mapping):
+        yield names
+        return
+    for key, value in state.items():
+        yield from _flatten(value, (*names, str(key)))
+
+
+def _differences(
+    wanted: Mapping[Names, Any], entries: Mapping[Names, Entry], strict: bool
+) -> dict[str, list[str]]:
     differences = find_differences(
         nested(wanted), nested({names: _stand_in(entry) for names, entry in entries.items()})
     )
     differences["extra"] = []  # is left where it is
     if not strict:
         differences |= {"shapes": [], "dtypes": []}
-    if any(differences.values()):
-        raise CheckpointMismatchError(source, **differences)
+    return differences
 
 
 def _stand_in(entry: Entry) -> Any:
