@@ -12,6 +12,7 @@ from ramie.nnx.marks import data
 from ramie.nnx.pytree import Pytree
 from ramie.nnx.states import State
 from ramie.nnx.variable import Param, Variable
+from ramie.nnx.variable.placement import mesh_of, placed
 from ramie.typing import MISSING
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ class OptArray(OptState[A]):
 
 
 class OptVariable(OptState[A]):
-    """A value that an optimizer keeps for one parameter. It has the metadata of the parameter."""
+    """A value that an optimizer keeps for one parameter. It has the metadata of the parameter.
+
+    Where the parameter has an entry `optimizer_sharding`, that is its `out_sharding`.
+    """
 
     __slots__ = ()
 
@@ -57,9 +61,14 @@ def _readable(x: Any) -> Any:
 
 def _remembered(x: Any) -> OptState[Any]:
     """Box one value of what a transformation wants to remember."""
-    if isinstance(x, Variable):
-        return OptVariable.from_metadata(x.get_raw_value(), x.get_metadata())
-    return OptArray(x)
+    if not isinstance(x, Variable):
+        return OptArray(x)
+    metadata, value = x.get_metadata(), x.get_raw_value()
+    if "optimizer_sharding" in metadata:  # it lies on other devices than the parameter
+        metadata["out_sharding"] = metadata.pop("optimizer_sharding")
+    if mesh_of(metadata) is not None:
+        value = placed(value, metadata, "OptVariable")
+    return OptVariable.from_metadata(value, metadata)
 
 
 def _mapped(f: Any, tree: Any) -> Any:

@@ -309,17 +309,21 @@ def einsum(
     )
 
 
-def embed_lookup(embedding: Array, indices: Array) -> Array:
+def embed_lookup(embedding: Array, indices: Array, out_sharding: Any = None) -> Array:
     """Read rows of a table.
 
     Args:
       embedding: ``[entries, features]``.
       indices: integers ``[...]``. Negative ones count from the end; beyond the table the result
         is NaN. A table of one entry gives that entry for every index.
+      out_sharding: how the result is laid out over devices.
 
     Returns:
       ``[..., features]``.
     """
+    if out_sharding is not None:
+        rows: Array = embedding.at[indices].get(mode="fill", out_sharding=out_sharding)
+        return rows
     if embedding.shape[0] == 1:  # nothing to look up: a table split over devices stays as it is
         return jnp.broadcast_to(embedding, (*indices.shape, embedding.shape[1]))
     return jnp.take(embedding, indices, axis=0)

@@ -38,6 +38,9 @@ def keep_mask(
 def _masked(x: Array, keep: Array, *, keep_probability: float) -> Array:
     if keep.shape != x.shape:
         keep = lax.broadcast_in_dim(keep, x.shape, tuple(range(x.ndim)))
+    sharding = jax.typeof(x).sharding
+    if sharding.mesh.explicit_axes:  # there, all three arrays have to be laid out alike
+        keep = jax.sharding.reshard(keep, sharding)
     scaled = lax.div(x, np.asarray(keep_probability, x.dtype))
     return lax.select(keep, scaled, lax.full_like(x, 0))
 

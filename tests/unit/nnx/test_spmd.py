@@ -9,6 +9,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ramie import nnx
 from ramie.nnx import spmd
+from tests.tolerance import assert_exact
 
 
 def mesh_of(kind, names=("data", "model")):
@@ -62,6 +63,30 @@ def test_a_mesh_with_both_kinds_of_axes_is_refused():
     mixed = jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Explicit))
     with pytest.raises(ValueError, match="all axes as Explicit or all as Auto"):
         nnx.Param(ONES, out_sharding=("data", "model"), mesh=mixed)
+
+
+def test_what_an_optimizer_remembers_lies_where_its_metadata_says():
+    optax = pytest.importorskip("optax")
+    where = {"out_sharding": ("data", None), "optimizer_sharding": ("data", "model")}
+    with jax.set_mesh(AUTO):
+        model = nnx.Dict(w=nnx.Param(jnp.ones((4, 2)), **where))
+        optimizer = nnx.Optimizer(model, optax.trace(0.9), wrt=nnx.Param)
+    assert model.w.sharding.spec == PartitionSpec("data", None)
+    momentum = optimizer.opt_state.trace["w"]
+    assert momentum.sharding.spec == PartitionSpec("data", "model")
+    assert momentum.out_sharding == ("data", "model")
+
+
+def test_layers_keep_to_explicit_meshes():
+    x = jax.device_put(jnp.ones((4, 2)), NamedSharding(EXPLICIT, PartitionSpec("data")))
+    with jax.set_mesh(EXPLICIT):
+        for dims in ((), (1,)):
+            dropout = nnx.Dropout(0.5, broadcast_dims=dims, deterministic=False, rngs=nnx.Rngs(0))
+            assert dropout(x).sharding.spec == PartitionSpec("data", None)
+        embed = nnx.Embed(4, 2, rngs=nnx.Rngs(0))
+        rows = embed(jnp.arange(4), out_sharding=PartitionSpec("data"))
+    assert rows.sharding.spec[0] == "data"
+    assert_exact(rows, embed.embedding[...])
 
 
 # --- rules and specs ------------------------------------------------------------------------------

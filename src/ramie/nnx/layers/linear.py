@@ -497,8 +497,7 @@ class Embed(Module):
         (embedding,) = self.promote_dtype(
             (self.embedding.get_value(),), dtype=self.dtype, inexact=False
         )
-        found = linear.embed_lookup(embedding, indices)
-        return found if out_sharding is None else jax.sharding.reshard(found, out_sharding)
+        return linear.embed_lookup(embedding, indices, out_sharding)
 
     def attend(self, query: Array, out_sharding: Any = None) -> Array:
         """Multiply with the transposed table, as the logits of a language model are computed.
