@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from jax.experimental.layout import Format, Layout
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from tests.tolerance import assert_exact
 
 from ramie import nnx
 from ramie.nnx import spmd
-from tests.tolerance import assert_exact
 
 
 def mesh_of(kind, names=("data", "model")):
