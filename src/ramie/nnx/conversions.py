@@ -50,8 +50,8 @@ def with_vars(
         ... def step(model):
         ...     model.count[...] += 1
         >>> step(model)
-        >>> model.count[...]
-        Array(1, dtype=int32)
+        >>> int(model.count[...])
+        1
     """
     if mutable is not None:
         raise ValueError(

@@ -118,9 +118,9 @@ class Optimizer(Pytree, Generic[M]):
     ) -> None:
         if wrt is MISSING:
             raise TypeError(
-                "Missing required argument `wrt`, a filter that says what of the model to "
-                "optimize: nnx.Optimizer(model, tx, wrt=nnx.Param). nnx.ModelAndOptimizer holds "
-                "the model too, and takes nnx.Param by default."
+                f"Missing required argument `wrt` of {type(self).__name__}, a filter that says "
+                "what of the model to optimize: nnx.Optimizer(model, tx, wrt=nnx.Param). "
+                "nnx.ModelAndOptimizer holds the model too, and takes nnx.Param by default."
             )
         self.graph = graph
         self.step = OptState(jnp.array(0, jnp.uint32))
@@ -157,8 +157,9 @@ class Optimizer(Pytree, Generic[M]):
         """
         if grads is MISSING:
             raise TypeError(
-                "Missing required argument `grads`: write optimizer.update(model, grads). "
-                "nnx.ModelAndOptimizer holds the model, and is updated with the gradients alone."
+                f"Missing required argument `grads`: {type(self).__name__} got only "
+                f"{type(model).__name__}, but wants update(model, grads). nnx.ModelAndOptimizer "
+                "holds the model, and is updated with the gradients alone."
             )
         import optax
 

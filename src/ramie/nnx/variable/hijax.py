@@ -26,8 +26,8 @@ class HijaxVariable(Variable[Any]):
         ... def step(count):
         ...     count[...] += 1
         >>> step(count)
-        >>> count[...], isinstance(count, nnx.BatchStat)
-        (Array(1, dtype=int32), True)
+        >>> int(count[...]), isinstance(count, nnx.BatchStat)
+        (1, True)
     """
 
     __slots__ = ("_kind",)
@@ -40,7 +40,8 @@ class HijaxVariable(Variable[Any]):
             object.__getattribute__(self, "_kind")
         except AttributeError:
             raise TypeError(
-                "A HijaxVariable is made as another kind of variable: nnx.Param(x, hijax=True)."
+                f"{type(self).__name__} was called, but such a variable is made as one of another "
+                "kind: nnx.Param(x, hijax=True)."
             ) from None
 
     @classmethod
