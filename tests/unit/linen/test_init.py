@@ -14,6 +14,8 @@ from ramie.configurations import config
 from ramie.core import initialise
 from ramie.linen import entry
 
+pytestmark = pytest.mark.optimised
+
 
 def _order(tree):
     return [(k, _order(v)) for k, v in tree.items()] if isinstance(tree, dict) else None

@@ -15,6 +15,8 @@ from tests.tolerance import assert_exact
 
 from ramie.ops import conv, dispatch, linear
 
+pytestmark = pytest.mark.optimised
+
 CASES = 4
 EQUATIONS = (
     "abc,cde->abde",

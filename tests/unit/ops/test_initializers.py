@@ -25,6 +25,7 @@ def _made(module, name):
     return getattr(module, name)(*REQUIRED.get(name, ()))
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("name", MAKERS)
 def test_numbers_and_parameters_are_those_of_jax(name):
     key, shape = jax.random.key(3), (3, 4, 5)

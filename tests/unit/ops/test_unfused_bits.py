@@ -12,6 +12,8 @@ from tests.tolerance import assert_exact
 
 from ramie.ops import attention, norm
 
+pytestmark = pytest.mark.optimised
+
 SHAPES = [(1, 1), (7,), (4, 3, 6), (3, 1000), (2, 4, 16, 64), (64, 32, 16)]
 
 
