@@ -197,19 +197,40 @@ jax.tree_util.register_pytree_node(
     GraphDef, lambda graphdef: ((), graphdef), lambda graphdef, _: graphdef
 )
 
-_interned: "weakref.WeakValueDictionary[tuple[Any, ...], GraphDef[Any]]" = (
-    weakref.WeakValueDictionary()
-)
+class _Key:
+    """Entries with their hash, which is needed once more when the structure dies.
+
+    Classes of static values may not answer any longer then, as at the end of the program.
+
+    Args:
+      entries: of a structure.
+    """
+
+    __slots__ = ("entries", "hash")
+
+    def __init__(self, entries: tuple[Entry, ...]) -> None:
+        self.entries = entries
+        self.hash = hash(entries)
+
+    def __hash__(self) -> int:
+        return self.hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.entries == other.entries
+
+
+_interned: "weakref.WeakValueDictionary[_Key, GraphDef[Any]]" = weakref.WeakValueDictionary()
 
 
 def structure_of(nodes: Sequence[Entry]) -> GraphDef[Any]:
     """Return the one structure with these entries, or a new one if some entry has no hash."""
-    key = tuple(nodes)
+    entries = tuple(nodes)
     try:
-        known = _interned.get(key)
+        key = _Key(entries)
     except TypeError:
-        return GraphDef(key)
-    return _interned.setdefault(key, GraphDef(key)) if known is None else known
+        return GraphDef(entries)
+    known = _interned.get(key)
+    return _interned.setdefault(key, GraphDef(entries)) if known is None else known
 
 
 def _planned(

@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -51,6 +52,9 @@ def canonicalize_dtype(*args: Any, dtype: Dtype | None = None, inexact: bool = T
 _COMMON_INEXACT = frozenset(np.dtype(t) for t in ("float32", "float16", "complex64", jnp.bfloat16))
 
 
+_array_classes: set[type] = set()
+
+
 def _share_dtype(args: tuple[Any, ...], dtype: Any) -> bool:
     """Tell whether all of `args` are arrays of one common inexact dtype (of `dtype`, if given).
 
@@ -63,6 +67,10 @@ def _share_dtype(args: tuple[Any, ...], dtype: Any) -> bool:
                 continue
             if x.weak_type or (x.dtype != common and common is not None):
                 return False
+            if x.__class__ not in _array_classes:
+                if not isinstance(x, jax.Array):  # a Variable of NNX only passes for one
+                    return False
+                _array_classes.add(x.__class__)
             common = x.dtype
     except AttributeError:  # a NumPy array, a scalar, a list: not yet an array of JAX
         return False
