@@ -216,6 +216,7 @@ from ramie.nnx.variable import var_defaults as var_defaults
 from ramie.nnx.variable import variable_name_from_type as variable_name_from_type
 from ramie.nnx.variable import variable_type_from_name as variable_type_from_name
 from ramie.nnx.variable import with_metadata as with_metadata
+from ramie.nnx.variable.base import A as A
 from ramie.nnx.views import recursive_map as recursive_map
 from ramie.nnx.views import view as view
 from ramie.nnx.views import view_info as view_info
@@ -232,6 +233,7 @@ __all__ = [
     "EMA",
     "PARTITION_NAME",
     "RNN",
+    "A",
     "All",
     "Any",
     "BatchNorm",
