@@ -10,7 +10,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from ramie import errors, serialization, traverse_util
+from ramie import serialization, traverse_util
+from ramie.checkpoint.formats.orbax import import_orbax
 
 __all__ = [
     "is_multi_device_array",
@@ -18,6 +19,8 @@ __all__ = [
     "restore_args_from_target",
     "save_args_from_target",
 ]
+
+_PURPOSE = "describe to Orbax how to save and restore a tree"
 
 
 def is_multi_device_array(value: Any) -> bool:
@@ -46,7 +49,7 @@ def save_args_from_target(target: Any) -> Any:
     Raises:
         MissingExtraError: Orbax is not installed.
     """
-    orbax = _import_orbax()
+    orbax = import_orbax(_PURPOSE)
     return jax.tree.map(lambda leaf: orbax.SaveArgs(), target)
 
 
@@ -67,7 +70,7 @@ def restore_args_from_target(target: Any, mesh: Mesh | None = None) -> Any:
     Raises:
         MissingExtraError: Orbax is not installed.
     """
-    orbax = _import_orbax()
+    orbax = import_orbax(_PURPOSE)
     if mesh is not None:
         warnings.warn(
             "the argument `mesh` has no effect: shardings are taken from the target's own arrays",
@@ -105,16 +108,7 @@ def maybe_construct_transformations(target: Any, transforms: Any | None) -> Any:
     """
     if transforms is not None:
         return transforms
-    orbax = _import_orbax()
+    orbax = import_orbax(_PURPOSE)
     state = serialization.to_state_dict(target)
     flat = traverse_util.flatten_dict(state, sep="/") if isinstance(state, dict) else {"": state}
     return {path: orbax.Transform(use_fallback=True) for path, v in flat.items() if v is None}
-
-
-def _import_orbax() -> Any:
-    try:
-        import orbax.checkpoint as orbax
-    except ImportError as error:
-        purpose = "describe to Orbax how to save and restore a tree"
-        raise errors.MissingExtraError("orbax.checkpoint", "orbax", purpose) from error
-    return orbax

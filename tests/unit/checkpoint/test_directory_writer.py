@@ -86,7 +86,10 @@ def test_a_save_that_fails_leaves_everything_as_it_was(tmp_path):
     save(tmp_path, 2, 7, orbax_checkpointer=checkpointer, async_manager=manager)
     with pytest.raises(OSError, match="no space"):
         manager.wait_previous_save()
-    save(tmp_path, 2, 8, orbax_checkpointer=ocp.AsyncCheckpointer(Failing()))
+    checkpointer = ocp.AsyncCheckpointer(Failing())
+    save(tmp_path, 2, 8, orbax_checkpointer=checkpointer)
+    with pytest.raises(OSError, match="no space"):
+        checkpointer.wait_until_finished()
     assert checkpoints.available_steps(tmp_path) == [5]
     left = [name for name in names(tmp_path) if name.startswith(".ramie")]
     assert left == []
@@ -103,6 +106,15 @@ def test_what_is_not_finished_does_not_count(tmp_path):
     assert names(tmp_path)[0] == "checkpoint_10"  # somebody's folder, not ours to remove
     with pytest.raises(errors.UnsupportedCheckpointError, match="checkpoint, which it is not"):
         save(tmp_path, 3, 10)
+
+
+def test_relative_folders_are_those_of_the_process(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in (".", "run/./below"):
+        assert value_of(save(folder, 1, 1)) == 1 and value_of(folder) == 1
+    with ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        save("run", 2, 2, orbax_checkpointer=checkpointer)
+    assert value_of("run/checkpoint_2") == 2
 
 
 def test_formats_replace_each_other_and_live_side_by_side(tmp_path):

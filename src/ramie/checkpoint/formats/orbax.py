@@ -178,7 +178,7 @@ def _described(path: str) -> tuple[Any, dict[Names, Entry]]:
     """Return the tree of Orbax's metadata, and the entries."""
     orbax = import_orbax("read a directory that Orbax wrote")
     with _explained(path), orbax.PyTreeCheckpointer() as checkpointer:
-        tree = checkpointer.metadata(path).item_metadata
+        tree = checkpointer.metadata(os.path.abspath(path)).item_metadata
         if tree is None:
             raise ValueError(f"Orbax finds no description of the tree in {os.listdir(path)}")
         tree = getattr(tree, "tree", tree)
@@ -263,7 +263,7 @@ def read(path: str, wanted: Mapping[Names, Any] | None = None) -> dict[Names, An
     if any(names not in found for names in asked):
         with _explained(path), orbax.PyTreeCheckpointer() as checkpointer:
             restored = checkpointer.restore(
-                path,
+                os.path.abspath(path),
                 args=orbax.args.PyTreeRestore(
                     item=jax.tree.map_with_path(item, tree),
                     restore_args=jax.tree.map_with_path(arguments, tree),

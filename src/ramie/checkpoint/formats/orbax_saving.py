@@ -1,6 +1,7 @@
 """Saving a tree by Orbax into a directory of its own; who calls decides when it becomes visible."""
 
 import numbers
+import os
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -96,7 +97,7 @@ def start(path: str, tree: Any, checkpointer: Any, *, background: bool) -> Calla
         kind = package.AsyncCheckpointer if background else package.Checkpointer
         checkpointer = own = kind(handler)
     arguments = jax.tree.map(lambda leaf: package.SaveArgs(), tree)
-    checkpointer.save(path, tree, save_args=arguments)
+    checkpointer.save(os.path.abspath(path), tree, save_args=arguments)
     expected = {orbax.names_of(keys) for keys, _ in jax.tree.leaves_with_path(tree)}
 
     def finish() -> None:

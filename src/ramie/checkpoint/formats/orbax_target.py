@@ -95,7 +95,7 @@ def transform(path: str, target: Any, checkpointer: Any, transforms: Any) -> Any
             checkpointer = stack.enter_context(package.PyTreeCheckpointer())
         arguments = jax.tree.map(_plain_arguments, target)
         return checkpointer.restore(
-            path, item=target, restore_args=arguments, transforms=transforms
+            os.path.abspath(path), item=target, restore_args=arguments, transforms=transforms
         )
 
 
