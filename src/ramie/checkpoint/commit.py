@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ramie.checkpoint import storage
+from ramie.checkpoint import remote, storage
 from ramie.errors import CheckpointBusyError
 
 fcntl: Any
@@ -64,6 +64,9 @@ def directory_lock(directory: str) -> Iterator[None]:
     Raises:
       CheckpointBusyError: if one of them takes longer than `LOCK_TIMEOUT` seconds.
     """
+    if remote.is_remote(directory):
+        yield
+        return
     if fcntl is None:
         yield
         return

@@ -4,7 +4,7 @@ import io
 import os
 from typing import Literal, NamedTuple
 
-from ramie.checkpoint import folders, integrity, storage
+from ramie.checkpoint import folders, integrity, remote, storage
 from ramie.checkpoint.contents import recognise
 from ramie.checkpoint.formats import msgpack, orbax, safetensors
 from ramie.checkpoint.formats.leaf import read_array
@@ -49,7 +49,7 @@ def verify(path: str | os.PathLike[str]) -> Health:
       ...   checkpoint.verify(checkpoint.save(directory, {"a": 1}, step=1)).state
       'intact'
     """
-    place = storage.local_path(path)
+    place = storage.local_or_remote(path)
     kind = storage.kind_of(place)
     if kind == "absent":
         raise CheckpointNotFoundError(*os.path.split(place), None)
@@ -70,6 +70,9 @@ def check(place: str) -> bool:
     Raises:
       MalformedDataError: if it is damaged.
     """
+    if remote.is_remote(place):
+        msgpack.read(place)
+        return storage.kind_of(integrity.manifest_path(place)) == "file"
     form = recognise(place)
     if form == "orbax":
         if folders.check(place):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ramie.checkpoint import health, steps, storage
+from ramie.checkpoint import health, remote, steps, storage
 from ramie.checkpoint.contents import Outline, outline
 from ramie.checkpoint.formats import orbax
 from ramie.checkpoint.formats.leaf import Leaf, read_array
@@ -79,7 +79,7 @@ def survey(
       ...   [(found.step, found.metrics) for found in checkpoint.survey(directory)]
       [(1, {'loss': 0.5}), (2, {'loss': 0.5})]
     """
-    place = storage.local_path(directory)
+    place = storage.local_or_remote(directory)
     if storage.kind_of(place) != "directory":
         raise CheckpointNotFoundError(*os.path.split(place), None)
     if prefix is None:
@@ -115,6 +115,8 @@ def _prefix(name: str) -> str | None:
 
 def size(path: str) -> int:
     """Return the bytes of a file, or of all files below a directory; 0 if it is gone."""
+    if remote.is_remote(path):
+        return remote.size(path)
     files = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
     return sum(os.path.getsize(file) for file in files or [path] if os.path.isfile(file))
 
@@ -122,6 +124,9 @@ def size(path: str) -> int:
 def _list(prefix: str, found: steps.Found, verify: bool) -> Listed:
     kind = storage.kind_of(found.path)
     state = health.verify(found.path) if verify else None
+    if remote.is_remote(found.path):  # metrics are inside, and not worth a download
+        nbytes, modified = size(found.path), remote.modified(found.path)
+        return Listed(prefix, found.step, found.path, kind, nbytes, modified, {}, state)
     metrics = (
         _metrics(found.path) if kind == "file" or orbax.may_hold(found.path, "metrics") else {}
     )

@@ -12,6 +12,7 @@ Reference:
   Collet, "xxHash fast digest algorithm", the 64-bit variant XXH3.
 """
 
+import io
 import itertools
 import json
 import os
@@ -20,13 +21,14 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from ramie.checkpoint import storage
+from ramie.checkpoint import remote, storage
 from ramie.errors import DamagedCheckpointError, MalformedDataError
 
 __all__ = [
     "Checksum",
     "Manifest",
     "Record",
+    "SummedStream",
     "checked",
     "compare",
     "encode_manifest",
@@ -41,6 +43,7 @@ __all__ = [
 CHUNK = 1 << 24
 """Bytes that one checksum speaks of."""
 
+_LARGEST_COPY = 1 << 22
 _SMALLEST_CHUNK = 1 << 12
 _SUFFIX = ".ramie.json"
 _VERSION = 1
@@ -174,6 +177,31 @@ def checked(pieces: Iterable[Any], checksum: Checksum) -> Iterator[Any]:
         yield piece
 
 
+class SummedStream(io.RawIOBase):
+    """An open file, of which what is read is summed up; to be buffered.
+
+    Args:
+      file: the open file.
+      checksum: what sums up.
+    """
+
+    def __init__(self, file: Any, checksum: Checksum) -> None:
+        self._file = file
+        self._checksum = checksum
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def readinto(self, memory: Any) -> int:
+        """Fill memory; return how many bytes that was."""
+        memory = memory[:_LARGEST_COPY]
+        count = self._file.readinto(memory) or 0
+        # A copy, since whoever gave us the memory may use it again before it is summed up.
+        self._checksum.add(bytes(memory[:count]))
+        return count
+
+
 # --- manifests ------------------------------------------------------------------------------------
 
 
@@ -210,9 +238,14 @@ def read_manifest(path: str) -> Manifest | None:
     place = manifest_path(path)
     if storage.kind_of(place) != "file":
         return None
-    with open(place, "rb") as file:
-        status = os.fstat(file.fileno())
-        text = file.read(_MANIFEST_LIMIT)
+    if remote.is_remote(place):
+        number = 0
+        with remote.open_file(place) as upload:
+            text = upload.read(_MANIFEST_LIMIT)
+    else:
+        with open(place, "rb") as file:
+            number = os.fstat(file.fileno()).st_ino
+            text = file.read(_MANIFEST_LIMIT)
     try:
         page = json.loads(text)
         if page["version"] != _VERSION:
@@ -223,7 +256,7 @@ def read_manifest(path: str) -> Manifest | None:
         raise MalformedDataError(
             f"the manifest does not hold what a manifest does ({error})", source=place
         ) from error
-    return Manifest(records, inode, copied=status.st_ino != inode)
+    return Manifest(records, inode, copied=number != inode)
 
 
 def parse_record(content: dict[str, Any]) -> Record:

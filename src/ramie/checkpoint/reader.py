@@ -26,7 +26,7 @@ def latest(directory: str | os.PathLike[str], prefix: str = "checkpoint_") -> st
       directory: where the checkpoints are; it need not exist.
       prefix: the start of their names.
     """
-    found = steps.find(*steps.split_prefix(storage.local_path(directory), prefix))
+    found = steps.find(*steps.split_prefix(storage.local_or_remote(directory), prefix))
     return found[-1].path if found else None
 
 
@@ -39,7 +39,7 @@ def available_steps(
       directory: where the checkpoints are; it need not exist.
       prefix: the start of their names.
     """
-    found = steps.find(*steps.split_prefix(storage.local_path(directory), prefix))
+    found = steps.find(*steps.split_prefix(storage.local_or_remote(directory), prefix))
     return [checkpoint.step for checkpoint in found]
 
 
@@ -105,7 +105,7 @@ def loader(
         if transforms is not None:
             return orbax_target.transform(place, target, checkpointer, transforms)
         if checkpointer is not None and not orbax.holds_tree(place):
-            return checkpointer.restore(place, item=target)
+            return checkpointer.restore(os.path.abspath(place), item=target)
         tree = orbax.tree_directory(place)
         return orbax_target.restore(tree, target, place, strict=strict, partial=partial)
 
@@ -122,7 +122,7 @@ def restore_by(
     fallback: bool,
 ) -> Any:
     """Find a checkpoint as `restore` does, and let a function read it."""
-    place = storage.local_path(path)
+    place = storage.local_or_remote(path)
     if step is not None:
         chosen = _of_step(place, step, prefix)
         try:
@@ -164,7 +164,7 @@ def newest_intact(directory: str | os.PathLike[str], prefix: str = "checkpoint_"
       directory: where the checkpoints are; it need not exist.
       prefix: the start of their names.
     """
-    found = steps.find(*steps.split_prefix(storage.local_path(directory), prefix))
+    found = steps.find(*steps.split_prefix(storage.local_or_remote(directory), prefix))
     for checkpoint in reversed(found):
         if health.verify(checkpoint.path).state != "damaged":
             return checkpoint.path

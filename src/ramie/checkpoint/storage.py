@@ -8,6 +8,7 @@ import stat
 import uuid
 from typing import Literal
 
+from ramie.checkpoint import remote
 from ramie.errors import UnsupportedCheckpointError
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "files_below",
     "kind_of",
     "list_names",
+    "local_or_remote",
     "local_path",
     "make_directory",
     "remove",
@@ -45,23 +47,32 @@ def safe_normpath(path: str) -> str:
     return os.path.normpath(path)
 
 
+def local_or_remote(path: str | os.PathLike[str]) -> str:
+    """Return a normalised path: a local one, or a URL for fsspec."""
+    text = safe_normpath(os.fspath(path))
+    return text if remote.is_remote(text) else text.removeprefix("file://")
+
+
 def local_path(path: str | os.PathLike[str]) -> str:
     """Return a normalised path of the local file system.
 
     Raises:
       UnsupportedCheckpointError: for a URL.
     """
-    text = safe_normpath(os.fspath(path))
-    if _SCHEME.fullmatch(text):
+    text = local_or_remote(path)
+    if remote.is_remote(text):
         raise UnsupportedCheckpointError(
-            f'Saving to and restoring from "{text}"',
-            "Use a local or mounted directory, and copy the finished checkpoints.",
+            f'This operation on "{text}"',
+            "Checkpoints are saved, restored and listed there; for the rest, copy them to a local "
+            "directory.",
         )
     return text
 
 
 def list_names(directory: str) -> list[str]:
     """Return the names in a directory; none where there is no such directory."""
+    if remote.is_remote(directory):
+        return remote.list_names(directory)
     try:
         return os.listdir(directory)
     except (FileNotFoundError, NotADirectoryError):
@@ -76,6 +87,8 @@ def files_below(folder: str) -> list[str]:
 
 def kind_of(path: str) -> Kind:
     """Tell what is at a path, following links; devices, sockets and pipes are "other"."""
+    if remote.is_remote(path):
+        return remote.kind_of(path)
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -89,6 +102,8 @@ def kind_of(path: str) -> Kind:
 
 def sync_directory(directory: str) -> None:
     """Make what was created, renamed and removed in a directory survive a power failure."""
+    if remote.is_remote(directory):
+        return
     if os.name == "nt":  # Windows cannot open directories, and writes their entries by itself
         return
     descriptor = os.open(directory, os.O_RDONLY)
@@ -104,6 +119,9 @@ def sync_directory(directory: str) -> None:
 
 def make_directory(directory: str) -> None:
     """Create a directory and those above it, durably; one that exists is left alone."""
+    if remote.is_remote(directory):
+        remote.make_directory(directory)
+        return
     if os.path.isdir(directory):
         return
     above = os.path.dirname(os.path.abspath(directory))
@@ -124,6 +142,9 @@ def remove(path: str) -> None:
     A directory disappears at once, by a rename, before its content is removed: nobody sees half
     of it.
     """
+    if remote.is_remote(path):
+        remote.remove(path)
+        return
     if os.path.isdir(path) and not os.path.islink(path):
         doomed = temporary_path(os.path.dirname(path))
         try:

@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
-from ramie.checkpoint import commit, integrity, retention, steps, storage
+from ramie.checkpoint import commit, integrity, remote, retention, steps, storage
 from ramie.checkpoint.formats import msgpack
 from ramie.checkpoint.formats.orbax import is_orbax
 from ramie.errors import (
@@ -79,6 +79,10 @@ def save(
     return write(plan, to_state_dict(target))
 
 
+Staging = commit.Staged | remote.RemoteStaged
+"""A file under a temporary name."""
+
+
 class Plan(NamedTuple):
     """What a save is to do, checked; made by `make_plan`, done by `write`."""
 
@@ -102,7 +106,7 @@ def make_plan(
 ) -> Plan:
     """Check the parameters of `save`; `check` has to follow before anything is written."""
     retention.check_options(keep, keep_every_n_steps)
-    folder, start = steps.split_prefix(storage.local_path(directory), prefix)
+    folder, start = steps.split_prefix(storage.local_or_remote(directory), prefix)
     name = steps.checkpoint_name(start, step)
     number = steps.parse_step(name[len(start) :])
     assert number is not None  # checkpoint_name has made sure
@@ -121,6 +125,11 @@ def check(plan: Plan, *, as_directory: bool = False) -> None:
       InvalidCheckpointError: if it would replace something, and overwriting is not allowed.
       UnsupportedCheckpointError: if it cannot replace what is there.
     """
+    if as_directory and remote.is_remote(plan.path):
+        raise UnsupportedCheckpointError(
+            f'Saving a directory by Orbax to "{plan.path}"',
+            "Save without Orbax, which makes one file, or call Orbax itself.",
+        )
     replaced(plan)
     _check_place(plan.path, as_directory)
 
@@ -174,7 +183,7 @@ def write_file(path: str, pieces: Iterable[Any]) -> None:
 @contextmanager
 def _written(
     folder: str, pieces: Iterable[Any]
-) -> Iterator[tuple[commit.Staged, commit.Staged, integrity.Record]]:
+) -> Iterator[tuple[Staging, Staging, integrity.Record]]:
     """Write and sync a temporary file, and hold the directory while the caller publishes it.
 
     Yields:
@@ -183,7 +192,7 @@ def _written(
     storage.make_directory(folder)
     checksum = integrity.Checksum()
     try:
-        with commit.staging(folder) as staged, commit.staging(folder) as sheet:
+        with _staging(folder) as staged, _staging(folder) as sheet:
             staged.write(integrity.checked(pieces, checksum))
             record = checksum.record(staged.inode)
             with commit.directory_lock(folder):
@@ -192,9 +201,14 @@ def _written(
         checksum.close()
 
 
-def _publish(
-    path: str, staged: commit.Staged, sheet: commit.Staged, record: integrity.Record
-) -> None:
+def _staging(folder: str) -> AbstractContextManager[Staging]:
+    if not remote.is_remote(folder):
+        return commit.staging(folder)
+    remote.clean_leftovers(folder, storage.TEMPORARY_PREFIX)
+    return remote.staging(storage.temporary_path(folder))
+
+
+def _publish(path: str, staged: Staging, sheet: Staging, record: integrity.Record) -> None:
     """Publish a checkpoint after its manifest, which speaks of the file it replaces as well."""
     try:
         old = integrity.read_manifest(path)
