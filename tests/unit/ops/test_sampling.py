@@ -12,6 +12,8 @@ from tests.tolerance import assert_exact
 from ramie.configurations import config
 from ramie.ops import initializers, sampling
 
+pytestmark = pytest.mark.optimised
+
 DTYPES = ("float32", "bfloat16", "float16")
 CASES = {
     "lecun_normal": (),
