@@ -45,6 +45,9 @@ CHUNK = 1 << 24
 
 _LARGEST_COPY = 1 << 22
 _SMALLEST_CHUNK = 1 << 12
+BESIDE = "_gda"
+"""What a directory of arrays is called, after the name of the file of Flax that they belong to."""
+
 _SUFFIX = ".ramie.json"
 _VERSION = 1
 _PENDING = 8
@@ -292,8 +295,10 @@ def compare(path: str, manifest: Manifest, found: Record, inode: int) -> None:
 
 
 def remove_with_manifest(path: str) -> None:
-    """Remove a checkpoint, then its manifest."""
+    """Remove a checkpoint, then its manifest, and the arrays that Flax kept beside it."""
     storage.remove(path)
+    if storage.kind_of(path + BESIDE) == "directory":
+        storage.remove(path + BESIDE)
     storage.remove(manifest_path(path))
 
 

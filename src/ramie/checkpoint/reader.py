@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ramie.checkpoint import folders, health, steps, storage
-from ramie.checkpoint.formats import msgpack, orbax, orbax_target
+from ramie.checkpoint.formats import msgpack, orbax, orbax_target, spread_arrays
 from ramie.checkpoint.match import restore_into
 from ramie.errors import (
     CheckpointNotFoundError,
@@ -100,7 +100,8 @@ def loader(
 
     def load(place: str, target: Any) -> Any:
         if storage.kind_of(place) != "directory":
-            return restore_into(target, msgpack.read(place), place, strict=strict)
+            state = spread_arrays.fill(msgpack.read(place), target, place, partial=partial)
+            return restore_into(target, state, place, strict=strict)
         folders.check(place)
         if transforms is not None:
             return orbax_target.transform(place, target, checkpointer, transforms)
