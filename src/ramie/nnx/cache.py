@@ -5,9 +5,9 @@ whether it has the same class, the same attributes and, by identity, the same va
 variable whether it has the same class and metadata. That costs a fraction of a walk, and no edit
 passes by it: not of ``vars(node)``, not with `object.__setattr__`, not from another thread.
 
-What could change without another identity is not remembered at all: models with lists, dictionaries
-or other plain pytrees inside, with static values that are not known to be immutable, or with arrays
-that are attributes themselves (a remembered walk would keep a replaced one alive).
+What could change without another identity is not remembered at all: models with static values that
+are not known to be immutable, with pytrees of unknown classes inside, or with arrays that are
+attributes themselves (a remembered walk would keep a replaced one alive).
 """
 
 import enum
@@ -15,12 +15,14 @@ import types
 import weakref
 from collections.abc import Sequence
 from itertools import chain
-from operator import attrgetter, is_
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ramie.nnx.identity import identities
 from ramie.nnx.pytree import Pytree
+from ramie.nnx.states import State
 from ramie.nnx.structure import GraphDef
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.walk import walk
@@ -31,6 +33,7 @@ _metadata = attrgetter("_var_metadata")
 _layout = attrgetter("_pytree__layout")
 _life = attrgetter("_pytree__life")
 _attributes = attrgetter("__dict__")
+_mapping = attrgetter("_mapping")
 _values_of = dict.values
 _IMMUTABLE = frozenset(
     (int, float, bool, complex, str, bytes, types.NoneType, types.EllipsisType, range)
@@ -59,6 +62,7 @@ class RememberedWalk:
       graphdef: the structure.
       leaves: the variables.
       objects: Pytrees and variables in the order in which they were met; the first is the root.
+      containers: lists, dictionaries and States that were met.
 
     Attributes:
       ids: the identities of all objects.
@@ -67,17 +71,14 @@ class RememberedWalk:
 
     __slots__ = (
         "__weakref__",
-        "_attributes",
         "_classes",
+        "_containers",
+        "_contents",
+        "_facts",
         "_kinds",
-        "_layouts",
-        "_lives",
-        "_metadata",
-        "_names",
         "_nodes",
         "_others",
         "_sizes",
-        "_values",
         "apart",
         "graphdef",
         "ids",
@@ -85,46 +86,98 @@ class RememberedWalk:
     )
 
     def __init__(
-        self, graphdef: GraphDef[Any], leaves: Sequence[Any], objects: Sequence[Any]
+        self,
+        graphdef: GraphDef[Any],
+        leaves: Sequence[Any],
+        objects: Sequence[Any],
+        containers: "_Containers",
     ) -> None:
         self.graphdef = graphdef
         self.leaves = tuple(leaves)
         self.ids = frozenset(map(id, objects))
+        self.apart: Any = None
         nodes = [x for x in objects if isinstance(x, Pytree)]
         self._others = tuple(objects[1:])
         self._nodes = tuple(nodes[1:])
+        self._containers = containers
         self._classes = tuple(map(type, nodes))
-        self._layouts = tuple(map(_layout, nodes))
-        self._lives = tuple(map(_life, nodes))
-        self._attributes = tuple(map(_attributes, nodes))
-        self._sizes = tuple(map(len, self._attributes))
-        self._names = tuple(chain.from_iterable(self._attributes))
-        self._values = tuple(chain.from_iterable(map(dict.values, self._attributes)))
         self._kinds = tuple(map(type, self.leaves))
-        self._metadata = tuple(map(_metadata, self.leaves))
-
-        self.apart: Any = None
+        # The objects are kept beside their identities, which would say nothing without them.
+        mappings = self._mappings(nodes)
+        self._sizes = self._lengths(mappings)
+        self._contents = self._seen(nodes, mappings)
+        self._facts = tuple(map(identities, self._contents))
 
     def objects(self, root: Pytree) -> tuple[Any, ...]:
         """Return Pytrees and variables in the order in which they were met."""
         return (root, *self._others)
 
+    def _mappings(self, nodes: Sequence[Pytree]) -> tuple[dict[Any, Any], ...]:
+        return (
+            *map(_attributes, nodes),
+            *map(_mapping, self._containers.states),
+            *self._containers.dicts,
+        )
+
+    def _lengths(self, mappings: tuple[dict[Any, Any], ...]) -> tuple[int, ...]:
+        return (*map(len, mappings), *map(len, self._containers.lists))
+
+    def _seen(
+        self, nodes: Sequence[Pytree], mappings: tuple[dict[Any, Any], ...]
+    ) -> tuple[tuple[Any, ...], ...]:
+        """List all objects that have to be the same."""
+        return (
+            mappings,
+            tuple(map(_layout, nodes)),
+            tuple(map(_life, nodes)),
+            tuple(chain.from_iterable(mappings)),
+            tuple(chain.from_iterable(map(_values_of, mappings))),
+            tuple(map(_metadata, self.leaves)),
+            tuple(chain.from_iterable(self._containers.lists)),
+        )
+
     def holds(self, root: Pytree) -> bool:
         """Tell whether a walk over the root would give the same."""
+        # Many at once, in C: this runs before each step.
         nodes = (root, *self._nodes)
-        attributes = self._attributes
-        # Cheap tests of many at once, in C: this runs before each step.
+        mappings = self._mappings(nodes)
         return (
-            all(map(is_, map(_attributes, nodes), attributes))
-            and all(map(is_, map(_layout, nodes), self._layouts))
-            and all(map(is_, map(type, nodes), self._classes))
-            and all(map(is_, map(_life, nodes), self._lives))
-            and tuple(map(len, attributes)) == self._sizes
-            and tuple(chain.from_iterable(attributes)) == self._names
-            and all(map(is_, chain.from_iterable(map(_values_of, attributes)), self._values))
-            and all(map(is_, map(type, self.leaves), self._kinds))
-            and all(map(is_, map(_metadata, self.leaves), self._metadata))
+            tuple(map(type, nodes)) == self._classes
+            and tuple(map(type, self.leaves)) == self._kinds
+            and self._lengths(mappings) == self._sizes
+            and tuple(map(identities, self._seen(nodes, mappings))) == self._facts
         )
+
+
+class _Containers(NamedTuple):
+    """Containers inside of a model, by how their contents are found."""
+
+    dicts: tuple[dict[Any, Any], ...]
+    lists: tuple[list[Any], ...]
+    states: tuple[State, ...]
+
+
+def _containers(others: Sequence[Any]) -> _Containers | None:
+    """Sort what a walk met beside objects; None if something there can change unnoticed."""
+    dicts, lists, states = [], [], []
+    for x in others:
+        if type(x) is dict:
+            dicts.append(x)
+        elif type(x) is list:
+            lists.append(x)
+        elif type(x) is State:
+            x.raw_mapping  # noqa: B018  # from here on it has one
+            states.append(x)
+        elif not (_is_plain_tuple(x) or _is_stable(x)):
+            return None
+    return _Containers(tuple(dicts), tuple(lists), tuple(states))
+
+
+def _is_plain_tuple(x: Any) -> bool:
+    """Tell whether something is a tuple or named tuple, whose items stay what they are."""
+    return type(x) is tuple or (
+        isinstance(x, tuple) and hasattr(x, "_fields") and not hasattr(x, "__dict__")
+    )
 
 
 def are_apart(x: "RememberedWalk | FreshWalk", y: "RememberedWalk | FreshWalk") -> bool:
@@ -181,8 +234,13 @@ def recall(root: Pytree) -> RememberedWalk | FreshWalk:
         return FreshWalk(*walk(root, objects), objects)
     others: list[Any] = []
     graphdef, leaves = walk(root, objects, others=others)
-    if not others and _is_stable_all(objects):
-        fresh = RememberedWalk(graphdef, leaves, objects)
+    containers = _containers(others)
+    if (
+        containers is not None
+        and _is_stable_all(objects)
+        and all(isinstance(leaf, Variable) for leaf in leaves)
+    ):
+        fresh = RememberedWalk(graphdef, leaves, objects, containers)
         object.__setattr__(root, "_pytree__walk", fresh)
         return fresh
     object.__setattr__(root, "_pytree__walk", False)

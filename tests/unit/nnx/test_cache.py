@@ -136,7 +136,7 @@ def test_states_do_not_share_changes():
     assert len(nnx.state(model).flat_state()) == 3
 
 
-@pytest.mark.parametrize("value", [[1], jnp.ones(1), nnx.data([nnx.Param(1)]), nnx.data(3)])
+@pytest.mark.parametrize("value", [[1], jnp.ones(1), nnx.data([jnp.ones(1)]), nnx.data(3)])
 def test_what_may_change_unseen_is_walked_over_each_time(value):
     model = _model()
     model.a.extra = value
