@@ -134,6 +134,27 @@ def test_state_axes_slice_carry_and_keep():
     assert_exact(model.trace[...], 3 * np.cumsum(XS))
 
 
+@MODES
+@pytest.mark.parametrize("cell", ["ref", "hijax"])
+def test_cells_are_shared_by_all_iterations(mode, cell):
+    carried, same = (nnx.Param(jnp.array(0.0), **{cell: True}) for _ in range(2))
+
+    @nnx.scan(in_axes=(Carry, None, 0), **mode)
+    def run(carried, same, x):
+        carried[...] += x
+        same[...] += 2 * x
+        return carried, same[...]
+
+    out, ys = run(carried, same, XS)
+    assert out is carried
+    assert (float(carried[...]), float(same[...])) == (7, 14)
+    assert_exact(ys, 2 * np.cumsum(XS))
+    with pytest.raises(ValueError, match="replaced a variable with ref=True"):
+        nnx.scan(lambda c: nnx.Param(0.0, **{cell: True}), in_axes=Carry, out_axes=Carry, length=2)(
+            carried
+        )
+
+
 def test_a_method_can_be_decorated_and_random_streams_go_along():
     axes = nnx.StateAxes({(nnx.Param, nnx.RngState): 0, ...: None})
 
