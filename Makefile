@@ -16,11 +16,12 @@ NEEDS_PYTHON = import sys; sys.version_info >= (3, 11) or sys.exit( \
   + ": try make PYTHON=python3.12 ...")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench $(VENV) $(PEERS)
+.PHONY: help demo test faults lint format bench $(VENV) $(PEERS)
 
 help:
 	@echo "make demo     train the digits network (resumes where it stopped; ARGS='--epochs 3' is passed on)"
 	@echo "make test     run the tests; with $(PEERS) present also those that compare with Flax"
+	@echo "make faults   kill, damage and mislead at length (RAMIE_FAULTS=2 for twice as often); half an hour"
 	@echo "make lint     ruff (rules and format) and mypy"
 	@echo "make format   let ruff rewrite the files"
 	@echo "make bench    measure against Flax and raw JAX, write benchmarks/RESULTS.md"
@@ -41,6 +42,9 @@ test: $(VENV)/.stamp
 	else \
 	  echo "parity with Flax was not tested: run 'make $(PEERS)' first"; \
 	fi
+
+faults: $(VENV)/.stamp
+	RAMIE_FAULTS=$${RAMIE_FAULTS:-1} $(VENV)/bin/python -m pytest -q tests/faults $(ARGS)
 
 lint: $(VENV)/.stamp
 	$(VENV)/bin/ruff check .

@@ -169,6 +169,7 @@ class Staged:
         self.path = path
         self.inode = os.fstat(descriptor).st_ino
         self._descriptor: int | None = descriptor
+        self._is_temporary = True
 
     def write(self, pieces: Iterable[Any]) -> int:
         """Write all pieces and sync them; return the number of bytes.
@@ -211,15 +212,17 @@ class Staged:
         """
         self._close()
         os.replace(self.path, final)
+        self._is_temporary = False
         if sync:
             storage.sync_directory(os.path.dirname(final))
 
     def discard(self) -> None:
         """Remove the file if it is not published."""
-        if self._descriptor is not None:
+        if self._is_temporary:
+            self._is_temporary = False
             with suppress(FileNotFoundError):
                 os.unlink(self.path)
-            self._close()
+        self._close()
 
     def _close(self) -> None:
         if self._descriptor is not None:

@@ -1,30 +1,93 @@
-"""A bit that changes on disk is always noticed, wherever it is."""
+"""What changes on a disk is always noticed: bits, ends that are cut off, blocks of zeros."""
+
+import os
 
 import numpy as np
 import pytest
+from tests.faults import scale
 
 from ramie import checkpoint, errors
+from ramie.checkpoint import integrity
 
-FLIPS = 300
+BLOCK = 4096
 
 
-def test_no_flipped_bit_is_read_silently(tmp_path):
+@pytest.fixture
+def saved(tmp_path):
+    """Save a tree of a few blocks, and one before it; return the path and the tree."""
     generator = np.random.default_rng(0)
     tree = {
         "step": 3,
         "name": "run",
-        "weights": generator.standard_normal((40, 50)).astype(np.float32),
+        "weights": generator.standard_normal((400, 50)).astype(np.float32),
         "layers": [{"bias": np.arange(7)}, {"bias": np.zeros(0)}],
     }
-    path = checkpoint.save(tmp_path, tree, 3)
+    checkpoint.save(tmp_path, tree, 2, keep=2)
+    return checkpoint.save(tmp_path, tree, 3, keep=2), tree
+
+
+def check_noticed(path, tree, data, changed):
+    """Put changed bytes into the file's place, see that it is named, and put it right again."""
     with open(path, "r+b", buffering=0) as file:
+        file.write(changed)
+        file.truncate()
+        with pytest.raises(errors.DamagedCheckpointError, match=r"checkpoint_3.*checkpoint_2"):
+            checkpoint.restore(os.path.dirname(path), tree)
+        file.seek(0)
+        file.write(data)
+        file.truncate()
+
+
+def test_no_flipped_bit_is_read_silently(saved):
+    path, tree = saved
+    with open(path, "rb") as file:
         data = file.read()
-        for position in generator.integers(0, 8 * len(data), FLIPS):
-            byte, bit = divmod(int(position), 8)
-            file.seek(byte)
-            file.write(bytes([data[byte] ^ (1 << bit)]))
-            with pytest.raises(errors.DamagedCheckpointError, match="checkpoint_3"):
-                checkpoint.restore(tmp_path, tree)
-            file.seek(byte)
-            file.write(data[byte : byte + 1])
-    checkpoint.restore(tmp_path, tree)
+    generator = np.random.default_rng(1)
+    for position in generator.integers(0, 8 * len(data), scale.times(60, 500)):
+        changed = bytearray(data)
+        changed[position // 8] ^= 1 << position % 8
+        check_noticed(path, tree, data, changed)
+    checkpoint.restore(path, tree)
+
+
+def test_no_lost_end_is_read_silently(saved):
+    path, tree = saved
+    with open(path, "rb") as file:
+        data = file.read()
+    for length in np.random.default_rng(2).integers(0, len(data), scale.times(20, 200)):
+        check_noticed(path, tree, data, data[:length])
+    check_noticed(path, tree, data, b"")
+    check_noticed(path, tree, data, data + b"\0")
+    checkpoint.restore(path, tree)
+
+
+def test_no_zeroed_block_is_read_silently(saved):
+    path, tree = saved
+    with open(path, "rb") as file:
+        data = file.read()
+    generator = np.random.default_rng(3)
+    for _ in range(scale.times(20, 200)):
+        start = int(generator.integers(0, len(data) // BLOCK)) * BLOCK
+        length = int(generator.integers(1, 4)) * BLOCK
+        changed = bytearray(data)
+        changed[start : start + length] = bytes(len(changed[start : start + length]))
+        check_noticed(path, tree, data, changed)
+    checkpoint.restore(path, tree)
+
+
+def test_no_change_of_a_manifest_is_worse_than_an_error(saved):
+    path, tree = saved
+    place = integrity.manifest_path(path)
+    with open(place, "rb") as file:
+        data = file.read()
+    generator = np.random.default_rng(4)
+    for position in generator.integers(0, 8 * len(data), scale.times(60, 500)):
+        changed = bytearray(data)
+        changed[position // 8] ^= 1 << position % 8
+        with open(place, "r+b") as file:
+            file.write(changed)
+        try:
+            restored = checkpoint.restore(path, tree)
+        except errors.MalformedDataError:
+            continue
+        assert (restored["weights"] == tree["weights"]).all()

@@ -1,6 +1,5 @@
 """SIGKILL while Orbax saves: every acknowledged save restores, and leftovers confuse nobody."""
 
-# ruff: noqa: E402
 import pytest
 
 pytest.importorskip("orbax.checkpoint")
