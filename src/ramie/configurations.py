@@ -199,6 +199,10 @@ class Config:
             )
         super().__setattr__(name, value)
 
+    def _read(self, name: str) -> Any:
+        """Return the value of a flag; other projects read flags under this name."""
+        return getattr(self, self._resolve(name))
+
     def update(
         self, name_or_holder: str | FlagHolder[Any], value: bool | int | str | None, /
     ) -> None:

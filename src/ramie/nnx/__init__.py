@@ -60,6 +60,8 @@ from ramie.nnx.filters import Nothing as Nothing
 from ramie.nnx.filters import OfType as OfType
 from ramie.nnx.filters import PathContains as PathContains
 from ramie.nnx.filters import WithTag as WithTag
+from ramie.nnx.flat import flatten as flatten
+from ramie.nnx.flat import unflatten as unflatten
 from ramie.nnx.forks import fork_rngs as fork_rngs
 from ramie.nnx.forks import reseed as reseed
 from ramie.nnx.forks import restore_rngs as restore_rngs
@@ -338,6 +340,7 @@ __all__ = [
     "filterlib",
     "find_duplicates",
     "first_from",
+    "flatten",
     "fori_loop",
     "fork_rngs",
     "from_flat_state",
@@ -438,6 +441,7 @@ __all__ = [
     "training",
     "transform_metadata",
     "traversals",
+    "unflatten",
     "unpack",
     "update",
     "update_context",

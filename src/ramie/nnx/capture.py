@@ -57,6 +57,8 @@ def capture(
       the paths of the modules in front of the names. With no kinds it returns the result alone.
 
     Raises:
+      TraceContextError: when it is called, if the modules were made outside of the transformation
+        that runs: pass them into it as arguments.
       TypeError: when it is called, if there is no module to look at.
 
     Example:

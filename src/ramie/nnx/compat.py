@@ -2,7 +2,7 @@
 
 import functools
 
-from ramie.nnx import forks, functional, spmd
+from ramie.nnx import flat, forks, functional, module, spmd, views, walk
 from ramie.nnx.transforms import (
     autodiff,
     compilation,
@@ -23,14 +23,19 @@ __all__ = [
     "cond",
     "custom_vjp",
     "eval_shape",
+    "flatten",
     "fori_loop",
     "fork_rngs",
     "get_abstract_model",
     "grad",
     "graphdef",
+    "iter_children",
+    "iter_graph",
+    "iter_modules",
     "jit",
     "jvp",
     "pmap",
+    "recursive_map",
     "remat",
     "reseed",
     "scan",
@@ -41,6 +46,8 @@ __all__ = [
     "switch",
     "value_and_grad",
     "variables",
+    "view",
+    "view_info",
     "vjp",
     "vmap",
     "while_loop",
@@ -51,6 +58,13 @@ state = functools.partial(functional.state, graph=True)
 variables = functools.partial(functional.variables, graph=True)
 graphdef = functools.partial(functional.graphdef, graph=True)
 clone = functools.partial(functional.clone, graph=True)
+flatten = functools.partial(flat.flatten, graph=True)
+iter_children = functools.partial(functional.iter_children, graph=True)
+iter_graph = functools.partial(walk.iter_graph, graph=True)
+iter_modules = functools.partial(module.iter_modules, graph=True)
+recursive_map = functools.partial(views.recursive_map, graph=True)
+view = functools.partial(views.view, graph=True)
+view_info = functools.partial(views.view_info, graph=True)
 get_abstract_model = functools.partial(spmd.get_abstract_model, graph=True)
 backup_keys = functools.partial(forks.backup_keys, graph=True)
 fork_rngs = functools.partial(forks.fork_rngs, graph=True, graph_updates=True)

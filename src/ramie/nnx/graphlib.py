@@ -1,7 +1,13 @@
 """Models as graphs: their structure, and the functions that take them apart."""
 
+from typing import TypeAlias
+
 from ramie.nnx.conversions import vars_as as vars_as
 from ramie.nnx.conversions import with_vars as with_vars
+from ramie.nnx.flat import IndexMap as IndexMap
+from ramie.nnx.flat import RefMap as RefMap
+from ramie.nnx.flat import flatten as flatten
+from ramie.nnx.flat import unflatten as unflatten
 from ramie.nnx.functional import as_pure as as_pure
 from ramie.nnx.functional import call as call
 from ramie.nnx.functional import clone as clone
@@ -20,8 +26,12 @@ from ramie.nnx.functional import variables as variables
 from ramie.nnx.modes import set_graph_mode as set_graph_mode
 from ramie.nnx.modes import set_graph_updates as set_graph_updates
 from ramie.nnx.module import iter_module_children as iter_module_children
+from ramie.nnx.packed import GraphState as GraphState
+from ramie.nnx.packed import unpack as unpack
+from ramie.nnx.statelib import map_state as map_state
 from ramie.nnx.states import FlatState as FlatState
 from ramie.nnx.states import State as State
+from ramie.nnx.structure import ContainerDef as ContainerDef
 from ramie.nnx.structure import GraphDef as GraphDef
 from ramie.nnx.structure import NodeDef as NodeDef
 from ramie.nnx.structure import NodeRef as NodeRef
@@ -36,17 +46,26 @@ from ramie.nnx.transforms.contexts import merge_context as merge_context
 from ramie.nnx.transforms.contexts import split_context as split_context
 from ramie.nnx.transforms.contexts import update_context as update_context
 from ramie.nnx.variable.base import Variable as Variable
+from ramie.nnx.views import recursive_map as recursive_map
 from ramie.nnx.walk import iter_graph as iter_graph
 
+TreeNodeDef: TypeAlias = NodeDef | VariableDef | ContainerDef
+"""What stands in a structure for a node of a tree: anything but a reference."""
+
 __all__ = [
+    "ContainerDef",
     "FlatState",
     "GraphDef",
+    "GraphState",
+    "IndexMap",
     "MergeContext",
     "NodeDef",
     "NodeRef",
+    "RefMap",
     "SplitContext",
     "State",
     "Static",
+    "TreeNodeDef",
     "UpdateContext",
     "Variable",
     "VariableDef",
@@ -56,21 +75,26 @@ __all__ = [
     "clone",
     "current_update_context",
     "find_duplicates",
+    "flatten",
     "graphdef",
     "iter_children",
     "iter_graph",
     "iter_module_children",
     "map",
+    "map_state",
     "merge",
     "merge_context",
     "pop",
     "pure",
+    "recursive_map",
     "set_graph_mode",
     "set_graph_updates",
     "set_metadata",
     "split",
     "split_context",
     "state",
+    "unflatten",
+    "unpack",
     "update",
     "update_context",
     "variables",

@@ -151,16 +151,15 @@ class Module(Pytree):
           ValueError: if the attribute is something else already.
 
         Example:
-            >>> import jax
             >>> from ramie import nnx
             >>> class Net(nnx.Module):
             ...     def __call__(self, x):
             ...         return 3 * self.perturb("x", x)
             >>> model = Net()
             >>> _, zeros = nnx.capture(model, nnx.Perturbation)(2.0)
-            >>> def loss(perturbations):
+            >>> def loss(model, perturbations):
             ...     return nnx.capture(model, init=perturbations)(2.0)
-            >>> float(jax.grad(loss)(zeros).x[...])
+            >>> float(nnx.grad(loss, argnums=1)(model, zeros)["x"][...])
             3.0
 
         Differs from Flax: keeping it as an attribute gives no DeprecationWarning.

@@ -100,7 +100,8 @@ class GraphState(RawMapping, MutableMapping[Any, Any], Generic[A]):
                 )
             if other._graphdef != self._graphdef:
                 raise ValueError(
-                    "GraphDef must be the same in all GraphStates that are merged, but these come "
+                    "GraphDef must be the same in all GraphStates that are merged, but these with "
+                    f"{self._graphdef.num_leaves} and {other._graphdef.num_leaves} leaves come "
                     "from different models."
                 )
         return self._graphdef, (self._state, *(other._state for other in others))

@@ -58,9 +58,10 @@ def linen_in_bridge_mdl(linen_module: linen.Module, name: str | None = None) -> 
 def _running() -> Module:
     entry = current_context()
     if entry is None or entry.module.scope is None:
+        where = "no module" if entry is None else f"a {type(entry.module).__name__} without a scope"
         raise ValueError(
-            "No module of the bridge runs here. Call this in `setup` or in a compact method of a "
-            "bridge.Module, while its init or apply runs."
+            f"No module of the bridge runs here, but {where}. Call this in `setup` or in a compact "
+            "method of a bridge.Module, while its init or apply runs."
         )
     found: Module = entry.module
     return found

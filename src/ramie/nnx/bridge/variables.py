@@ -184,8 +184,8 @@ def linen_vars_to_nnx_attrs(variables: Mapping[str, Any]) -> dict[str, Any]:
 
     Example:
         >>> attributes = linen_vars_to_nnx_attrs({"params": {"a": 1}, "batch_stats": {"b": 2}})
-        >>> {name: type(variable).__name__ for name, variable in attributes.items()}
-        {'a': 'Param', 'b': 'BatchStat'}
+        >>> [(name, type(variable).__name__) for name, variable in sorted(attributes.items())]
+        [('a', 'Param'), ('b', 'BatchStat')]
     """
     attributes: dict[str, Any] = {}
     for collection in sorted(variables):

@@ -298,7 +298,10 @@ def linen_rngs_dict(linen_module: linen.Module, add_default: bool = False) -> di
     """
     scope = linen_module.scope
     if scope is None:
-        raise ValueError("linen_rngs_dict takes a bound module, as inside of init or apply.")
+        raise ValueError(
+            "linen_rngs_dict takes a bound module, as inside of init or apply, but this "
+            f"{type(linen_module).__name__} is not bound."
+        )
     keys = {name: scope.make_rng(name) for name in scope.rngs}
     if add_default and "default" not in keys:
         keys["default"] = jax.random.key(0)

@@ -205,11 +205,11 @@ class MergeContext:
             found = [None if number is None else outer[number] for number in graphdef.sources]
             if found:
                 known = [None] * len(self._objects) + found
-                leaves = _into_known(graphdef, leaves, found)
+                leaves = into_known(graphdef, leaves, found)
         return build(graphdef, leaves, made=self._objects, known=known)
 
 
-def _into_known(graphdef: GraphDef[Any], leaves: Sequence[Any], found: Sequence[Any]) -> list[Any]:
+def into_known(graphdef: GraphDef[Any], leaves: Sequence[Any], found: Sequence[Any]) -> list[Any]:
     """Store values in known variables; return these in place of the values."""
     objects = iter(found)
     following = iter(leaves)
