@@ -6,8 +6,6 @@ manifest, and one rename puts the directory into its place. Where something is t
 two swap places in one step, so that a checkpoint of this name is there at every moment.
 """
 
-import ctypes
-import errno
 import json
 import os
 from collections.abc import Iterable
@@ -21,8 +19,6 @@ __all__ = ["FolderRecord", "check", "describe", "publish", "settle"]
 _VERSION = 2
 _LIMIT = 1 << 28
 _PIECE = 1 << 22
-_AT_CWD, _SWAP = -100, 2  # of renameat2 in Linux
-_NO_SWAP = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM})
 
 
 class FolderRecord(NamedTuple):
@@ -102,7 +98,7 @@ def describe(final: str, sheet: commit.Staged, record: FolderRecord) -> None:
 
 
 def _swap(staged: str, final: str) -> None:
-    if _exchange(staged, final):
+    if storage.exchange(staged, final):
         return
     # Two steps, where the file system knows no single one. `commit.clean_leftovers` puts back
     # what stands aside if we die between them.
@@ -110,20 +106,6 @@ def _swap(staged: str, final: str) -> None:
     os.mkdir(aside)
     os.rename(final, os.path.join(aside, os.path.basename(final)))
     os.rename(staged, final)
-
-
-def _exchange(one: str, other: str) -> bool:
-    """Let two paths swap what they name, in one step; tell whether that is possible here."""
-    try:
-        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-    except (OSError, AttributeError, TypeError):
-        return False
-    if not renameat2(_AT_CWD, os.fsencode(one), _AT_CWD, os.fsencode(other), _SWAP):
-        return True
-    number = ctypes.get_errno()
-    if number in _NO_SWAP:
-        return False
-    raise OSError(number, os.strerror(number), one, None, other)
 
 
 # --- manifests ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What the engine asks of a file system: listing, durable directories, safe removal."""
 
+import ctypes
 import errno
 import os
 import re
@@ -13,6 +14,7 @@ from ramie.errors import UnsupportedCheckpointError
 
 __all__ = [
     "TEMPORARY_PREFIX",
+    "exchange",
     "files_below",
     "kind_of",
     "list_names",
@@ -28,6 +30,8 @@ __all__ = [
 TEMPORARY_PREFIX = ".ramie-tmp-"
 """What the names of unfinished and of removed things start with; no reader looks at them."""
 
+_AT_CWD, _SWAP = -100, 2  # of renameat2 in Linux
+_NO_SWAP = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM})
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*://)(.*)", re.IGNORECASE | re.DOTALL)
 
 Kind = Literal["file", "directory", "other", "absent"]
@@ -134,6 +138,20 @@ def make_directory(directory: str) -> None:
 def temporary_path(directory: str) -> str:
     """Return a path in a directory that nobody else uses."""
     return os.path.join(directory, TEMPORARY_PREFIX + uuid.uuid4().hex)
+
+
+def exchange(one: str, other: str) -> bool:
+    """Let two paths swap what they name, in one step; tell whether that is possible here."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError, TypeError):
+        return False
+    if not renameat2(_AT_CWD, os.fsencode(one), _AT_CWD, os.fsencode(other), _SWAP):
+        return True
+    number = ctypes.get_errno()
+    if number in _NO_SWAP:
+        return False
+    raise OSError(number, os.strerror(number), one, None, other)
 
 
 def remove(path: str) -> None:

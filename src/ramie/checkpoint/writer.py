@@ -131,18 +131,15 @@ def check(plan: Plan, *, as_directory: bool = False) -> None:
             "Save without Orbax, which makes one file, or call Orbax itself.",
         )
     replaced(plan)
-    _check_place(plan.path, as_directory)
+    _check_place(plan.path)
 
 
-def _check_place(path: str, as_directory: bool) -> None:
-    if storage.kind_of(path) != "directory" or (as_directory and is_orbax(path)):
-        return
-    # A file cannot take a directory's name in one step, and two steps could lose both.
-    what = "a file" if is_orbax(path) else "a checkpoint, which it is not,"
-    raise UnsupportedCheckpointError(
-        f'Overwriting the directory "{path}" by {what}',
-        "Save at another step, or remove the directory yourself.",
-    )
+def _check_place(path: str) -> None:
+    if storage.kind_of(path) == "directory" and not is_orbax(path):
+        raise UnsupportedCheckpointError(
+            f'Overwriting the directory "{path}", which is no checkpoint,',
+            "Save at another step, or remove the directory yourself.",
+        )
 
 
 def write(plan: Plan, state: Any) -> str:
@@ -218,7 +215,21 @@ def _publish(path: str, staged: Staging, sheet: Staging, record: integrity.Recor
     sheet.write([integrity.encode_manifest(path, [record, *before], sheet.inode)])
     # On a fresh name nobody looks before the file is there, and one sync serves both.
     sheet.publish(integrity.manifest_path(path), sync=storage.kind_of(path) != "absent")
-    staged.publish(path)
+    if storage.kind_of(path) == "directory":
+        _swap(staged, path)
+    else:
+        staged.publish(path)
+
+
+def _swap(staged: Staging, path: str) -> None:
+    """Give a file the name of a directory in one step, then remove the directory."""
+    if not storage.exchange(staged.path, path):
+        raise UnsupportedCheckpointError(
+            f'Overwriting the directory "{path}" by a file on this file system',
+            "Save at another step, or remove the directory yourself.",
+        )
+    storage.sync_directory(os.path.dirname(path))
+    storage.remove(staged.path)
 
 
 def replaced(plan: Plan) -> list[steps.Found]:

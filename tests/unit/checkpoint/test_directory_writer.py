@@ -16,7 +16,7 @@ from tests.listing import names
 from tests.tolerance import assert_exact
 
 from ramie import checkpoint, errors
-from ramie.checkpoint import folders
+from ramie.checkpoint import storage
 from ramie.configurations import config
 from ramie.training import checkpoints
 
@@ -104,7 +104,7 @@ def test_what_is_not_finished_does_not_count(tmp_path):
     save(tmp_path, 2, 6)
     assert checkpoints.available_steps(tmp_path) == [6]
     assert names(tmp_path)[0] == "checkpoint_10"  # somebody's folder, not ours to remove
-    with pytest.raises(errors.UnsupportedCheckpointError, match="checkpoint, which it is not"):
+    with pytest.raises(errors.UnsupportedCheckpointError, match="which is no checkpoint"):
         save(tmp_path, 3, 10)
 
 
@@ -124,7 +124,11 @@ def test_formats_replace_each_other_and_live_side_by_side(tmp_path):
     assert [value_of(tmp_path, step=step) for step in (1, 2)] == [1, 2]
     save(tmp_path, 3, 1, overwrite=True)
     assert os.path.isdir(tmp_path / "checkpoint_1") and value_of(tmp_path) == 3
+    with config.temp_flip_flag("use_orbax_checkpointing", False):
+        save(tmp_path, 4, 1, overwrite=True)
+    assert os.path.isfile(tmp_path / "checkpoint_1") and value_of(tmp_path) == 4
     assert names(tmp_path) == ["checkpoint_1"]
+    assert checkpoint.verify(tmp_path / "checkpoint_1").state == "intact"
 
 
 def test_values_of_a_save_in_the_background_are_those_of_the_call(tmp_path):
@@ -173,7 +177,7 @@ def test_directories_are_swapped_in_one_step_or_two(tmp_path, monkeypatch, in_on
     run = tmp_path / "run"
     save(run, 1, 1)
     if not in_one_step:
-        monkeypatch.setattr(folders, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(storage, "exchange", lambda one, other: False)
     save(run, 2, 1, overwrite=True)
     assert names(run) == ["checkpoint_1"] and value_of(run) == 2
     if in_one_step:
