@@ -87,7 +87,8 @@ def fori_loop(
     Args:
       lower: the first number.
       upper: the end of the range, not in it.
-      body_fun: gets the number and what is carried; see `while_loop`.
+      body_fun: gets the number and what is carried; see `while_loop`. If structure may change, it
+        may also return new modules and variables of the same structure in place of the old ones.
       init_val: what is carried into the first round.
       unroll: how many rounds to write out in a row.
       graph: see `while_loop`.
@@ -106,7 +107,8 @@ def fori_loop(
         >>> int(nnx.fori_loop(0, 4, lambda i, total: total + i, 0))
         6
     """
-    carried = _Carried(Boundary("fori_loop", graph, graph_updates), init_val)
+    edge = Boundary("fori_loop", graph, graph_updates)
+    carried = _Carried(edge, init_val, may_renew=edge.mode.updates)
 
     def body(i: Any, values: Any) -> Any:
         inside = carried.enter(values)
@@ -123,12 +125,17 @@ class _Carried:
     Args:
       edge: the boundary.
       tree: what is carried into the first round.
+      may_renew: whether a round may return new modules and variables of the same structure. Those
+        that were carried in first keep their values then, and new ones come out.
 
     Attributes:
       values: its values.
     """
 
-    def __init__(self, edge: Boundary, tree: Any) -> None:
+    def __init__(self, edge: Boundary, tree: Any, may_renew: bool = False) -> None:
+        self._may_renew = may_renew
+        self._renewed: set[int] = set()  # numbers of leaves
+        self._renewed_roots: set[int] = set()
         self._edge = edge
         self._tree = tree
         self._operands: Operands = edge.take_apart(tree)
@@ -162,13 +169,7 @@ class _Carried:
                 "differ in what it returned. Only values may change: write "
                 "variable[...] = value in place of module.name = nnx.Param(value)."
             )
-        for path, old, new in zip(outline.paths(), before, found, strict=True):
-            if new is not old and isinstance(old, Variable | jax.Ref):
-                raise ValueError(
-                    f"nnx.{name}: Variable identity must be preserved across iterations, but its "
-                    f"function returned another {type(new).__name__} at path {path} than was "
-                    "carried in. Change its value instead: variable[...] = value."
-                )
+        self._check_identity(inside, roots, found)
         self._changed |= inside.changed() | {
             number
             for number, (old, new) in enumerate(zip(before, found, strict=True))
@@ -176,19 +177,55 @@ class _Carried:
         }
         return [x.get_raw_value() if isinstance(x, Variable) else x for x in found]
 
+    def _check_identity(self, inside: Inside, roots: Sequence[Any], found: Sequence[Any]) -> None:
+        """Check that a round returned the variables that were carried in.
+
+        Args:
+          inside: what was carried in.
+          roots: what was returned.
+          found: its variables and values.
+
+        Raises:
+          ValueError: if it did not, unless it returned new ones in new modules, and may do so.
+        """
+        before = inside.leaves(0)
+        known = set(map(id, before))
+        own_roots, _ = tree_flatten(inside.tree, is_leaf=has_identity)
+        for number, (old, new) in enumerate(zip(before, found, strict=True)):
+            if new is old or not isinstance(old, Variable | jax.Ref):
+                continue
+            path = self._outline.paths()[number]
+            root, inner, _ = list(self._outline.leaves_by_root())[number]
+            is_renewed = self._may_renew and id(new) not in known and isinstance(old, Variable)
+            if is_renewed and not (inner and roots[root] is own_roots[root]):
+                self._renewed.add(number)
+                pairs = zip(roots, own_roots, strict=True)
+                self._renewed_roots |= {
+                    i for i, (x, own) in enumerate(pairs) if x is not own and has_identity(x)
+                }
+                continue
+            raise ValueError(
+                f"nnx.{self._edge.mode.name}: Variable identity must be preserved across "
+                f"iterations, but its function returned another {type(new).__name__} at path "
+                f"{path} than was carried in. Change its value instead: variable[...] = value."
+            )
+
     def finish(self, values: Sequence[Any]) -> Any:
         """Write the final values to the variables, and return what the last round did."""
         operands, outline = self._operands, self._outline
-        operands.store((values,), only=self._changed)
+        operands.store((values,), only=self._changed - self._renewed)
         leaves = [
-            old if has_identity(old) else new
-            for old, new in zip(operands.leaves(0), values, strict=True)
+            old if has_identity(old) and number not in self._renewed else new
+            for number, (old, new) in enumerate(zip(operands.leaves(0), values, strict=True))
         ]
         if not self._edge.mode.updates:
             return outline.tree(outline.roots(leaves))
         roots, _ = tree_flatten(self._tree, is_leaf=has_identity)
+        if self._renewed:
+            made = outline.roots(leaves)
+            roots = [made[i] if i in self._renewed_roots else x for i, x in enumerate(roots)]
         for number, (root, path, kind) in enumerate(outline.leaves_by_root()):
-            if kind is not LEAF:
+            if kind is not LEAF or root in self._renewed_roots:
                 continue
             if not path:
                 roots[root] = leaves[number]

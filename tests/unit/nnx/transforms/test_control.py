@@ -186,14 +186,19 @@ def test_fori_loop(graph, graph_updates):
 @modes
 def test_loops_refuse_other_structures(graph, graph_updates):
     def run(body, init=None):
-        init = Counter() if init is None else init
-        nnx.fori_loop(0, 2, body, init, graph=graph, graph_updates=graph_updates)
+        nnx.while_loop(
+            lambda carry: carry[0] < 2,
+            lambda carry: (carry[0] + 1, body(*carry)),
+            (0, Counter() if init is None else init),
+            graph=graph,
+            graph_updates=graph_updates,
+        )
 
     with pytest.raises(ValueError, match="same pytree structure"):
         run(lambda i, c: (c, c.count))
-    with pytest.raises(ValueError, match=r"identity must be preserved.*\('count',\)"):
+    with pytest.raises(ValueError, match=r"identity must be preserved.*\(1, 'count'\)"):
         run(lambda i, c: nnx.clone(c))
-    with pytest.raises(ValueError, match=r"identity must be preserved.*\(0,\)"):
+    with pytest.raises(ValueError, match=r"identity must be preserved.*\(1, 0\)"):
         run(lambda i, pair: pair[::-1], (nnx.Param(1), nnx.Param(2)))
 
     def relabel(i, counter):
@@ -232,6 +237,40 @@ def test_loops_with_shared_objects(graph_updates):
     assert first is second and _values(counter) == (3, 10)
     with pytest.raises(ValueError, match="Duplicate"):
         nnx.fori_loop(0, 3, body, (counter, counter), graph=False)
+
+
+def test_fori_loop_may_carry_new_objects_with_updates():
+    def double(i, counter):
+        other = nnx.clone(counter)
+        other.count[...] = other.count * 2 + 1
+        return other
+
+    counter, total = Counter(), nnx.Variable(jnp.array(0))
+    out = nnx.fori_loop(0, 3, double, counter)
+    assert _values(out) == (7, 10) and _values(counter) == (0, 10) and out is not counter
+    pair = nnx.fori_loop(0, 3, lambda i, pair: (double(i, pair[0]),) * 2, (counter, counter))
+    assert pair[0] is pair[1] and _values(pair[0]) == (7, 10)
+
+    def body(i, carry):
+        counter, total, state = carry
+        counter.count[...] += 1
+        return counter, nnx.Variable(total + i), jax.tree.map(lambda x: x + 1, state)
+
+    out, summed, state = nnx.fori_loop(0, 4, body, (counter, total, nnx.state(Counter())))
+    assert out is counter and _values(counter) == (4, 10)
+    assert int(summed[...]) == 6 and int(total[...]) == 0 and int(state.total[...]) == 14
+    for wrong in (lambda i, pair: pair[::-1], lambda i, pair: (pair[1], nnx.Param(1))):
+        with pytest.raises(ValueError, match="identity must be preserved"):
+            nnx.fori_loop(0, 2, wrong, (nnx.Param(1), nnx.Param(2)))
+    with pytest.raises(ValueError, match="identity must be preserved"):
+        nnx.fori_loop(0, 3, double, counter, graph_updates=False)
+
+    def replace(i, counter):
+        counter.count = nnx.Variable(counter.count + 1)
+        return counter
+
+    with pytest.raises(ValueError, match="identity must be preserved"):
+        nnx.fori_loop(0, 3, replace, counter)
 
 
 def test_arrays_that_are_attributes():
