@@ -180,6 +180,10 @@ class Variable(ValueOperators, Generic[A]):
     # --- the value ----------------------------------------------------------------------------
 
     def _check_can_update(self) -> None:
+        if not self._var_metadata.is_cell:  # a cell takes a value under any transformation
+            self._check_trace()
+
+    def _check_trace(self) -> None:
         if self._trace_state is not trace_token():
             raise errors.TraceContextError(
                 f"Cannot mutate {type(self).__name__} from a different trace level: it was made "
@@ -207,7 +211,7 @@ class Variable(ValueOperators, Generic[A]):
                 return
             value = held_as(value, self._var_metadata)
         if not _unsafe_bypass_check:
-            self._check_can_update()
+            self._check_trace()
         object.__setattr__(self, "_raw_value", value)
 
     def get_value(self, *, index: Any = MISSING) -> Any:
@@ -233,14 +237,13 @@ class Variable(ValueOperators, Generic[A]):
           TraceContextError: under another transformation than the variable was made under.
         """
         metadata = self._var_metadata
-        if not metadata.is_cell:
-            self._check_can_update()
+        self._check_can_update()
         if metadata.set_hook:
             value = _run(metadata.set_hook, self, value)
         if metadata.is_cell:
             if fill(self._raw_value, value, index):
                 return
-            self._check_can_update()
+            self._check_trace()
         if index is not MISSING:
             value = with_part(self._raw_value, index, value)
         object.__setattr__(self, "_raw_value", value)
@@ -277,7 +280,9 @@ class Variable(ValueOperators, Generic[A]):
 
     def __delitem__(self, index: Any) -> None:
         self._check_can_update()
-        del self.get_value()[index]
+        value = self.get_value()
+        del value[index]
+        fill(self._raw_value, value)  # a box gave a copy
 
     def __jax_array__(self) -> Any:
         return self.get_value()
@@ -345,10 +350,10 @@ class Variable(ValueOperators, Generic[A]):
             own = {name: before[name] for name in ("hijax", "ref") if name in before}
             metadata = metadata_of({**metadata, **own})
             if metadata is not before:
-                self._check_can_update()
+                self._check_trace()
                 object.__setattr__(self, "_var_metadata", metadata)
             return
-        self._check_can_update()
+        self._check_trace()
         object.__setattr__(self, "_raw_value", variable_state._raw_value)
         object.__setattr__(self, "_var_metadata", variable_state._var_metadata)
 
@@ -403,7 +408,7 @@ class Variable(ValueOperators, Generic[A]):
         Raises:
           TraceContextError: under another transformation than the variable was made under.
         """
-        self._check_can_update()
+        self._check_trace()
         entries = dict(self._var_metadata)
         if len(args) == 1 and isinstance(args[0], Mapping):
             entries = {**args[0], **_required(args[0])}
@@ -425,7 +430,7 @@ class Variable(ValueOperators, Generic[A]):
         Raises:
           KeyError: if there is none of this name.
         """
-        self._check_can_update()
+        self._check_trace()
         if name not in self._var_metadata:
             raise KeyError(
                 f"{type(self).__name__} has no metadata {name!r}, only {[*self._var_metadata]}"

@@ -172,6 +172,8 @@ def test_a_box_takes_any_pytree_and_another_one_later():
     add(table, jnp.array(2.0))
     assert sorted(table[...]) == ["a", "b"] and "b" in table
     assert_exact(table["a"], np.int32(1))
+    del table["a"]
+    assert sorted(table[...]) == ["b"]
 
 
 def test_a_box_is_changed_inside_of_loops_and_beside_gradients():
@@ -194,6 +196,15 @@ def test_kinds_keep_their_methods_and_hooks(kind):
     assert_exact(v[...], np.int32(3))
     assert_exact(v.next, np.int32(4))
     assert isinstance(v, _Counter)
+
+
+@nnx.var_defaults(hijax=True)
+def test_streams_of_keys_in_boxes_count_on_everywhere():
+    rngs = nnx.Rngs(0)
+    keys = [rngs(), jax.jit(lambda: rngs())(), jax.jit(lambda rngs: rngs())(rngs)]
+    plain = nnx.with_vars(nnx.Rngs(0), hijax=False)
+    for key in keys:
+        assert_exact(jax.random.key_data(key), jax.random.key_data(plain()))
 
 
 def test_metadata_belongs_to_its_transformation():
