@@ -10,6 +10,7 @@ from ramie.nnx.draws import Draws
 from ramie.nnx.filters import Filter, to_predicate
 from ramie.nnx.pytree import Pytree
 from ramie.nnx.variable.base import A, Variable
+from ramie.ops.sampling import filled
 from ramie.typing import PRNGKey
 
 __all__ = ["RngCount", "RngKey", "RngState", "RngStream", "Rngs"]
@@ -89,7 +90,7 @@ class RngStream(Draws, Pytree):
         typed = _as_key(key)
         self.tag = tag
         self.key = RngKey(typed, tag=tag)
-        self.count = RngCount(jnp.zeros(typed.shape, jnp.uint32), tag=tag)
+        self.count = RngCount(filled(typed.shape, 0, jnp.uint32), tag=tag)
 
     def __call__(self) -> PRNGKey:
         """Return the next key.

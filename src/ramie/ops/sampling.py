@@ -237,7 +237,36 @@ def full(shape: Any, value: Any, dtype: Any) -> Array | None:
     sizes = known_shape(shape)
     if sizes is None or (known in _INTEGERS and value not in (0, 1)):
         return None
-    return jax.device_put(np.full(sizes, value, known))
+    return _filler(sizes, np.asarray(value, known).tobytes(), known)()
+
+
+_WORTH_COMPILING = 16  # arrays of one kind after which a program pays off
+_SMALL = 1 << 16
+
+
+class _Filler:
+    """Makes arrays of one number: by transfer, and after many of them with a program."""
+
+    def __init__(self, shape: Shape, number: Any) -> None:
+        self.shape = shape
+        self.number = number
+        self.left = _WORTH_COMPILING if math.prod(shape) <= _SMALL else -1
+        self.program: Any = None
+
+    def __call__(self) -> Array:
+        if self.program is None:
+            if self.left:
+                self.left -= 1
+                return jax.device_put(np.full(self.shape, self.number))
+            self.program = jax.jit(lambda: lax.full(self.shape, self.number))
+        made: Array = self.program()
+        return made
+
+
+@functools.lru_cache(maxsize=256)
+def _filler(shape: tuple[int, ...], number: bytes, dtype: np.dtype[Any]) -> _Filler:
+    # Bytes tell 0.0 from -0.0, which are equal as numbers.
+    return _Filler(shape, np.frombuffer(number, dtype)[0])
 
 
 def draw(

@@ -229,6 +229,17 @@ class LinearGeneral(Module):
                 f"LinearGeneral contracts the axes {self.axis}, but in_features="
                 f"{self.in_features} has sizes for {len(self.in_features)}."
             )
+        keep(
+            self,
+            use_bias=use_bias,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            precision=precision,
+            dot_general=dot_general,
+            dot_general_cls=dot_general_cls,
+            promote_dtype=promote_dtype,
+            preferred_element_type=preferred_element_type,
+        )
         batch_shape = tuple(self.batch_axis[a] for a in range(batched))
         # A kernel is drawn as a matrix: batch and inputs together, outputs together.
         self.kernel = new_param(
@@ -247,17 +258,6 @@ class LinearGeneral(Module):
                 param_dtype,
                 bias_metadata,
             )
-        keep(
-            self,
-            use_bias=use_bias,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            precision=precision,
-            dot_general=dot_general,
-            dot_general_cls=dot_general_cls,
-            promote_dtype=promote_dtype,
-            preferred_element_type=preferred_element_type,
-        )
 
     def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:
         """Apply the map.

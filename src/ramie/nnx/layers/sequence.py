@@ -114,19 +114,18 @@ class RNN(Module):
         inputs: Array,
         *,
         initial_carry: Any | None = None,
-        rngs: Rngs | RngStream | None = None,
         seq_lengths: Array | None = None,
         return_carry: bool | None = None,
         time_major: bool | None = None,
         reverse: bool | None = None,
         keep_order: bool | None = None,
+        rngs: Rngs | RngStream | None = None,
     ) -> Any:
         """Run the cell over sequences.
 
         Args:
           inputs: ``[*batch, time, *features]``, or as `time_major` says.
           initial_carry: the carry to begin with; by default what the cell initialises.
-          rngs: random keys for initialising it, in place of the stream of the layer.
           seq_lengths: integers ``[*batch]`` from 1 to the number of steps, for sequences that are
             padded at their ends. Results at the padding are computed like all others and are not
             set to zero, but the returned carry is that of the last valid step.
@@ -134,6 +133,7 @@ class RNN(Module):
           time_major: overrides the attribute.
           reverse: overrides the attribute. Padding stays at the end.
           keep_order: overrides the attribute.
+          rngs: random keys for initialising a carry, in place of the stream of the layer.
 
         Returns:
           Results like `inputs`, with the features of the cell's output; with `return_carry`, a
