@@ -147,7 +147,7 @@ class JitWrapped:
     ) -> Any:
         """Return the tree of prefixes of args and kwargs."""
         if not self._donated:
-            return shardings, None
+            return None if shardings is None else (shardings, None)
         if not isinstance(shardings, tuple | list):
             shardings = (shardings,) * count
         args = tuple(
