@@ -10,7 +10,7 @@ import optax
 import pytest
 from tests.tolerance import assert_close, assert_exact
 
-from ramie import nnx
+from ramie import checkpoint, nnx
 
 
 def _model():
@@ -222,3 +222,31 @@ def test_optimizers_are_copied_pickled_and_restored():
     nnx.replace_by_pure_dict(state, saved)
     nnx.update(fresh, state)
     jax.tree.map(assert_exact, nnx.state(fresh), nnx.state(optimizer))
+
+
+def _trained(steps, path=None):
+    """Train, and in the middle move over to new objects by way of a checkpoint."""
+    tx = optax.adam(optax.exponential_decay(0.1, 1, 0.5))
+
+    @nnx.jit
+    def step(model, optimizer):
+        grads = nnx.grad(lambda model: (model.a.sum() + model.b.c.sum()) ** 2)(model)
+        optimizer.update(model, grads)
+
+    model = _model()
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+    for number in range(steps):
+        if path is not None and number == 1:
+            checkpoint.save(path, nnx.state((model, optimizer)), number)
+            model = nnx.map(lambda _, x: x.replace(x * 0), _model())
+            optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+            restored = checkpoint.restore(path, nnx.state((model, optimizer)))
+            nnx.update((model, optimizer), restored)
+        step(model, optimizer)
+    return nnx.state((model, optimizer))
+
+
+def test_a_step_under_nnx_jit_goes_on_after_a_checkpoint(tmp_path):
+    through = _trained(3)
+    jax.tree.map(assert_exact, _trained(3, tmp_path), through)
+    assert int(through[1].step[...]) == 3
