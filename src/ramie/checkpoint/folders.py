@@ -139,7 +139,7 @@ def _read(path: str) -> tuple[list[FolderRecord], bool]:
         return [], False
     with open(place, "rb") as file:
         number = os.fstat(file.fileno()).st_ino
-        text = file.read(_LIMIT)
+        text = file.read(min(os.fstat(file.fileno()).st_size, _LIMIT))
     try:
         page = json.loads(text)
         if page["version"] != _VERSION:

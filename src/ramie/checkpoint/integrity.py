@@ -244,11 +244,13 @@ def read_manifest(path: str) -> Manifest | None:
     if remote.is_remote(place):
         number = 0
         with remote.open_file(place) as upload:
-            text = upload.read(_MANIFEST_LIMIT)
+            text = upload.read(min(remote.size(place), _MANIFEST_LIMIT))
     else:
         with open(place, "rb") as file:
-            number = os.fstat(file.fileno()).st_ino
-            text = file.read(_MANIFEST_LIMIT)
+            status = os.fstat(file.fileno())
+            number = status.st_ino
+            # Asked for more, `read` takes memory for more.
+            text = file.read(min(status.st_size, _MANIFEST_LIMIT))
     try:
         page = json.loads(text)
         if page["version"] != _VERSION:

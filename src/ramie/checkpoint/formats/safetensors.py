@@ -358,7 +358,7 @@ def outline_index(path: str) -> Header:
       MalformedDataError: if the page or a file is damaged, or they contradict each other.
     """
     with open_regular(path) as file:
-        page = _load_page(path, file.read(_MAX_HEADER))
+        page = _load_page(path, file.read(min(os.fstat(file.fileno()).st_size, _MAX_HEADER)))
     places, about = page.get("weight_map"), page.get("metadata", {})
     if not isinstance(places, dict) or not isinstance(about, dict):
         _fail(path, "it has no weight_map")

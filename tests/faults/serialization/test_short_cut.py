@@ -1,0 +1,53 @@
+"""The short cut for many small arrays accepts and refuses what careful reading does."""
+
+import io
+import random
+
+import numpy as np
+import pytest
+from tests.faults import scale
+from tests.tolerance import assert_exact
+
+from ramie import serialization
+from ramie.errors import MalformedDataError
+from ramie.serialization.decode import decode
+
+
+def outcome(read):
+    try:
+        return read(), None
+    except MalformedDataError as error:
+        return None, (error.problem, error.path, error.offset)
+
+
+def check_equal(one, other):
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert list(one) == list(other)
+        for key in one:
+            check_equal(one[key], other[key])
+    elif isinstance(one, np.ndarray):
+        assert_exact(one, other)
+    else:
+        assert one == other or one != one
+
+
+@pytest.mark.timeout(3600)
+def test_both_say_the_same_of_mutated_bytes():
+    generator = random.Random(0)
+    layer = {"kernel": np.ones((2, 2), np.float32), "bias": np.ones(2), "on": np.ones(1, bool)}
+    tree = {f"layer{index}": layer for index in range(6)} | {"count": np.zeros((), np.int32)}
+    encoded = serialization.to_bytes(tree)
+    refused = 0
+    for _ in range(scale.times(300, 10_000)):
+        data = bytearray(encoded)
+        for _ in range(generator.randint(0, 3)):
+            data[generator.randrange(len(data))] = generator.choice(encoded)
+        if generator.random() < 0.1:
+            del data[generator.randrange(len(data)) :]
+        fast, problem = outcome(lambda data=data: serialization.msgpack_restore(bytes(data)))
+        slow, expected = outcome(lambda data=data: decode(io.BytesIO(data), len(data)))
+        assert problem == expected
+        check_equal(fast, slow)
+        refused += expected is not None
+    assert refused > 20
