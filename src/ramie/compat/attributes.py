@@ -11,6 +11,68 @@ _STRUCT = "ramie.struct"
 _TRACEBACKS = "ramie.traceback_util"
 _TRAVERSALS = "ramie.traverse_util"
 
+_NNX = {
+    "FrozenDict": "ramie.core.frozen:FrozenDict",
+    "Module": "ramie.nnx.module:Module",
+    "Pytree": "ramie.nnx.pytree:Pytree",
+    "State": "ramie.nnx.states:State",
+    "Variable": "ramie.nnx.variable:Variable",
+    "capture": "ramie.nnx.capture:capture",
+    "config": "ramie.configurations:config",
+    "dtypes": "ramie.ops.dtypes",
+    "errors": "ramie.errors",
+    "eval_shape": "ramie.nnx:eval_shape",
+    "extract": "ramie.nnx.transforms.trees",
+    "filterlib": "ramie.nnx.filters",
+    "graphlib": "ramie.nnx.graphlib",
+    "initializers": "ramie.ops.initializers",
+    "iter_children": "ramie.nnx.functional:iter_children",
+    "pytreelib": "ramie.nnx.pytree",
+    "reprlib": "ramie.nnx.reprlib",
+    "rnglib": "ramie.nnx.rnglib",
+    "spmd": "ramie.nnx.spmd",
+    "split_state": "ramie.nnx.statelib:split_state",
+    "statelib": "ramie.nnx.statelib",
+    "struct": _STRUCT,
+    "tracers": "ramie.nnx.tracers",
+    "traversals": "ramie.nnx.traversals",
+    "typing": "ramie.typing",
+    "variablelib": "ramie.nnx.variable",
+    "view": "ramie.nnx.views:view",
+    "view_info": "ramie.nnx.views:view_info",
+    "visualization": "ramie.nnx.visualization",
+    "with_attributes": "ramie.nnx.views:with_attributes",
+}
+_NNX_HOLDERS = {
+    "extract": "filterlib graphlib reprlib typing variablelib",
+    "graph": "config filterlib reprlib statelib traversals variablelib",
+    "graphlib": "config filterlib reprlib statelib traversals variablelib",
+    "helpers": "graphlib reprlib struct",
+    "module": "State capture filterlib graphlib iter_children pytreelib split_state view view_info "
+    "with_attributes",
+    "nn.attention": "dtypes rnglib",
+    "nn.linear": "FrozenDict dtypes initializers rnglib variablelib",
+    "nn.lora": "dtypes rnglib variablelib",
+    "nn.normalization": "dtypes initializers rnglib",
+    "nn.recurrent": "dtypes filterlib initializers rnglib",
+    "nn.stochastic": "rnglib",
+    "pytreelib": "graphlib reprlib tracers variablelib visualization",
+    "rnglib": "Pytree Variable filterlib graphlib initializers struct typing",
+    "spmd": "eval_shape graphlib variablelib",
+    "statelib": "filterlib reprlib traversals variablelib",
+    "summary": "graphlib statelib typing variablelib",
+    "training.ema": "filterlib graphlib pytreelib statelib variablelib",
+    "training.metrics": "filterlib graphlib",
+    "transforms.autodiff": "State extract filterlib graphlib struct variablelib",
+    "transforms.compilation": "errors extract filterlib graphlib statelib tracers variablelib",
+    "transforms.general": "extract graphlib",
+    "transforms.iteration": "FrozenDict Module State extract filterlib graphlib spmd statelib "
+    "struct typing variablelib",
+    "transforms.transforms": "Module extract graphlib variablelib",
+    "traversals": "struct",
+    "variablelib": "reprlib tracers visualization",
+}
+
 ATTRIBUTES: dict[str, dict[str, str]] = {
     "flax.configurations": {"TYPE_CHECKING": "typing:TYPE_CHECKING"},
     "flax.core.frozen_dict": {"serialization": _SERIALIZATION},
@@ -88,6 +150,9 @@ def attributes_of(name: str) -> dict[str, str]:
         name: a dotted path that starts with ``flax``.
     """
     found = ATTRIBUTES.get(name, {})
+    if name.startswith("flax.nnx."):
+        held = _NNX_HOLDERS.get(name.removeprefix("flax.nnx."), "").split()
+        return {**{attribute: _NNX[attribute] for attribute in held}, **found}
     if not name.startswith(("flax.core.", "flax.linen.")):
         return found
     from ramie import typing  # JAX comes with it, which `install` alone does not need

@@ -360,22 +360,22 @@ def _children_with_keys(node: Pytree) -> tuple[tuple[Any, ...], _Statics]:
     return tuple(zip(statics.layout.key_entries, children, strict=True)), statics
 
 
-def check_pytree(node: Any) -> None:
+def check_pytree(pytree: Any) -> None:
     """Check that no static attribute of a Pytree holds data, as an edit in place can bring about.
 
     Args:
-      node: the Pytree; only its own attributes are looked at.
+      pytree: the Pytree; only its own attributes are looked at.
 
     Raises:
       ValueError: if one does.
     """
-    for name, status in node._pytree__status.items():
-        value = vars(node)[name]
-        found = data_in(value) if not status and node._pytree__is_pytree else []
+    for name, status in pytree._pytree__status.items():
+        value = vars(pytree)[name]
+        found = data_in(value) if not status and pytree._pytree__is_pytree else []
         if found:
             raise ValueError(
                 "Found unexpected data on value of type "
-                + _data_in_static(node, name, value, found, None, None).partition("of type ")[2]
+                + _data_in_static(pytree, name, value, found, None, None).partition("of type ")[2]
             )
 
 

@@ -37,6 +37,11 @@ class Object:
     comment: str = ""
     same_line: bool = False
 
+    @property
+    def elem_sep(self) -> str:
+        """What stands between two lines."""
+        return ", " if self.same_line else ",\n"
+
 
 @dataclasses.dataclass
 class Attr:

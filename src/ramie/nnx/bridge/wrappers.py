@@ -189,6 +189,12 @@ class ToNNX(Module):
         found: linen.Module = vars(self)[_MODULE]
         return found
 
+    @property
+    def rngs(self) -> Rngs | None:
+        """The random streams."""
+        found: Rngs | None = vars(self)[_RNGS]
+        return found
+
     def lazy_init(self, *args: Any, **kwargs: Any) -> "ToNNX":
         """Create the variables by running the module on an input, and return this module."""
         lazy_init(self, *args, **kwargs)
