@@ -1,5 +1,8 @@
 """Restoring into a target that does not fit: everything that differs, at once, by path."""
 
+import dataclasses
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +12,9 @@ from tests.tolerance import assert_exact
 
 from ramie import checkpoint, errors, struct
 from ramie.checkpoint.match import find_differences
+from ramie.core.frozen import FrozenDict
 from ramie.training import checkpoints
+from ramie.training.train_state import TrainState
 
 
 @struct.dataclass
@@ -127,3 +132,52 @@ def test_a_restored_state_does_not_retrace(tmp_path):
     assert len(traces) == 1
     chosen = jax.lax.cond(True, lambda: restored, lambda: state)
     jax.tree.map(assert_exact, chosen, state)
+
+
+class Statistics(NamedTuple):
+    mean: object
+    count: object
+
+
+@dataclasses.dataclass
+class Settings:
+    rate: float
+
+
+class Training(TrainState):
+    statistics: object = None
+    settings: object = struct.field(pytree_node=False, default=None)
+
+
+@pytest.mark.parametrize("restore", [checkpoint.restore, checkpoints.restore_checkpoint])
+def test_a_resumed_training_state_is_traced_once_and_fits_into_branches(tmp_path, restore):
+    tx = optax.chain(
+        optax.clip(1.0),
+        optax.inject_hyperparams(optax.adam)(learning_rate=0.1),
+        optax.masked(optax.add_decayed_weights(0.1), {"w": True, "b": False}),
+    )
+    params = {"w": jnp.ones((2, 3)), "b": jnp.ones(3)}
+    statistics = FrozenDict({"norm": Statistics(jnp.zeros(3), jnp.zeros((), jnp.int32))})
+    blank = Training.create(
+        apply_fn=None, params=params, tx=tx, statistics=statistics, settings=Settings(0.5)
+    )
+    traces = []
+
+    @jax.jit
+    def train(state):
+        traces.append(None)
+        better = state.apply_gradients(grads=jax.tree.map(jnp.ones_like, state.params))
+        return jax.lax.cond(
+            state.step > 10, lambda: state.replace(step=state.step + 1), lambda: better
+        )
+
+    state = train(train(blank))
+    checkpoint.save(tmp_path, state, 2)
+    restored = restore(tmp_path, blank)
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    assert type(restored.statistics) is FrozenDict and restored.settings is blank.settings
+    assert isinstance(restored.statistics["norm"], Statistics)
+    traces.clear()
+    resumed = train(train(train(restored)))
+    assert len(traces) == 1, "the restored state and those made of it are of one type"
+    jax.tree.map(assert_exact, resumed, train(train(train(state))))
