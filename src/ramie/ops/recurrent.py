@@ -223,9 +223,14 @@ def mgu_step(
     return (1.0 - f) * n + f * state
 
 
-def joined(forward: Array, backward: Array) -> Array:
-    """Join the features of what runs in both directions."""
-    return jnp.concatenate([forward, backward], axis=-1)
+def joined(a: Array, b: Array) -> Array:
+    """Join the features of what runs in both directions.
+
+    Args:
+      a: ``[..., forward features]``.
+      b: ``[..., backward features]``.
+    """
+    return jnp.concatenate([a, b], axis=-1)
 
 
 def flip_sequences(
