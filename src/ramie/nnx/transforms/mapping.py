@@ -106,7 +106,7 @@ def vmap(
         if length is None and axis_size is None:
             raise ValueError(
                 "vmap must have at least one non-None value in in_axes or axis_size must be "
-                "specified: no argument of the function has an axis to go along."
+                f"specified: with {in_axes=} no argument has an axis to go along."
             )
         if axis_size is not None and length not in (None, axis_size):
             raise ValueError(

@@ -146,7 +146,7 @@ class StateSharding(FilterPrefix):
         >>> import jax
         >>> from ramie import nnx
         >>> nnx.StateSharding({nnx.Param: jax.P("data"), ...: None}).shardings
-        (PartitionSpec('data',), None)
+        (P('data',), None)
     """
 
     noun = "sharding"

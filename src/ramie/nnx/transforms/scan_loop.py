@@ -96,7 +96,7 @@ class ScanLoop:
         if found is None and length is None:
             raise ValueError(
                 "scan got no values to scan over and `length` not provided: say how many times to "
-                "run the function, or give an argument an axis."
+                f"run the function, or give one of its {len(args)} arguments an axis."
             )
         if length is not None and found not in (None, length):
             raise ValueError(
@@ -137,7 +137,7 @@ class ScanLoop:
 
     # --- one iteration --------------------------------------------------------------------------
 
-    def iterate(self, kept: tuple[Outline, Any], slices: Any, cells: "_Cells | None" = None) -> Any:
+    def iterate(self, kept: tuple[Outline, Any], slices: Any, cells: Mapping[Any, Any] = {}) -> Any:
         """Run the function once.
 
         Args:
@@ -149,7 +149,7 @@ class ScanLoop:
           `kept` for the next iteration, and what is stacked: a `_Trip` and groups.
         """
         outline, kept_groups = kept
-        kept_groups = _with_cells(kept_groups, cells or {})
+        kept_groups = _with_cells(kept_groups, cells)
         edge = self.edge
         groups = [
             one if is_stacked else other
@@ -170,12 +170,11 @@ class ScanLoop:
             out = rest
             next_groups = self._next_of_tree(inside, carry, before)
         following, next_cells = _without_cells(next_groups)
-        if next_cells.keys() != (cells or {}).keys() or any(
-            next_cells[place] is not cell for place, cell in (cells or {}).items()
-        ):
+        changed = {k for k in {*next_cells, *cells} if next_cells.get(k) is not cells.get(k)}
+        if changed:
             raise ValueError(
-                "A function under nnx.scan replaced a variable with ref=True or hijax=True in what "
-                "is carried. Store another value in it: variable[...] = value."
+                f"A function under nnx.scan replaced {len(changed)} variables with ref=True or "
+                "hijax=True in what is carried. Store other values in them: variable[...] = value."
             )
         self.told.leave(inside, out)
         result, *found = inside.leave(out)
@@ -292,7 +291,7 @@ def _without_cells(groups: Iterable[Sequence[Any]]) -> tuple[tuple[list[Any], ..
     return tuple(rest), cells
 
 
-def _with_cells(groups: Sequence[Sequence[Any]], cells: _Cells) -> tuple[list[Any], ...]:
+def _with_cells(groups: Sequence[Sequence[Any]], cells: Mapping[Any, Any]) -> tuple[list[Any], ...]:
     filled = tuple(map(list, groups))
     for (g, n), cell in cells.items():
         filled[g][n] = cell
@@ -321,14 +320,18 @@ class _Carried:
         """
         operands = self._own.take_apart(tree)
         old, new = self._operands.leaves(0), operands.leaves(0)
-        if len(old) == len(new) and any(
-            (isinstance(one, Variable) or isinstance(other, Variable)) and one is not other
-            for one, other in zip(old, new, strict=True)
-        ):
+        others = [
+            (one, other)
+            for one, other in zip(old, new, strict=False)
+            if one is not other and (isinstance(one, Variable) or isinstance(other, Variable))
+        ]
+        if others and len(old) == len(new):
+            names = [tuple(type(x).__name__ for x in pair) for pair in others]
             raise ValueError(
                 "scan Variable identity must be preserved across iterations: what the function "
-                "returns as the carry has to hold the variables that came in with it. Change "
-                "their values, variable[...] = value, in place of making new ones."
+                "returns as the carry has to hold the variables that came in with it, but it has "
+                f"others at {len(names)} places (before, after): {names[:4]}. Change their "
+                "values, variable[...] = value, in place of making new ones."
             )
         if operands.outline != self._operands.outline:
             raise TypeError(

@@ -149,7 +149,7 @@ def test_cells_are_shared_by_all_iterations(mode, cell):
     assert out is carried
     assert (float(carried[...]), float(same[...])) == (7, 14)
     assert_exact(ys, 2 * np.cumsum(XS))
-    with pytest.raises(ValueError, match="replaced a variable with ref=True"):
+    with pytest.raises(ValueError, match="replaced 1 variables with ref=True"):
         nnx.scan(lambda c: nnx.Param(0.0, **{cell: True}), in_axes=Carry, out_axes=Carry, length=2)(
             carried
         )
