@@ -337,12 +337,8 @@ ROWS = (
         _both,
         (floats(2, 3, 3),),
         linen=lambda nn: nn.Bidirectional(*_directions(nn)),
-        variables=lambda state: {
-            "params": {
-                name: {"cell": _gru(state[name]["cell"])}
-                for name in ("forward_rnn", "backward_rnn")
-            }
-        },
+        variables=_two_cells,
+        linen_exact=False,
         dtypes=False,
         loops=True,
     ),

@@ -34,6 +34,7 @@ __all__ = [
     "dot_general_with_precision",
     "dot_general_with_precision_jvp",
     "fp8_scaled_dot_general",
+    "fp8_scaled_einsum",
     "get_fp8_max",
     "in_q",
     "in_q_bwd",
@@ -566,3 +567,24 @@ def fp8_scaled_dot_general(
     )
     result_type = jnp.float32 if preferred_element_type is None else preferred_element_type
     return out_dq(result_type, new_lhs, new_rhs, out)
+
+
+def fp8_scaled_einsum(
+    equation: str,
+    lhs: Array,
+    rhs: Array,
+    *,
+    precision: Any,
+    preferred_element_type: Any,
+    **meta: Any,
+) -> Array:
+    """Evaluate an einsum with `fp8_scaled_dot_general`, which gets `meta`, as its product."""
+    result: Array = jnp.einsum(
+        equation,
+        lhs,
+        rhs,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+        _dot_general=partial(fp8_scaled_dot_general, **meta),
+    )
+    return result

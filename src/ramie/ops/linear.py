@@ -27,8 +27,10 @@ __all__ = [
     "einsum_plan",
     "embed_attend",
     "embed_lookup",
+    "indices",
     "low_rank",
     "normalize_axes",
+    "side_by_side",
 ]
 
 
@@ -356,3 +358,23 @@ def added(a: Any, b: Any) -> Array:
     if a.dtype == b.dtype and a.shape == b.shape:
         return lax.add(a, b)
     return jnp.add(a, b)
+
+
+def side_by_side(arrays: Sequence[Array]) -> Array:
+    """Join arrays along their last axis, so that one product takes the place of several."""
+    return jnp.concatenate(arrays, axis=-1)
+
+
+def indices(x: Any) -> Array:
+    """Return `x` as an array, after checking that it holds integers.
+
+    Raises:
+      ValueError: if it does not.
+    """
+    found: Array = x if hasattr(x, "dtype") else jnp.asarray(x)
+    if not jnp.issubdtype(found.dtype, jnp.integer):
+        raise ValueError(
+            "Input type must be an integer or unsigned integer, but the indices are of dtype "
+            f"{found.dtype}."
+        )
+    return found

@@ -122,7 +122,7 @@ def dot_product_attention_weights(
         dot_general=einsum_dot_general,
         einsum=einsum,
     )
-    return weights if factor is None else weights * factor
+    return weights if factor is None else attention.dropped(weights, factor)
 
 
 def dot_product_attention(

@@ -226,12 +226,11 @@ class Fp8Einsum(Fp8DotGeneralBase):
         lhs = jnp.asarray(lhs, rhs.dtype)
         if preferred_element_type is None:
             preferred_element_type = rhs.dtype
-        result: Array = jnp.einsum(
+        return fp8.fp8_scaled_einsum(
             eqn,
             lhs,
             rhs,
             precision=precision,
             preferred_element_type=preferred_element_type,
-            _dot_general=partial(fp8.fp8_scaled_dot_general, **_meta(self)),
+            **_meta(self),
         )
-        return result

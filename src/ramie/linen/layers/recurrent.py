@@ -187,7 +187,7 @@ class LSTMCell(RNNCellBase):
             from_input = _dense(self, "i" + gate, features, self.kernel_init)(inputs)
             init = self.recurrent_kernel_init
             from_state = _dense(self, "h" + gate, features, init, self.bias_init)(state)
-            gates.append(from_input + from_state)
+            gates.append(linear.added(from_input, from_state))
         memory, state = recurrent.lstm_step(
             memory, *gates, gate_fn=self.gate_fn, activation_fn=self.activation_fn
         )
@@ -284,8 +284,8 @@ class OptimizedLSTMCell(RNNCellBase):
 
     @nowrap
     def _product(self, x: Array, kernels: list[Array], biases: list[Any] | None) -> Array:
-        kernel = jnp.concatenate(kernels, axis=-1)
-        bias = None if biases is None else jnp.concatenate(biases, axis=-1)
+        kernel = linear.side_by_side(kernels)
+        bias = None if biases is None else linear.side_by_side(biases)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         return linear.dense(x, kernel, bias)
 

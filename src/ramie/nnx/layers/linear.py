@@ -488,12 +488,7 @@ class Embed(Module):
         Raises:
           ValueError: if the indices are no integers.
         """
-        indices = inputs if hasattr(inputs, "dtype") else jnp.asarray(inputs)
-        if not jnp.issubdtype(indices.dtype, jnp.integer):
-            raise ValueError(
-                "Input type must be an integer or unsigned integer, but Embed got indices of dtype "
-                f"{indices.dtype}."
-            )
+        indices = linear.indices(inputs)
         (embedding,) = self.promote_dtype(
             (self.embedding.get_value(),), dtype=self.dtype, inexact=False
         )
