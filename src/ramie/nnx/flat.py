@@ -102,11 +102,14 @@ def flatten(
         for _ in iter_graph(node, graph=False):  # says what is no tree, and where
             pass
     before = {} if ref_index is None else {id(x): number for x, number in ref_index.items()}
-    start = len(before)
+    start = len(set(before.values()))  # an array reference has the number of its variable
     objects: list[Any] = []
     graphdef, leaves = walk(node, objects, index=before)
     if ref_index is not None:
-        ref_index.update((x, start + place) for place, x in enumerate(objects))
+        for number, x in enumerate(objects, start):
+            ref_index[x] = number
+            if isinstance(x, Variable) and x.ref:
+                ref_index[x.get_raw_value()] = number
     if ref_outer_index is not None:
         sources = tuple(ref_outer_index.get(x) for x in objects)
         graphdef = ContextDef(graphdef.nodes, start, sources)
