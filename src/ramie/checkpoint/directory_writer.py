@@ -60,6 +60,7 @@ def begin(
     try:
         holder = os.path.join(plan.folder, multiprocess.decided_by_first(hold))
         staged = os.path.join(holder, os.path.basename(plan.path))
+        notes = [os.path.join(holder, f"note_{each}") for each in range(jax.process_count())]
         wait = orbax_saving.start(staged, tree, checkpointer, background=background)
     except BaseException:
         stack.close()
@@ -70,10 +71,19 @@ def begin(
             failure: BaseException | None = None
             try:
                 wait()
-                if multiprocess.is_first():
-                    _commit(plan, staged)
+                number, _ = multiprocess.share()
+                folders.note(notes[number], folders.settle(staged, multiprocess.share()))
             except BaseException as error:  # the others wait for us
                 failure = error
+            multiprocess.meet()
+            try:
+                if multiprocess.is_first() and failure is None:
+                    if not all(map(os.path.isfile, notes)):
+                        raise RuntimeError(multiprocess.ELSEWHERE)
+                    _commit(plan, staged, folders.join_notes(notes))
+            except BaseException as error:
+                failure = error
+            if failure is not None:
                 with contextlib.suppress(OSError):
                     os.mkdir(os.path.join(holder, _FAILED))
             multiprocess.meet()
@@ -88,8 +98,7 @@ def begin(
     return finish
 
 
-def _commit(plan: writer.Plan, staged: str) -> None:
-    record = folders.settle(staged)
+def _commit(plan: writer.Plan, staged: str, record: folders.FolderRecord) -> None:
     with commit.staging(plan.folder) as sheet, commit.directory_lock(plan.folder):
         doomed = writer.replaced(plan)  # another writer may have committed meanwhile
         folders.publish(staged, sheet, plan.path, record)

@@ -14,7 +14,16 @@ from typing import Any, NamedTuple
 from ramie.checkpoint import commit, integrity, storage
 from ramie.errors import DamagedCheckpointError, MalformedDataError
 
-__all__ = ["FolderRecord", "check", "describe", "publish", "settle"]
+__all__ = [
+    "FolderRecord",
+    "Share",
+    "check",
+    "describe",
+    "join_notes",
+    "note",
+    "publish",
+    "settle",
+]
 
 _VERSION = 2
 _LIMIT = 1 << 28
@@ -36,17 +45,41 @@ class FolderRecord(NamedTuple):
 # --- settling -------------------------------------------------------------------------------------
 
 
-def settle(folder: str) -> FolderRecord:
-    """Sync all files and directories below a directory, and sum the files up."""
+Share = tuple[int, int]
+"""Which part of the files is meant: the number of a process, and how many there are."""
+
+_WHOLE = (0, 1)
+
+
+def settle(folder: str, share: Share = _WHOLE) -> FolderRecord:
+    """Sync files and directories below a directory, and sum the files up."""
     inode = os.stat(folder).st_ino
     files = {}
-    for place in storage.files_below(folder):
+    for place in _share(storage.files_below(folder), share):
         with open(place, "rb", buffering=0) as file:
             os.fsync(file.fileno())
             files[os.path.relpath(place, folder)] = _sum_up(file)
     for parent, _, _ in os.walk(folder, topdown=False):
         storage.sync_directory(parent)
     return FolderRecord(files, inode)
+
+
+def _share(files: list[str], share: Share) -> list[str]:
+    number, count = share
+    return files[number::count]
+
+
+def note(path: str, record: FolderRecord) -> None:
+    """Write what one process has found to a file, for the first to join by `join_notes`."""
+    with open(path, "wb") as file:
+        file.write(_encode(path, [record], 0))
+
+
+def join_notes(paths: Iterable[str]) -> FolderRecord:
+    """Return what several processes have found together."""
+    found = [_parse(path)[0][0] for path in paths]
+    files = {name: record for part in found for name, record in part.files.items()}
+    return FolderRecord(dict(sorted(files.items())), found[0].inode)
 
 
 def _sum_up(file: Any, chunk: int = integrity.CHUNK) -> integrity.Record:
@@ -135,8 +168,10 @@ def _read(path: str) -> tuple[list[FolderRecord], bool]:
       MalformedDataError: if there is one and it cannot be read.
     """
     place = integrity.manifest_path(path)
-    if storage.kind_of(place) != "file":
-        return [], False
+    return _parse(place) if storage.kind_of(place) == "file" else ([], False)
+
+
+def _parse(place: str) -> tuple[list[FolderRecord], bool]:
     with open(place, "rb") as file:
         number = os.fstat(file.fileno()).st_ino
         text = file.read(min(os.fstat(file.fileno()).st_size, _LIMIT))
@@ -158,8 +193,12 @@ def _record(content: dict[str, Any]) -> FolderRecord:
     return FolderRecord(files, content["inode"])
 
 
-def check(path: str) -> bool:
+def check(path: str, share: Share = _WHOLE) -> bool:
     """Compare the files of a directory with its manifest.
+
+    Args:
+      path: the directory.
+      share: which of the files to compare.
 
     Returns:
       Whether there is a manifest that speaks of this directory.
@@ -175,16 +214,19 @@ def check(path: str) -> bool:
         known = records
     if not known:
         return False
-    damages = [_damage(path, record) for record in known]
+    damages = [_damage(path, record, share) for record in known]
     first = damages[0]
     if first is not None and None not in damages:
         raise DamagedCheckpointError(*first)
     return True
 
 
-def _damage(path: str, record: FolderRecord) -> tuple[str, list[tuple[int, int]]] | None:
+def _damage(
+    path: str, record: FolderRecord, share: Share
+) -> tuple[str, list[tuple[int, int]]] | None:
     """Return the first file that differs from a record, and where; None if all are the same."""
-    for name, expected in record.files.items():
+    for name in _share(list(record.files), share):
+        expected = record.files[name]
         place = os.path.join(path, name)
         try:
             with open(place, "rb", buffering=0) as file:

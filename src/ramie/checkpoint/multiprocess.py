@@ -11,8 +11,9 @@ import jax
 import numpy as np
 
 from ramie.checkpoint.formats import orbax
+from ramie.errors import MalformedDataError
 
-__all__ = ["ELSEWHERE", "decided_by_first", "done_by_first", "is_first", "meet"]
+__all__ = ["ELSEWHERE", "agree", "decided_by_first", "done_by_first", "is_first", "meet", "share"]
 
 ELSEWHERE = "Nothing was saved: another process of the job failed, and its error says why."
 """What the other processes are told."""
@@ -65,6 +66,35 @@ def done_by_first(act: Callable[[], None]) -> None:
         return ""
 
     decided_by_first(decide)
+
+
+def share() -> tuple[int, int]:
+    """Return the number of this process, and how many there are."""
+    return jax.process_index(), jax.process_count()
+
+
+def agree(act: Callable[[], None], path: str) -> None:
+    """Call a function that reads a checkpoint; if it fails in one process, it does in all.
+
+    Raises:
+      Exception: what it raised here.
+      MalformedDataError: if it raised elsewhere.
+    """
+    if jax.process_count() == 1:
+        act()
+        return
+    failure: BaseException | None = None
+    try:
+        act()
+    except Exception as error:  # the others wait for us
+        failure = error
+    from jax.experimental import multihost_utils
+
+    failed = multihost_utils.process_allgather(np.array([failure is not None]))
+    if failure is not None:
+        raise failure
+    if np.asarray(failed).any():
+        raise MalformedDataError("another process of the job cannot read its part", source=path)
 
 
 def meet() -> None:

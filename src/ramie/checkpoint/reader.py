@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from ramie.checkpoint import folders, health, steps, storage
+from ramie.checkpoint import folders, health, multiprocess, steps, storage
 from ramie.checkpoint.formats import msgpack, orbax, orbax_target, spread_arrays
 from ramie.checkpoint.match import restore_into
 from ramie.errors import (
@@ -102,7 +102,7 @@ def loader(
         if storage.kind_of(place) != "directory":
             state = spread_arrays.fill(msgpack.read(place), target, place, partial=partial)
             return restore_into(target, state, place, strict=strict)
-        folders.check(place)
+        multiprocess.agree(lambda: _check_share(place), place)
         if transforms is not None:
             return orbax_target.transform(place, target, checkpointer, transforms)
         if checkpointer is not None and not orbax.holds_tree(place):
@@ -111,6 +111,10 @@ def loader(
         return orbax_target.restore(tree, target, place, strict=strict, partial=partial)
 
     return load
+
+
+def _check_share(place: str) -> None:
+    folders.check(place, multiprocess.share())
 
 
 def restore_by(

@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tests.tolerance import assert_exact
 
 from ramie import errors
+from ramie.checkpoint import multiprocess
 from ramie.training import checkpoints
 from ramie.training.train_state import TrainState
 
@@ -75,6 +76,19 @@ def main(number, port, folder):
     save(folder, state_on(mesh, 4), 4, keep=2, orbax_checkpointer=checkpointer)
     check(restore(folder, blank, orbax_checkpointer=checkpointer), 4)
     check(restore(folder, blank, 2), 3)
+
+    # What one process finds damaged, all refuse.
+    damaged = os.path.join(folder, "checkpoint_2", "_METADATA")
+    with open(damaged, "rb") as file:
+        content = file.read()
+    for written in (content[:-1], content):
+        multiprocess.meet()
+        if number == 0:
+            with open(damaged, "wb") as file:
+                file.write(written)
+        multiprocess.meet()
+        if written != content:
+            raises(errors.MalformedDataError, restore, folder, blank, 2)
 
     # What the first process refuses, the others are told, and nobody waits for ever.
     refused = errors.InvalidCheckpointError if number == 0 else RuntimeError
