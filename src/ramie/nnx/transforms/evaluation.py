@@ -95,8 +95,8 @@ def make_jaxpr(
     edge = Boundary("make_jaxpr", graph, graph_updates)
     if edge.mode.updates:
         raise ValueError(
-            "nnx.make_jaxpr does not support graph_updates=True. A program has no place for "
-            "changes of structure; set graph_updates=False, or graph=False."
+            f"nnx.make_jaxpr does not support graph_updates=True. The program of {f!r} has no "
+            "place for changes of structure; set graph_updates=False, or graph=False."
         )
     refuse_bound_method(f, "make_jaxpr")
     positions = as_positions(static_argnums)
