@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ramie.nnx.identity import identities
 from ramie.nnx.pytree import Pytree
+from ramie.nnx.sameness import identities
 from ramie.nnx.states import State
 from ramie.nnx.structure import GraphDef
 from ramie.nnx.variable.base import Variable

@@ -75,7 +75,17 @@ EDITS = {
     "replace attributes": lambda m: setattr(m.c, "__dict__", {**vars(m.c), "x": m.a}),
     "order": _in_init_order,
     "a list": lambda m: setattr(m, "l", nnx.data([nnx.Param(1)])),
-    "into a list": lambda m: m.l.append(nnx.Param(2)) if "l" in m else None,
+    "into a list": lambda m: m.l.append(nnx.Param(2)),
+    "out of a list": lambda m: m.l.pop() if m.l else None,
+    "exchange in a list": lambda m: m.l.__setitem__(0, nnx.Param(3)),
+    "a dict": lambda m: setattr(m, "h", nnx.data({"x": nnx.Param(1), "y": (nnx.Param(2), 3)})),
+    "into a dict": lambda m: m.h.update(z=nnx.Param(4)),
+    "rename in a dict": lambda m: m.h.update(w=m.h.pop("x")),
+    "number in a dict": lambda m: m.h.update(n=1),
+    "true in a dict": lambda m: m.h.update(n=True),
+    "a state": lambda m: setattr(m, "t", nnx.data(nnx.State({"x": {"y": nnx.Param(1)}}))),
+    "into a state": lambda m: m.t["x"].__setitem__("z", nnx.Param(2)),
+    "another mapping": lambda m: object.__setattr__(m.t, "_mapping", {"q": nnx.Param(1)}),
     "a static list": lambda m: setattr(m, "s", [1]),
     "into a static list": lambda m: m.s.append(2) if "s" in m else None,
     "an array": lambda m: setattr(m, "w", jnp.ones(1)),
@@ -90,7 +100,16 @@ EDITS = {
 def test_every_edit_is_seen(edit):
     model = _model()
     assert _remembered(model)
-    EDITS[edit](model)
+    for before in ("a list", "a dict", "a state"):
+        if before.removeprefix("a ") in edit and edit != before and "static" not in edit:
+            EDITS[before](model)
+            _check(model)
+            _check(model)
+    if edit == "another mapping":
+        EDITS["a state"](model)
+        _check(model)
+    if edit != "into a static list":
+        EDITS[edit](model)
     _check(model)
     _check(model)
     _check(model)
