@@ -147,7 +147,7 @@ def axis_length(operands: Operands, prefixes: Prefixes, name: str) -> int | None
     Raises:
       ValueError: if lengths differ, or values have too few axes.
     """
-    found: dict[int, str] = {}
+    found: dict[int, tuple[int, int, tuple[int, ...]]] = {}
     for group, axis in enumerate(prefixes.values):
         if not is_axis(axis):
             continue
@@ -162,11 +162,13 @@ def axis_length(operands: Operands, prefixes: Prefixes, name: str) -> int | None
                         "None for what is no stack, or make one: of random streams, with "
                         "nnx.split_rngs."
                     )
-                if shape[axis] not in found:
-                    where = path_in(operands.paths(group)[number])
-                    found[shape[axis]] = f"axis {axis} of the value at {where}, of shape {shape}"
+                found.setdefault(shape[axis], (group, number, shape))
     if len(found) > 1:
-        lines = "".join(f"\n  * {where}: {size}" for size, where in found.items())
+        lines = "".join(
+            f"\n  * axis {prefixes.values[group]} of the value at "
+            f"{path_in(operands.paths(group)[number])}, of shape {shape}: {size}"
+            for size, (group, number, shape) in found.items()
+        )
         raise ValueError(
             f"nnx.{name} got values whose axes have different sizes:{lines}\nThe axes in "
             f"`{prefixes.name}` must all be equally long."
