@@ -16,6 +16,7 @@ from ramie.core.summary_text import (
     size_and_bytes,
     size_pieces,
 )
+from ramie.core.trace import trace_token
 from ramie.nnx.containers import Dict, List
 from ramie.nnx.intercept import watched
 from ramie.nnx.module import Module
@@ -136,7 +137,7 @@ def _called(
     parts = Parts()
     rows: list[Row | None] = []
 
-    def run(arrays: list[Any]) -> list[Any]:
+    def run(arrays: list[Any]) -> Any:
         values, args, kwargs = rebuild(arrays)
         model = build(graphdef, values)
         nodes = {
@@ -146,6 +147,7 @@ def _called(
         }
         classes = {type(node) for _, node in iter_graph(model, graph=True) if id(node) in nodes}
         seen: set[tuple[int, str, str]] = set()
+        trace, kept = trace_token(), []
 
         def record(
             node: Any, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any
@@ -161,12 +163,14 @@ def _called(
             own, sizes = _own(node), _sizes(node)
             with parts.part(place):
                 output = method(*args, **kwargs)
+            if trace_token() is trace:  # it costs what it costs, even if nobody reads the result
+                kept.append(split_arrays(output)[0])
             rows[place] = Row(path, type(node), inputs, describe(output), own, sizes)
             return output
 
         with watched(classes, record):
             output = getattr(model, method)(*args, **kwargs)
-        return split_arrays(output)[0]
+        return [split_arrays(output)[0], kept]
 
     program = jax.make_jaxpr(run)([shape_of(array) for array in arrays])
     for place, row in enumerate(rows):
