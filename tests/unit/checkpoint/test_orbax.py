@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("orbax.checkpoint")
 
 import os
+import random
 import shutil
 
 import jax
@@ -16,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tests.tolerance import assert_exact
 
 from ramie import checkpoint, errors
+from ramie.checkpoint import folders, storage
 from ramie.checkpoint.formats import orbax, orbax_saving
 from ramie.core.frozen import FrozenDict
 from ramie.training import checkpoints
@@ -169,6 +171,29 @@ def test_damage_is_found_and_named_and_the_one_before_is_offered(tmp_path):
     os.unlink(files[0])
     with pytest.warns(RuntimeWarning, match="checkpoint_1"):
         assert_exact(checkpoint.restore(tmp_path, None, fallback=True)["a"], tree["a"])
+
+
+def test_a_flipped_bit_in_any_file_is_found(tmp_path):
+    path = save(tmp_path, {"a": np.arange(100.0), "b": "text"})
+    generator = random.Random(0)
+    files = storage.files_below(path)
+    assert len(files) > 8
+    for file in files:
+        with open(file, "rb") as stream:
+            content = stream.read()
+        if not content:
+            continue
+        place = generator.randrange(len(content))
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << generator.randrange(8)
+        with open(file, "wb") as stream:
+            stream.write(flipped)
+        with pytest.raises(errors.DamagedCheckpointError) as caught:
+            folders.check(path)
+        assert caught.value.source == file
+        with open(file, "wb") as stream:
+            stream.write(content)
+    assert folders.check(path)
 
 
 def test_without_a_manifest_it_is_read_and_damage_is_an_error_of_ours(tmp_path):
