@@ -9,11 +9,12 @@ import jax
 import numpy as np
 
 from ramie import errors
+from ramie.configurations import config
 from ramie.core.trace import trace_token
 from ramie.nnx.modes import use_eager_sharding
 from ramie.nnx.text import Parts, describe, size_note
 from ramie.nnx.variable.cells import cell, contents, fill, held_as, is_ref, same_form, with_part
-from ramie.nnx.variable.defaults import default_cells
+from ramie.nnx.variable.defaults import here
 from ramie.nnx.variable.metadata import HOOKS, REQUIRED, Metadata, VariableDef, metadata_of
 from ramie.nnx.variable.operators import ValueOperators
 from ramie.nnx.variable.placement import placed
@@ -112,7 +113,10 @@ class Variable(ValueOperators, Generic[A]):
     def __new__(cls, *args: Any, hijax: bool | None = None, **kwargs: Any) -> Any:
         """Make an empty variable; one that is to be of a high-level type is another class."""
         self = object.__new__(cls)
-        if not (default_cells()[0] if hijax is None else hijax) or not (args or kwargs):
+        wanted = here.hijax if hijax is None else hijax
+        if wanted is None:
+            wanted = config.flax_hijax_variable
+        if not wanted or not (args or kwargs):
             return self
         if hijax is not None:
             kwargs["hijax"] = hijax
@@ -139,10 +143,12 @@ class Variable(ValueOperators, Generic[A]):
             value = value.raw_value
         if eager_sharding is None and not use_eager_sharding.current_value():
             eager_sharding = False
-        defaults = default_cells()
-        cells = defaults[0] if hijax is None else hijax, defaults[1] if ref is None else ref
-        if metadata or eager_sharding is not None or any(cells):
-            known = _complete(metadata, known, eager_sharding, cells)
+        if hijax is None:
+            hijax = config.flax_hijax_variable if here.hijax is None else here.hijax
+        if ref is None:
+            ref = config.flax_array_ref if here.ref is None else here.ref
+        if metadata or eager_sharding is not None or hijax or ref:
+            known = _complete(metadata, known, eager_sharding, (hijax, ref))
             value = placed(value, known, type(self).__name__)
         setattribute = object.__setattr__
         setattribute(self, "_trace_state", trace_token())
@@ -151,7 +157,7 @@ class Variable(ValueOperators, Generic[A]):
         if "on_create_value" in known:
             setattribute(self, "_raw_value", self.create_value(self._raw_value))
         if known.is_cell:
-            setattribute(self, "_raw_value", cell(self._raw_value, *cells))
+            setattribute(self, "_raw_value", cell(self._raw_value, hijax, ref))
 
     @classmethod
     def _make(cls, value: Any, metadata: Metadata, trace: Any = None) -> Self:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ramie.configurations import config
 
-__all__ = ["VarDefaults", "VarDefaultsContext", "default_cells", "var_defaults"]
+__all__ = ["VarDefaults", "VarDefaultsContext", "here", "var_defaults"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,12 +49,13 @@ class _Defaults(threading.local):
     ref: bool | None = None
 
 
-_here = _Defaults()
+here = _Defaults()
+"""What this thread has set."""
 
 
-def default_cells() -> tuple[bool, bool]:
+def _in_force() -> tuple[bool, bool]:
     """Return the two defaults in force, `hijax` and `ref`."""
-    hijax, ref = _here.hijax, _here.ref
+    hijax, ref = here.hijax, here.ref
     return (
         config.flax_hijax_variable if hijax is None else hijax,
         config.flax_array_ref if ref is None else ref,
@@ -71,15 +72,15 @@ class VarDefaultsContext:
 
     def __init__(self, hijax: bool | None, ref: bool | None) -> None:
         self._own = hijax, ref
-        self._outer = _here.hijax, _here.ref
+        self._outer = here.hijax, here.ref
         self._switch()
 
     def _switch(self) -> None:
         hijax, ref = self._own
         if hijax is not None:
-            _here.hijax = hijax
+            here.hijax = hijax
         if ref is not None:
-            _here.ref = ref
+            here.ref = ref
 
     def __enter__(self) -> None:
         self._switch()
@@ -90,11 +91,11 @@ class VarDefaultsContext:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _here.hijax, _here.ref = self._outer
+        here.hijax, here.ref = self._outer
 
     def __call__(self, fn: F) -> F:
         """Set the defaults for each call of `fn`, and not now: the context as a decorator."""
-        _here.hijax, _here.ref = self._outer
+        here.hijax, here.ref = self._outer
         own = self._own
 
         @functools.wraps(fn)
@@ -129,5 +130,5 @@ def var_defaults(
         (VarDefaults(hijax=False, ref=True), True)
     """
     if hijax is None and ref is None:
-        return VarDefaults(*default_cells())
+        return VarDefaults(*_in_force())
     return VarDefaultsContext(hijax, ref)
