@@ -17,19 +17,19 @@ class ModuleStackEntry:
     Attributes:
       module: the module.
       in_compact: whether the method is a compact one.
-      type_counter: how many submodules of each class got a name by themselves.
+      type_counter: how many submodules got a name after each class, by the name of the class.
     """
 
     module: Any
     in_compact: bool
-    type_counter: "collections.Counter[type]" = dataclasses.field(
+    type_counter: "collections.Counter[str]" = dataclasses.field(
         default_factory=collections.Counter
     )
 
     def name_for(self, kind: type) -> str:
         """Return the next name for a submodule of a class, such as "Linear_0"."""
-        number = self.type_counter[kind]
-        self.type_counter[kind] += 1
+        number = self.type_counter[kind.__name__]
+        self.type_counter[kind.__name__] += 1
         return f"{kind.__name__}_{number}"
 
 

@@ -338,10 +338,9 @@ class Module(NNXModule, metaclass=_ModuleMeta):
         with entered(module, in_compact=False):
             _fill(module, linen_vars_to_nnx_attrs(raw(variables)))
             _enter(module, Scope(streams, mutable))
-            call = getattr(module, method) if isinstance(method, str) else None
-            output = (
-                call(*args, **kwargs) if call is not None else method(module, *args, **kwargs)  # type: ignore[operator]
-            )
+            bound = functools.partial(method, module) if callable(method) else None
+            call: Any = getattr(module, str(method)) if bound is None else bound
+            output = call(*args, **kwargs)
         if not _initialize and mutable is False:
             return output
         held = module.variables

@@ -203,3 +203,8 @@ def test_a_sharding_needs_a_mesh_unless_placing_is_off():
 def test_repr_shows_size_value_and_metadata():
     text = repr(nnx.Param(jnp.ones((2, 3)), note="x"))
     assert text.startswith("Param( # 6 (24 B)\n  value=Array(") and "note='x'" in text
+
+
+def test_the_former_name_warns():
+    with pytest.warns(DeprecationWarning, match=r"former name of nnx\.Variable"):
+        assert nnx.VariableState is nnx.Variable
