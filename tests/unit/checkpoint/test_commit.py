@@ -113,6 +113,17 @@ def test_a_link_in_the_way_is_replaced_not_followed(tmp_path):
     assert not (tmp_path / "final").is_symlink()
 
 
+def test_a_link_at_the_temporary_name_is_not_written_through(tmp_path, monkeypatch):
+    (tmp_path / "precious").write_bytes(b"mine")
+    taken = tmp_path / f"{storage.TEMPORARY_PREFIX}guessed"
+    taken.symlink_to(tmp_path / "precious")
+    monkeypatch.setattr(storage, "temporary_path", lambda directory: str(taken))
+    with pytest.raises(FileExistsError):
+        publish(tmp_path, "final", [b"new"])
+    assert (tmp_path / "precious").read_bytes() == b"mine"
+    assert not (tmp_path / "final").exists()
+
+
 def test_committers_wait_for_each_other_but_not_for_ever(tmp_path, monkeypatch):
     monkeypatch.setattr(commit, "LOCK_TIMEOUT", 0.0)
     busy = pytest.raises(CheckpointBusyError, match="Another process")

@@ -107,6 +107,23 @@ def test_retention_touches_only_its_own_prefix(tmp_path):
     assert names(tmp_path) == left
 
 
+def test_leftovers_of_any_writer_count_neither_as_latest_nor_for_retention(tmp_path):
+    checkpoint.save(tmp_path, {"a": 1}, 1)
+    stray = ["checkpoint_9.bak", "checkpoint_tmp", "checkpoint_7tmp", ".ramie-tmp-checkpoint_8"]
+    for name in stray:
+        (tmp_path / name).touch()
+    for name in ("checkpoint_6.orbax-checkpoint-tmp-0", "checkpoint_5", ".ramie-tmp-folder"):
+        (tmp_path / name).mkdir()  # one of Orbax, which is not finished
+        (tmp_path / name / "part").touch()
+    assert checkpoint.available_steps(tmp_path) == [1]
+    assert checkpoint.restore(tmp_path, None) == {"a": 1}
+    checkpoint.save(tmp_path, {"a": 2}, 2)
+    assert checkpoint.available_steps(tmp_path) == [2]
+    assert checkpoint.restore(tmp_path, None) == {"a": 2}
+    left = ["checkpoint_2", "checkpoint_5", "checkpoint_6.orbax-checkpoint-tmp-0", *stray[:3]]
+    assert names(tmp_path) == sorted(left)
+
+
 def test_retention_acts_after_the_new_checkpoint_is_durable(tmp_path, monkeypatch):
     checkpoint.save(tmp_path, {}, 1)
     events = []
