@@ -23,9 +23,9 @@ class PReLU(Module):
 
     Args:
       negative_slope_init: the initial value of the slope.
-      dtype: the dtype to compute in; by default what input and slope promote to.
+      dtype: the dtype to compute in; by default that of the input, which the slope is cast to.
       param_dtype: the dtype in which the slope is initialised.
-      promote_dtype: brings input and slope to one dtype.
+      promote_dtype: brings the input to that dtype.
       negative_slope_metadata: metadata of the slope.
 
     Example:
@@ -34,6 +34,10 @@ class PReLU(Module):
         >>> nnx.PReLU()(jnp.array([-100.0, 100.0])).tolist()
         [-1.0, 100.0]
     """
+
+    dtype: Dtype | None
+    param_dtype: Dtype
+    promote_dtype: PromoteDtypeFn
 
     def __init__(
         self,
@@ -58,5 +62,5 @@ class PReLU(Module):
         Returns:
           An array of the same shape.
         """
-        x, slope = self.promote_dtype((inputs, self.negative_slope.get_value()), dtype=self.dtype)
-        return activations.prelu(x, slope)
+        (x,) = self.promote_dtype((inputs,), dtype=self.dtype, inexact=False)
+        return activations.prelu(x, self.negative_slope.get_value())

@@ -226,6 +226,36 @@ class MultiHeadAttention(Module):
         ((3, 1, 8), 1)
     """
 
+    num_heads: int
+    in_features: int
+    qkv_features: int
+    out_features: int
+    in_kv_features: int
+    num_kv_heads: int
+    dtype: Dtype | None
+    param_dtype: Dtype
+    broadcast_dropout: bool
+    dropout_rate: float
+    deterministic: bool | None
+    precision: PrecisionLike
+    use_bias: bool
+    attention_fn: Callable[..., Array]
+    decode: bool | None
+    normalize_qk: bool
+    qkv_promote_dtype: PromoteDtypeFn
+    out_promote_dtype: PromoteDtypeFn
+    ln_promote_dtype: PromoteDtypeFn
+    qkv_dot_general: DotGeneralT | None
+    out_dot_general: DotGeneralT | None
+    qkv_dot_general_cls: Any
+    out_dot_general_cls: Any
+    head_dim: int
+    query: LinearGeneral
+    key: LinearGeneral
+    value: LinearGeneral
+    query_ln: LayerNorm | None
+    key_ln: LayerNorm | None
+
     def __init__(
         self,
         num_heads: int,

@@ -10,7 +10,7 @@ from ramie.nnx.layers.norm import check_features, scale_and_bias
 from ramie.nnx.layers.parameters import NO_METADATA, keep, raw
 from ramie.nnx.module import Module
 from ramie.nnx.rng import Rngs
-from ramie.nnx.variable.kinds import BatchStat
+from ramie.nnx.variable.kinds import BatchStat, Param
 from ramie.ops import initializers, norm
 from ramie.ops.sampling import filled
 from ramie.typing import Array, Dtype, Initializer
@@ -55,6 +55,22 @@ class BatchNorm(Module):
         >>> y.shape, layer(jnp.ones((1, 3))).shape, layer.mean.shape
         ((5, 3), (1, 3), (3,))
     """
+
+    scale: Param[Array] | None
+    bias: Param[Array] | None
+    num_features: int
+    use_running_average: bool | None
+    axis: int
+    momentum: float
+    epsilon: float
+    dtype: Dtype | None
+    param_dtype: Dtype
+    use_bias: bool
+    use_scale: bool
+    axis_name: str | None
+    axis_index_groups: Any
+    use_fast_variance: bool
+    promote_dtype: PromoteDtypeFn
 
     def __init__(
         self,

@@ -61,6 +61,16 @@ class LoRA(Module):
       Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models".
     """
 
+    in_features: int
+    out_features: int
+    dtype: Dtype | None
+    param_dtype: Dtype
+    lora_param_type: type[Variable[Any]]
+    base_module: Callable[..., Any] | None
+    promote_dtype: PromoteDtypeFn
+    lora_a: Variable[Any]
+    lora_b: Variable[Any]
+
     def __init__(
         self,
         in_features: int,

@@ -11,6 +11,7 @@ from ramie.nnx.layers.parameters import NO_METADATA, keep, new_param, raw
 from ramie.nnx.marks import data
 from ramie.nnx.module import Module
 from ramie.nnx.rng import Rngs
+from ramie.nnx.variable.kinds import Param
 from ramie.ops import initializers, norm
 from ramie.ops.moments import canonical_axes
 from ramie.typing import Array, Axes, Dtype, Initializer
@@ -84,6 +85,21 @@ class LayerNorm(Module):
         >>> bool(abs(y.mean()) < 1e-6)
         True
     """
+
+    scale: Param[Array] | None
+    bias: Param[Array] | None
+    num_features: int
+    epsilon: float
+    dtype: Dtype | None
+    param_dtype: Dtype
+    use_bias: bool
+    use_scale: bool
+    reduction_axes: Axes
+    feature_axes: Axes
+    axis_name: str | None
+    axis_index_groups: Any
+    use_fast_variance: bool
+    promote_dtype: PromoteDtypeFn
 
     def __init__(
         self,
@@ -193,6 +209,18 @@ class RMSNorm(Module):
         True
     """
 
+    num_features: int
+    epsilon: float
+    dtype: Dtype | None
+    param_dtype: Dtype
+    use_scale: bool
+    reduction_axes: Axes
+    feature_axes: Axes
+    axis_name: str | None
+    axis_index_groups: Any
+    use_fast_variance: bool
+    promote_dtype: PromoteDtypeFn
+
     def __init__(
         self,
         num_features: int,
@@ -296,6 +324,22 @@ class GroupNorm(Module):
         >>> layer(jnp.ones((2, 4, 4, 6))).shape, layer.group_size
         ((2, 4, 4, 6), 2)
     """
+
+    feature_axis: int
+    num_groups: int
+    group_size: int
+    scale: Param[Array] | None
+    bias: Param[Array] | None
+    epsilon: float
+    dtype: Dtype | None
+    param_dtype: Dtype
+    use_bias: bool
+    use_scale: bool
+    reduction_axes: Axes | None
+    axis_name: str | None
+    axis_index_groups: Any
+    use_fast_variance: bool
+    promote_dtype: PromoteDtypeFn
 
     def __init__(
         self,
@@ -412,6 +456,20 @@ class InstanceNorm(Module):
         >>> nnx.InstanceNorm(3, rngs=nnx.Rngs(0))(jnp.ones((2, 4, 4, 3))).shape
         (2, 4, 4, 3)
     """
+
+    scale: Param[Array] | None
+    bias: Param[Array] | None
+    num_features: int
+    epsilon: float
+    dtype: Dtype | None
+    param_dtype: Dtype
+    use_bias: bool
+    use_scale: bool
+    feature_axes: Axes
+    axis_name: str | None
+    axis_index_groups: Any
+    use_fast_variance: bool
+    promote_dtype: PromoteDtypeFn
 
     def __init__(
         self,

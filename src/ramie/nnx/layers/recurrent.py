@@ -58,6 +58,14 @@ class SimpleCell(RNNCellBase):
         ((2, 4), (2, 4))
     """
 
+    in_features: int
+    hidden_features: int
+    dtype: Dtype
+    param_dtype: Dtype
+    residual: bool
+    activation_fn: Activation
+    promote_dtype: PromoteDtypeFn
+
     def __init__(
         self,
         in_features: int,
@@ -225,6 +233,22 @@ class LSTMCell(_MemoryCell):
       Hochreiter, Schmidhuber, "Long Short-Term Memory".
     """
 
+    in_features: int
+    hidden_features: int
+    gate_fn: Activation
+    activation_fn: Activation
+    dtype: Dtype | None
+    param_dtype: Dtype
+    promote_dtype: PromoteDtypeFn
+    ii: Linear
+    if_: Linear
+    ig: Linear
+    io: Linear
+    hi: Linear
+    hf: Linear
+    hg: Linear
+    ho: Linear
+
     def __init__(
         self,
         in_features: int,
@@ -345,6 +369,14 @@ class OptimizedLSTMCell(_MemoryCell):
         ((2, 4), (3, 16))
     """
 
+    in_features: int
+    hidden_features: int
+    gate_fn: Activation
+    activation_fn: Activation
+    dtype: Dtype | None
+    param_dtype: Dtype
+    promote_dtype: PromoteDtypeFn
+
     def __init__(
         self,
         in_features: int,
@@ -453,6 +485,14 @@ class GRUCell(RNNCellBase):
     Reference:
       Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder".
     """
+
+    in_features: int
+    hidden_features: int
+    gate_fn: Activation
+    activation_fn: Activation
+    dtype: Dtype | None
+    param_dtype: Dtype
+    promote_dtype: PromoteDtypeFn
 
     def __init__(
         self,

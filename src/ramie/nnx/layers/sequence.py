@@ -8,7 +8,7 @@ import jax
 from ramie.nnx.filters import All, Filter, to_predicate
 from ramie.nnx.forks import fork_rngs
 from ramie.nnx.layers.cell import RNNCellBase
-from ramie.nnx.layers.parameters import of_stream
+from ramie.nnx.layers.parameters import keep, of_stream
 from ramie.nnx.marks import data
 from ramie.nnx.module import Module
 from ramie.nnx.rng import Rngs, RngState, RngStream
@@ -36,6 +36,9 @@ class RNNBase(Protocol):
     ) -> Any:
         """Run over sequences; see `RNN`."""
         ...
+
+
+_CARRIED = StateAxes([(..., Carry)])
 
 
 def _or(given: bool | None, otherwise: bool) -> bool:
@@ -86,6 +89,16 @@ class RNN(Module):
         ((2, 4), (2, 5, 4))
     """
 
+    cell: RNNCellBase
+    time_major: bool
+    return_carry: bool
+    reverse: bool
+    keep_order: bool
+    unroll: int
+    state_axes: StateAxes
+    rngs: RngStream | None
+    broadcast_rngs: Filter
+
     def __init__(
         self,
         cell: RNNCellBase,
@@ -99,15 +112,18 @@ class RNN(Module):
         broadcast_rngs: Filter = None,
         rngs: Rngs | RngStream | bool = True,
     ) -> None:
-        self.cell = cell
-        self.time_major = time_major
-        self.return_carry = return_carry
-        self.reverse = reverse
-        self.keep_order = keep_order
-        self.unroll = unroll
-        self.rngs = data(_stream(self, rngs))
-        self.state_axes = StateAxes({...: Carry} if state_axes is None else state_axes)
-        self.broadcast_rngs = broadcast_rngs
+        keep(
+            self,
+            cell=cell,
+            time_major=time_major,
+            return_carry=return_carry,
+            reverse=reverse,
+            keep_order=keep_order,
+            unroll=unroll,
+            rngs=data(_stream(self, rngs)),
+            state_axes=_CARRIED if state_axes is None else StateAxes(state_axes),
+            broadcast_rngs=broadcast_rngs,
+        )
 
     def __call__(
         self,
@@ -185,7 +201,7 @@ class RNN(Module):
             graph=True,
             graph_updates=True,
         )
-        forked = {to_predicate(self.broadcast_rngs): None}
+        forked: dict[Filter, None] = {to_predicate(self.broadcast_rngs): None}
         with fork_rngs(self.cell, split=forked, graph=True, graph_updates=True):
             carry, (outputs, history) = run(self.cell, carry, inputs)
         return carry, outputs, history
@@ -236,6 +252,7 @@ class Bidirectional(Module):
     merge_fn: Callable[[Array, Array], Array]
     time_major: bool
     return_carry: bool
+    rngs: RngStream | None
 
     def __init__(
         self,
@@ -247,12 +264,15 @@ class Bidirectional(Module):
         return_carry: bool = False,
         rngs: Rngs | RngStream | bool = True,
     ) -> None:
-        self.forward_rnn = forward_rnn
-        self.backward_rnn = backward_rnn
-        self.merge_fn = merge_fn
-        self.time_major = time_major
-        self.return_carry = return_carry
-        self.rngs = data(_stream(self, rngs))
+        keep(
+            self,
+            forward_rnn=forward_rnn,
+            backward_rnn=backward_rnn,
+            merge_fn=merge_fn,
+            time_major=time_major,
+            return_carry=return_carry,
+            rngs=data(_stream(self, rngs)),
+        )
 
     def __call__(
         self,

@@ -69,6 +69,13 @@ class SpectralNorm(Module):
       Miyato et al., "Spectral Normalization for Generative Adversarial Networks".
     """
 
+    n_steps: int
+    epsilon: float
+    dtype: Dtype | None
+    param_dtype: Dtype
+    error_on_non_matrix: bool
+    use_running_average: bool
+
     def __init__(
         self,
         layer_instance: Module,
@@ -169,6 +176,15 @@ class WeightNorm(Module):
     Differs from Flax: scales are of the kind `Param`, so an optimizer trains them, and have the
     dtype `param_dtype`, as in Linen; initializers of scales may draw numbers.
     """
+
+    feature_axes: Axes
+    use_scale: bool
+    scale_init: Initializer
+    epsilon: float
+    dtype: Dtype | None
+    param_dtype: Dtype
+    variable_filter: Filter
+    promote_dtype: PromoteDtypeFn
 
     def __init__(
         self,
