@@ -175,7 +175,7 @@ def test_stages():
     assert_exact(model.n[...], jnp.array(3))
     step.clear_cache()
     with pytest.raises(AttributeError, match="no_such"):
-        compiled.no_such
+        _ = compiled.no_such
 
 
 def test_methods():

@@ -77,9 +77,9 @@ def test_trees_with_prefixes():
     pure = nnx.to_tree((model, {"x": model.a}), prefix=(0, 0), split_fn=split)
     assert seen == [("[0]", 0), ("[1]['x']", 0)] and pure[0].metadata == 0
     with pytest.raises(ValueError, match="exactly one state"):
-        pure[0].state
+        _ = pure[0].state
     with pytest.raises(ValueError, match="no graphdef"):
-        nnx.NodeStates.from_prefixes((0, 1)).graphdef
+        _ = nnx.NodeStates.from_prefixes((0, 1)).graphdef
     with pytest.raises(ValueError, match="Inconsistent aliasing detected"):
         nnx.to_tree((model, model.a), prefix=(0, 1))
     nnx.to_tree((model, model.a), prefix=(0, 1), check_aliasing=False)
