@@ -11,6 +11,7 @@ from ramie.nnx.transforms.evaluation import eval_shape as eval_shape
 from ramie.nnx.transforms.evaluation import make_jaxpr as make_jaxpr
 from ramie.nnx.transforms.extract import Boundary, Result
 from ramie.nnx.transforms.outline import only_changed
+from ramie.nnx.transforms.statics import with_cells, without_cells
 from ramie.nnx.variable.base import Variable
 
 __all__ = ["checkify", "cond", "eval_shape", "make_jaxpr", "switch"]
@@ -114,23 +115,25 @@ def _branched(
       args: their arguments.
     """
     operands = edge.take_apart(args)
+    plain, cells = without_cells(operands.groups[0])
+    carried = set(range(operands.outline.num_leaves)).difference(cells)
     changed: set[int] = set()  # whatever is changed by some branch
     results: dict[str, Result] = {}
 
     def pure_of(number: int, f: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(f)  # JAX says in messages where the function is
         def pure(values: Any) -> Any:
-            inside = edge.enter(operands.outline, (values,))
+            inside = edge.enter(operands.outline, (with_cells(values, cells),))
             out = f(*inside.tree)
             changed.update(inside.changed())
-            left = inside.leave(out, complete=True)
+            left = only_changed(inside.leave(out, complete=True), carried)
             results[f"{getattr(f, '__name__', f)} (number {number})"] = left[0]
             _refuse_differences(edge.mode.name, results)
             return left
 
         return pure
 
-    returned = run([pure_of(*pair) for pair in enumerate(branches)], operands.groups[0])
+    returned = run([pure_of(*pair) for pair in enumerate(branches)], plain)
     return operands.write_back(only_changed(returned, changed))
 
 

@@ -10,6 +10,7 @@ from ramie.nnx.nested import Path
 from ramie.nnx.pytree import Pytree
 from ramie.nnx.structure import LEAF, GraphDef, VariableDef
 from ramie.nnx.transforms.extract import Boundary, Inside, Operands, Outline
+from ramie.nnx.transforms.statics import with_cells, without_cells
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.walk import has_identity, members, walk
 
@@ -141,11 +142,11 @@ class _Carried:
         self._operands: Operands = edge.take_apart(tree)
         self._outline: Outline = self._operands.outline
         self._changed: set[int] = set()
-        self.values = self._operands.groups[0]
+        self.values, self._cells = without_cells(self._operands.groups[0])
 
     def enter(self, values: Any) -> Inside:
         """Put together what is carried."""
-        return self._edge.enter(self._outline, (values,))
+        return self._edge.enter(self._outline, (with_cells(values, self._cells),))
 
     def leave(self, inside: Inside, out: Any) -> list[Any]:
         """Return the values of what a round returned.
@@ -175,7 +176,11 @@ class _Carried:
             for number, (old, new) in enumerate(zip(before, found, strict=True))
             if old is not new
         }
-        return [x.get_raw_value() if isinstance(x, Variable) else x for x in found]
+        return [
+            x.get_raw_value() if isinstance(x, Variable) else x
+            for number, x in enumerate(found)
+            if number not in self._cells
+        ]
 
     def _check_identity(self, inside: Inside, roots: Sequence[Any], found: Sequence[Any]) -> None:
         """Check that a round returned the variables that were carried in.
@@ -213,7 +218,8 @@ class _Carried:
     def finish(self, values: Sequence[Any]) -> Any:
         """Write the final values to the variables, and return what the last round did."""
         operands, outline = self._operands, self._outline
-        operands.store((values,), only=self._changed - self._renewed)
+        values = with_cells(values, self._cells)
+        operands.store((values,), only=self._changed - self._renewed - self._cells.keys())
         leaves = [
             old if has_identity(old) and number not in self._renewed else new
             for number, (old, new) in enumerate(zip(operands.leaves(0), values, strict=True))
@@ -251,7 +257,7 @@ def _leaves_like(outline: Outline, roots: Sequence[Any]) -> list[Any] | None:
             continue
         if isinstance(definition, VariableDef):
             if not isinstance(root, Variable) or definition != (
-                root._var_metadata.definition(type(root))
+                root._var_metadata.definition(root.__class__)
             ):
                 return None
         elif has_identity(root) is (definition is LEAF):

@@ -248,7 +248,7 @@ def only_changed(returned: Sequence[Any], changed: Collection[int]) -> tuple[Any
       changed: numbers of the leaves that did change.
     """
     result: Result = returned[0]
-    if result.linked is not None or len(changed) == len(result.written):
+    if result.linked is not None or all(number in changed for number in result.written):
         return tuple(returned)
     numbers = iter(result.written)
     groups: list[Any] = []

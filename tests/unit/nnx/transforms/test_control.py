@@ -293,6 +293,26 @@ def test_arrays_that_are_attributes():
     assert float(out.inner[0]) == 8.0 and float(other.inner[0]) == 1.0
 
 
+@pytest.mark.parametrize("kind", ["ref", "hijax"])
+@modes
+def test_cells_are_shared_with_branches_and_rounds(kind, graph, graph_updates):
+    options = {"graph": graph, "graph_updates": graph_updates}
+    cell = nnx.Variable(jnp.array(0.0), **{kind: True})
+
+    def add(x, v):
+        v[...] += x
+
+    nnx.cond(True, add, lambda x, v: None, jnp.array(5.0), cell, **options)
+
+    def body(i, carry):
+        v, total = carry
+        v[...] += 1
+        return v, total + v
+
+    same, total = nnx.fori_loop(0, 3, body, (cell, 0.0), **options)
+    assert same is cell and float(cell[...]) == 8.0 and float(total) == 21.0
+
+
 def test_condition_changes_nothing():
     counter = Counter()
 
