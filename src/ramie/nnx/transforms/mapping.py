@@ -62,6 +62,8 @@ def vmap(
       TypeError: if the axes are no axes.
       ValueError: if axes do not fit, or differ for a variable that occurs twice; for bound methods.
 
+    Differs from Flax: `transform_metadata`, and places for arguments by name, count in all modes.
+
     Example:
         >>> import jax.numpy as jnp
         >>> from ramie import nnx

@@ -57,6 +57,9 @@ def scan(
       ValueError: if axes do not fit; if references in what is carried change; for bound methods.
       TypeError: if the structure of what is carried changes.
 
+    Differs from Flax: `transform_metadata` and arguments by name count in all modes; variables in
+    cells (``ref=True``) can be carried; variables that swap places have right values in the end.
+
     Example:
         >>> import jax.numpy as jnp
         >>> from ramie import nnx
