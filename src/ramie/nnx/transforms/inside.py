@@ -208,7 +208,7 @@ class Inside:
             zip(self._filled, self._outline.leaf_definitions(), strict=True)
         ):
             if isinstance(leaf, Variable) and before.metadata is not leaf._var_metadata:
-                found.append((number, leaf._var_metadata.definition(type(leaf))))
+                found.append((number, leaf._var_metadata.definition(leaf.__class__)))
         return tuple(found)
 
     def _linked(
