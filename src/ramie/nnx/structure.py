@@ -47,6 +47,9 @@ class NodeDef(NamedTuple):
     kinds: tuple[Any, ...]
     life: tuple[bool, bool]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _node_def, (self.type, self.layout, self.statics, self.life)
+
 
 class NodeRef(NamedTuple):
     """An object or variable that was met before.
@@ -69,6 +72,9 @@ class Static(NamedTuple):
     kind: type
     value: Any
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _static, (self.value,)
+
 
 class ContainerDef(NamedTuple):
     """A list, tuple, dictionary or other pytree. Its children follow.
@@ -80,6 +86,15 @@ class ContainerDef(NamedTuple):
 
     kind: Any
     keys: tuple[Any, ...]
+
+
+# Pickle has no names for some classes of values, such as that of functions.
+def _node_def(kind: type, layout: Layout, statics: tuple[Any, ...], life: Any) -> NodeDef:
+    return NodeDef(kind, layout, statics, tuple(map(type, statics)), life)
+
+
+def _static(value: Any) -> Static:
+    return Static(type(value), value)
 
 
 class _Leaf:

@@ -85,3 +85,9 @@ def test_flattening_to_values():
     shared = nnx.Param(1)
     with pytest.raises(ValueError, match="found at paths"):
         nnx.flatten([shared, shared], graph=False)
+
+
+def test_structures_with_functions_can_be_pickled():
+    model = nnx.Dict(f=copy.copy, items=nnx.data([len, 3, nnx.Param(1)]))
+    graphdef = nnx.graphdef(model)
+    assert pickle.loads(pickle.dumps(graphdef)) is graphdef

@@ -59,3 +59,11 @@ def test_display_uses_treescope_in_a_notebook(monkeypatch):
     monkeypatch.setitem(sys.modules, "treescope", stub)
     nnx.display("x")
     assert shown == [("x", {"ignore_exceptions": True, "autovisualize": True})]
+
+
+def test_treescope_shows_models_states_and_variables():
+    treescope = pytest.importorskip("treescope")
+    model = nnx.Dict(weight=nnx.Param(1, note="mine"))
+    for shown in (model, nnx.state(model)):
+        text = treescope.render_to_text(shown)
+        assert "weight=Param(" in text and "mine" in text

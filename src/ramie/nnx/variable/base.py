@@ -516,6 +516,12 @@ class Variable(ValueOperators, Generic[A]):
     def __repr__(self) -> str:
         return describe(self)
 
+    def __treescope_repr__(self, path: Any, subtree_renderer: Any) -> Any:
+        from ramie.nnx.visualization import rendered
+
+        entries = self.get_metadata(exclude_required=True)
+        return rendered(self, {"value": self._raw_value, **entries}, path, subtree_renderer)
+
 
 _SETTABLE = frozenset({"value", "raw_value", *Variable.__slots__})
 _VALUE_KEY = jax.tree_util.GetAttrKey("value")
