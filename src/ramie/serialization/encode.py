@@ -38,6 +38,7 @@ MAX_DEPTH = 1000
 _EXTENSION_LIMIT = 2**32 - 1024
 _INLINE = 1 << 15
 _BUFFER = 1 << 18
+_MOST_KEYS = 4096
 _NATIVE = frozenset({type(None), bool, int, float, str, bytes, bytearray, memoryview})
 _DEVICE_ARRAYS: set[type] = set()  # the types of jax arrays with bytes, as they were met
 _FIXED_EXTENSIONS = {1: 0xD4, 2: 0xD5, 4: 0xD6, 8: 0xD7, 16: 0xD8}
@@ -90,46 +91,53 @@ class _Encoder:
         self._buffer = bytearray()
         self._stack: list[_Level] = []
         self._heads: dict[tuple[tuple[int, ...], np.dtype[Any]], bytes | None] = {}
+        self._names: dict[Any, bytes] = {}
 
     def run(self, tree: Any) -> Iterator[Piece]:
         yield from self._value(tree, chunked=True)
         while self._stack:
             level, depth = self._stack[-1], len(self._stack)
-            for key, value in level.entries:
+            entry = self._small_entries(level)
+            while entry is not None:
+                key, value = entry
                 level.name = key
                 if level.is_map:
                     self._native(key, "key")
-                if self._small(value):
-                    if len(self._buffer) >= _BUFFER:
-                        yield self._flush()
-                    continue
                 yield from self._value(value, level.chunked)
                 if len(self._stack) > depth:
                     break  # its entries come first
+                entry = self._small_entries(level)
             else:
                 self._stack.pop()
+            if len(self._buffer) >= _BUFFER:
+                yield self._flush()
         yield self._flush()
 
-    def _small(self, value: Any) -> bool:
-        """Write a small array of a usual type, if it is one; there may be very many of them."""
-        kind = type(value)
-        if kind is not np.ndarray:
-            if kind not in _DEVICE_ARRAYS:
-                return False
-            try:
-                value = np.asarray(value)
-            except Exception:  # `_host` meets it too, and says what it means
-                return False
-        form = (value.shape, value.dtype)
-        try:
-            head = self._heads[form]
-        except KeyError:
-            head = self._heads[form] = self._small_head(*form)
-        if head is None:
-            return False
-        self._buffer += head
-        self._buffer += value.tobytes()
-        return True
+    def _small_entries(self, level: _Level) -> tuple[Any, Any] | None:
+        """Write entries that are small arrays of usual types; there may be very many of them.
+
+        Returns:
+          The first entry that is something else; None at the end of the level.
+        """
+        buffer, heads, names = self._buffer, self._heads, self._names
+        for key, value in level.entries:
+            array = value
+            if type(value) is not np.ndarray:
+                if type(value) not in _DEVICE_ARRAYS:
+                    return key, value
+                try:
+                    array = np.asarray(value)
+                except Exception:  # `_host` meets it too, and says what it means
+                    return key, value
+            form = (array.shape, array.dtype)
+            head = heads[form] if form in heads else self._small_head(*form)
+            name = (names.get(key) or self._small_key(key)) if level.is_map else b""
+            if head is None or name is None or len(buffer) > _BUFFER:
+                return key, value
+            buffer += name
+            buffer += head
+            buffer += array.tobytes()
+        return None
 
     def _value(self, value: Any, chunked: bool) -> Iterator[Piece]:
         """Write a leaf, or open a container whose entries `run` then writes."""
@@ -168,9 +176,23 @@ class _Encoder:
     def _small_head(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes | None:
         """Return what stands before the bytes of arrays that are small and need no conversion."""
         nbytes = math.prod(shape) * dtype.itemsize
-        if nbytes > min(_INLINE, self._chunk_size) or not arrays.is_plain(dtype):
+        head = None
+        if nbytes <= min(_INLINE, self._chunk_size) and arrays.is_plain(dtype):
+            head = _array_head(shape, dtype, nbytes, NDARRAY_CODE)
+        self._heads[shape, dtype] = head
+        return head
+
+    def _small_key(self, key: Any) -> bytes | None:
+        """Return a key as it is written, if it is a text; many occur many times."""
+        if type(key) is not str:
             return None
-        return _array_head(shape, dtype, nbytes, NDARRAY_CODE)
+        try:
+            packed = bytes(self._packer.pack(key))
+        except ValueError:  # `_native` meets it too
+            return None
+        if len(self._names) < _MOST_KEYS:
+            self._names[key] = packed
+        return packed
 
     def _path(self) -> str:
         return "/".join([".", *(str(level.name) for level in self._stack)])
