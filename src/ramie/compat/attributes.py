@@ -17,7 +17,7 @@ _NNX = {
     "Pytree": "ramie.nnx.pytree:Pytree",
     "State": "ramie.nnx.states:State",
     "Variable": "ramie.nnx.variable:Variable",
-    "capture": "ramie.nnx.capture:capture",
+    "capture": "ramie.nnx.capturing:capture",
     "config": "ramie.configurations:config",
     "dtypes": "ramie.ops.dtypes",
     "errors": "ramie.errors",

@@ -45,7 +45,7 @@ from ramie.nnx.activations import softplus as softplus
 from ramie.nnx.activations import standardize as standardize
 from ramie.nnx.activations import swish as swish
 from ramie.nnx.activations import tanh as tanh
-from ramie.nnx.capture import capture as capture
+from ramie.nnx.capturing import capture as capture
 from ramie.nnx.containers import Dict as Dict
 from ramie.nnx.containers import List as List
 from ramie.nnx.containers import Sequential as Sequential

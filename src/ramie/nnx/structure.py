@@ -212,6 +212,7 @@ jax.tree_util.register_pytree_node(
     GraphDef, lambda graphdef: ((), graphdef), lambda graphdef, _: graphdef
 )
 
+
 class _Key:
     """Entries with their hash, which is needed once more when the structure dies.
 
