@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("orbax.checkpoint")
 
+import gc
 import os
 import subprocess
 import sys
@@ -25,6 +26,13 @@ from ramie.training import checkpoints
 def orbax_saves():
     with config.temp_flip_flag("use_orbax_checkpointing", True):
         yield
+
+
+@pytest.fixture
+def orbax_fails():
+    """Let the coroutines go that Orbax leaves behind where it fails: each tells so when it goes."""
+    yield
+    gc.collect()
 
 
 def save(folder, value, step, **options):
@@ -69,6 +77,8 @@ def test_nothing_is_removed_before_the_new_one_is_whole(tmp_path, monkeypatch):
     assert value_of(tmp_path) == 2 and names(tmp_path) == ["checkpoint_5"]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("orbax_fails")
 def test_a_save_that_fails_leaves_everything_as_it_was(tmp_path):
     save(tmp_path, 1, 5)
 

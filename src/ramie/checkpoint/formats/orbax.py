@@ -21,6 +21,7 @@ from ramie.checkpoint.formats.leaf import Leaf
 from ramie.errors import CheckpointOptionError, MalformedDataError, MissingExtraError
 
 __all__ = [
+    "Contents",
     "Entry",
     "contents",
     "holds_tree",
@@ -164,18 +165,25 @@ def _explained(path: str) -> Iterator[None]:
 # --- metadata -------------------------------------------------------------------------------------
 
 
-def contents(path: str) -> dict[Names, Entry]:
+class Contents(NamedTuple):
+    """What a directory holds.
+
+    Attributes:
+      tree: the tree of Orbax's own metadata.
+      entries: the leaves by name.
+    """
+
+    tree: Any
+    entries: dict[Names, Entry]
+
+
+def contents(path: str) -> Contents:
     """Return what a directory holds, without reading arrays.
 
     Raises:
       MalformedDataError: if it is damaged, as far as that shows.
       MissingExtraError: if Orbax is not installed.
     """
-    return _described(path)[1]
-
-
-def _described(path: str) -> tuple[Any, dict[Names, Entry]]:
-    """Return the tree of Orbax's metadata, and the entries."""
     orbax = import_orbax("read a directory that Orbax wrote")
     with _explained(path), orbax.PyTreeCheckpointer() as checkpointer:
         tree = checkpointer.metadata(os.path.abspath(path)).item_metadata
@@ -187,7 +195,7 @@ def _described(path: str) -> tuple[Any, dict[Names, Entry]]:
             names_of(keys): _entry(about, generators.get(".".join(names_of(keys)), ""))
             for keys, about in jax.tree.leaves_with_path(tree, is_leaf=_is_empty)
         }
-    return tree, entries
+    return Contents(tree, entries)
 
 
 def _is_empty(value: Any) -> bool:
@@ -226,7 +234,9 @@ def _entry(about: Any, generator: str) -> Entry:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def read(path: str, wanted: Mapping[Names, Any] | None = None) -> dict[Names, Any]:
+def read(
+    path: str, wanted: Mapping[Names, Any] | None = None, known: Contents | None = None
+) -> dict[Names, Any]:
     """Read leaves.
 
     Args:
@@ -234,6 +244,7 @@ def read(path: str, wanted: Mapping[Names, Any] | None = None) -> dict[Names, An
       wanted: the arguments of Orbax for each leaf to be read, or None for a leaf as it is there:
         arrays in the memory of the host, numbers and strings as those of Python. All leaves by
         default.
+      known: what `contents` returned, if that was asked already; it takes a while.
 
     Returns:
       The leaves by name.
@@ -243,7 +254,7 @@ def read(path: str, wanted: Mapping[Names, Any] | None = None) -> dict[Names, An
       MissingExtraError: if Orbax is not installed.
     """
     orbax = import_orbax("read a directory that Orbax wrote")
-    tree, entries = _described(path)
+    tree, entries = known or contents(path)
     asked = dict.fromkeys(entries) if wanted is None else wanted
 
     def arguments(keys: Any, about: Any) -> Any:
@@ -283,8 +294,9 @@ class _Groups:
     Each call of Orbax costs some hundredths of a second, and a tree may not fit into memory.
     """
 
-    def __init__(self, path: str, sizes: Mapping[Names, int]) -> None:
+    def __init__(self, path: str, sizes: Mapping[Names, int], known: Contents) -> None:
         self._path = path
+        self._known = known
         self._groups: dict[Names, tuple[Names, ...]] = {}
         self._held: dict[Names, Any] = {}
         group: list[Names] = []
@@ -304,7 +316,7 @@ class _Groups:
         """Return an array."""
         if names not in self._held:
             self._held = {}  # before the next ones take memory
-            self._held = read(self._path, dict.fromkeys(self._groups[names]))
+            self._held = read(self._path, dict.fromkeys(self._groups[names]), self._known)
         return np.asarray(self._held[names])
 
 
@@ -314,14 +326,15 @@ def outline(path: str) -> list[Leaf]:
     Raises:
       MalformedDataError: if it is damaged, as far as that shows without reading the arrays.
     """
-    entries = contents(path)
+    known = contents(path)
+    entries = known.entries
     sizes = {
         names: math.prod(entry.shape) * entry.dtype.itemsize
         for names, entry in entries.items()
         if entry.kind == "array"
     }
-    groups = _Groups(path, sizes)
-    small = read(path, {names: None for names in entries if names not in sizes})
+    groups = _Groups(path, sizes, known)
+    small = read(path, {names: None for names in entries if names not in sizes}, known)
     leaves = []
     for names, entry in entries.items():
         if entry.kind == "array":

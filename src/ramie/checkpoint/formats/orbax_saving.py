@@ -114,7 +114,7 @@ def start(path: str, tree: Any, checkpointer: Any, *, background: bool) -> Calla
 def _confirm(path: str, expected: set[tuple[str, ...]]) -> None:
     if not orbax.holds_tree(path):
         return  # by a handler of the user's, who knows what it is
-    missing = sorted(expected - set(orbax.contents(path)))
+    missing = sorted(expected - set(orbax.contents(path).entries))
     if missing:
         names = ["/".join(names) for names in missing[:10]]
         problem = f"Orbax finished without {len(missing)} leaves, such as {names}"

@@ -60,13 +60,16 @@ def restore(path: str, target: Any, source: str, *, strict: bool, partial: bool 
     wanted = {orbax.names_of(keys): leaf for keys, leaf in jax.tree.leaves_with_path(target)}
     if not all(_is_known(leaf) for leaf in wanted.values()):
         return restore_into(target, nested(orbax.read(path)), source, strict=strict)
-    entries = orbax.contents(path)
+    known = orbax.contents(path)
+    entries = known.entries
     differences = _differences(wanted, entries, strict)
     if any(differences.values()):
         # A state dict may have other names than the tree, and be what was saved.
         named = set(_flatten(to_state_dict(target)))
         if named != set(wanted) and named <= set(entries):
-            return restore_into(target, nested(orbax.read(path)), source, strict=strict)
+            return restore_into(
+                target, nested(orbax.read(path, None, known)), source, strict=strict
+            )
         raise CheckpointMismatchError(source, **differences)
     if not partial and jax.process_count() > 1:
         for names, leaf in wanted.items():
@@ -75,7 +78,7 @@ def restore(path: str, target: Any, source: str, *, strict: bool, partial: bool 
                     source, os.path.basename(source), "/".join(names)
                 )
     asked = {names: _arguments(leaf, entries[names], strict) for names, leaf in wanted.items()}
-    found = orbax.read(path, asked)
+    found = orbax.read(path, asked, known)
     values = [_as_wanted(leaf, found[names]) for names, leaf in wanted.items()]
     return jax.tree.unflatten(jax.tree.structure(target), values)
 
