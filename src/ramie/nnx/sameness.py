@@ -24,10 +24,14 @@ def _is_readable() -> bool:
     return sys.implementation.name == "cpython" and _addresses(sample) == _numbers(sample)
 
 
-identities = _addresses if _is_readable() else _numbers
-"""Return bytes that are equal for two tuples only if they hold the same objects, in order.
+_IS_READABLE = _is_readable()
 
-A step of a model compares thousands of attributes with what they were. ``is`` for each of them
-costs four times as much as to build the tuple; this costs nothing beside it. The bytes say nothing
-once an object is gone: keep the objects.
-"""
+
+def identities(items: tuple[Any, ...]) -> bytes:
+    """Return bytes that are equal for two tuples only if they hold the same objects, in order.
+
+    A step of a model compares thousands of attributes with what they were. ``is`` for each of them
+    costs four times as much as to build the tuple; this costs nothing beside it. The bytes say
+    nothing once an object is gone: keep the objects.
+    """
+    return _addresses(items) if _IS_READABLE else _numbers(items)
