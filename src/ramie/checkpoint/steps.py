@@ -21,6 +21,8 @@ __all__ = [
 
 Step = int | float
 
+_LOOKS = 5
+
 _NUMBER = re.compile(r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)")
 
 
@@ -96,16 +98,30 @@ def find(directory: str, prefix: str) -> list[Found]:
     Only regular files, and directories that Orbax has finished, called exactly prefix plus number
     count; a directory that does not exist has none.
     """
-    found = []
-    for name in storage.list_names(directory):
-        if not name.startswith(prefix):
-            continue
-        step = parse_step(name[len(prefix) :])
-        path = os.path.join(directory, name)
-        kind = storage.kind_of(path) if step is not None else "other"
-        if step is not None and (kind == "file" or (kind == "directory" and is_orbax(path))):
-            found.append(Found(step, name, path))
+    found: list[Found] = []
+    for _ in range(_LOOKS):
+        found, is_whole = _look(directory, prefix)
+        if is_whole:
+            break
     return sorted(found)
+
+
+def _look(directory: str, prefix: str) -> tuple[list[Found], bool]:
+    """Look once; tell also whether everything was still there when it was looked at.
+
+    Where it was not, a writer has removed it for a newer one, which the list may lack.
+    """
+    found, is_whole = [], True
+    for name in storage.list_names(directory):
+        step = parse_step(name[len(prefix) :]) if name.startswith(prefix) else None
+        if step is None:
+            continue
+        path = os.path.join(directory, name)
+        kind = storage.kind_of(path)
+        is_whole = is_whole and kind != "absent"
+        if kind == "file" or (kind == "directory" and is_orbax(path)):
+            found.append(Found(step, name, path))
+    return found, is_whole
 
 
 def natural_sort(file_list: Iterable[str], signed: bool = True) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramie.checkpoint import steps
+from ramie.checkpoint import steps, storage
 from ramie.errors import CheckpointOptionError
 
 
@@ -81,6 +81,24 @@ def test_a_missing_directory_has_no_checkpoints(tmp_path):
     (tmp_path / "file").touch()
     assert steps.find(str(tmp_path / "nowhere"), "") == []
     assert steps.find(str(tmp_path / "file"), "") == []
+
+
+def test_a_checkpoint_that_gives_way_to_another_while_looking_is_not_taken_for_none(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "c_4").touch()
+    kind_of = storage.kind_of
+
+    def racing(path):
+        if path.endswith("c_4") and os.path.exists(path):
+            (tmp_path / "c_0").touch()
+            os.unlink(path)
+        return kind_of(path)
+
+    monkeypatch.setattr(storage, "kind_of", racing)
+    assert [found.name for found in steps.find(str(tmp_path), "c_")] == ["c_0"]
+    (tmp_path / "c_7").symlink_to(tmp_path / "nowhere")
+    assert [found.name for found in steps.find(str(tmp_path), "c_")] == ["c_0"]
 
 
 def test_prefixes_may_lead_down_but_not_out():
