@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.tree_util import tree_flatten_with_path, tree_leaves
 
 from ramie.core.trace import trace_token
@@ -15,12 +16,48 @@ from ramie.nnx.transforms.prefixes import Mode, Prefixes
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.walk import has_identity, key_of, members, walk
 
-__all__ = ["is_tree", "met", "placed", "refuse_captured", "refuse_graph", "value_of"]
+__all__ = [
+    "is_tree",
+    "met",
+    "placed",
+    "refuse_captured",
+    "refuse_graph",
+    "refuse_other_values",
+    "value_of",
+]
+
+
+def refuse_other_values(operands: Any, name: str) -> None:
+    """Check that arguments hold only what JAX takes.
+
+    Args:
+      operands: the arguments, taken apart.
+      name: the transformation, for messages.
+
+    Raises:
+      TypeError: naming the place and the type of what is something else.
+    """
+    outline = operands.outline
+    for path, x in zip(outline.paths(), outline.joined(operands.groups), strict=True):
+        for leaf in tree_leaves(x):
+            if isinstance(leaf, _TAKEN) or hasattr(leaf, "__jax_array__"):
+                continue
+            kind, *rest = path
+            where = "".join(f"[{key!r}]" for key in rest)
+            raise TypeError(
+                f"nnx.{name} got a value of type {type(leaf).__name__} at "
+                f"{'kwargs' if kind else 'args'}{where}, which is no array. Make it static: with "
+                "static_argnums or static_argnames if it is an argument, with nnx.static(...) if "
+                "it is an attribute of a module."
+            )
 
 
 def value_of(leaf: Any) -> Any:
     """Return what passes through a transformation for a variable or an array."""
     return leaf._raw_value if isinstance(leaf, Variable) else leaf
+
+
+_TAKEN = (jax.Array, np.ndarray, np.generic, bool, int, float, complex, jax.Ref)
 
 
 def is_tree(definition: Any) -> bool:

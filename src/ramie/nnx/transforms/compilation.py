@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 from ramie.nnx.functional import clone
+from ramie.nnx.transforms.checks import refuse_other_values
 from ramie.nnx.transforms.extract import Boundary, refuse_bound_method
 from ramie.nnx.transforms.operands import Operands
 from ramie.nnx.transforms.prefixes import StateSharding as StateSharding
@@ -219,7 +220,12 @@ class JitWrapped:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the function, compiled."""
         variant, operands = self._taken_apart(args, kwargs)
-        return operands.write_back(variant.jitted(operands.outline, *operands.groups))
+        try:
+            returned = variant.jitted(operands.outline, *operands.groups)
+        except TypeError:
+            refuse_other_values(operands, self._name)
+            raise
+        return operands.write_back(returned)
 
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         return self if obj is None else functools.partial(self, obj)

@@ -215,6 +215,16 @@ def test_aliases_are_refused_where_they_are_not_kept(graph, updates):
             nnx.jit(lambda a, b: None, **modes)(model, model.n)
 
 
+def test_values_that_are_no_arrays():
+    step = nnx.jit(lambda model, **kwargs: None)
+    with pytest.raises(
+        TypeError, match=r"of type str at kwargs\['how'\]\['x'\], which is no array"
+    ):
+        step(Count(), how={"x": "fast"})
+    with pytest.raises(TypeError, match=r"of type str at args\[0\]\['name'\]"):
+        step(nnx.Dict(name=nnx.data("a")))
+
+
 def test_what_belongs_elsewhere():
     outer = nnx.Variable(jnp.array(1))
     with pytest.raises(errors.TraceContextError):
