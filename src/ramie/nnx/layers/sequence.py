@@ -249,9 +249,9 @@ class Bidirectional(Module):
 
     forward_rnn: RNNBase
     backward_rnn: RNNBase
-    merge_fn: Callable[[Array, Array], Array]
-    time_major: bool
-    return_carry: bool
+    merge_fn: Callable[[Array, Array], Array] = recurrent.joined
+    time_major: bool = False
+    return_carry: bool = False
     rngs: RngStream | None
 
     def __init__(
