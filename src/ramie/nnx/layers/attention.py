@@ -461,8 +461,8 @@ class MultiHeadAttention(Module):
         if k is None:
             if v is not None:
                 raise ValueError(
-                    "`inputs_k` cannot be None if `inputs_v` is not None. To use one input for "
-                    "both, pass it as `inputs_k` alone."
+                    "`inputs_k` cannot be None if `inputs_v` is not None, but has shape "
+                    f"{v.shape}. To use one input for both, pass it as `inputs_k` alone."
                 )
             k = q
         v = k if v is None else v
@@ -484,7 +484,8 @@ class MultiHeadAttention(Module):
         if self.cached_key is None or self.cached_value is None or self.cache_index is None:
             raise ValueError(
                 "Autoregressive cache not initialized, call ``init_cache`` first: with decode=True "
-                "MultiHeadAttention remembers keys and values, and needs to know how many."
+                f"MultiHeadAttention remembers keys and values of {self.num_heads} heads, and needs "
+                "to know how many."
             )
         *batch, length, heads, depth = self.cached_key.shape
         expected = (*batch, 1, heads, depth)
@@ -520,7 +521,7 @@ class MultiHeadAttention(Module):
         if rngs is None:
             raise ValueError(
                 "'rngs' must be provided to __call__ method if MultiHeadAttention instance is "
-                "defined with keep_rngs=False."
+                f"defined with keep_rngs=False and dropout_rate={self.dropout_rate}."
             )
         return True, of_stream(rngs, "dropout", self)()
 

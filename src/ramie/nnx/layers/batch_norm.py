@@ -145,7 +145,7 @@ class BatchNorm(Module):
         if evaluate is None:
             raise ValueError(
                 "No `use_running_average` argument was provided to BatchNorm: nothing says whether "
-                "this is training. Give it to the constructor or to the call, call model.train() "
+                f"this, over {self.num_features} features, is training. Give it to the constructor or to the call, call model.train() "
                 "or model.eval(), or make a nnx.view(model, use_running_average=...)."
             )
         x, mean, var, scale, bias = self.promote_dtype(

@@ -86,7 +86,7 @@ class Dropout(Module):
         if passes is None:
             raise ValueError(
                 "No `deterministic` argument was provided to Dropout: nothing says whether to drop "
-                "anything. Give it to the constructor or to the call, call model.train() or "
+                f"{self.rate} of it. Give it to the constructor or to the call, call model.train() or "
                 "model.eval(), or make a nnx.view(model, deterministic=...)."
             )
         rate = stochastic.check_rate(self.rate)
@@ -99,7 +99,7 @@ class Dropout(Module):
         if rngs is None:
             raise ValueError(
                 "`deterministic` is False, but no `rngs` argument was provided to Dropout. Give "
-                "one to the constructor, nnx.Dropout(rate, rngs=nnx.Rngs(0)), or to the call."
+                f"one to the constructor, nnx.Dropout({self.rate}, rngs=nnx.Rngs(0)), or to the call."
             )
         if isinstance(rngs, jax.Array):
             return rngs

@@ -59,7 +59,9 @@ class NodeStates:
           ValueError: if there is none, as among prefixes.
         """
         if self._graphdef is None:
-            raise ValueError("These NodeStates have no graphdef: they were made of states only.")
+            raise ValueError(
+                f"These NodeStates have no graphdef: they were made of {len(self.states)} states only."
+            )
         return self._graphdef
 
     @property
