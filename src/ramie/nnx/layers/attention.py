@@ -484,8 +484,8 @@ class MultiHeadAttention(Module):
         if self.cached_key is None or self.cached_value is None or self.cache_index is None:
             raise ValueError(
                 "Autoregressive cache not initialized, call ``init_cache`` first: with decode=True "
-                f"MultiHeadAttention remembers keys and values of {self.num_heads} heads, and needs "
-                "to know how many."
+                f"MultiHeadAttention remembers keys and values of {self.num_heads} heads, and "
+                "needs to know how many."
             )
         *batch, length, heads, depth = self.cached_key.shape
         expected = (*batch, 1, heads, depth)

@@ -145,8 +145,9 @@ class BatchNorm(Module):
         if evaluate is None:
             raise ValueError(
                 "No `use_running_average` argument was provided to BatchNorm: nothing says whether "
-                f"this, over {self.num_features} features, is training. Give it to the constructor or to the call, call model.train() "
-                "or model.eval(), or make a nnx.view(model, use_running_average=...)."
+                f"this, over {self.num_features} features, is training. Give it to the constructor "
+                "or to the call, call model.train() or model.eval(), or make a nnx.view(model, "
+                "use_running_average=...)."
             )
         x, mean, var, scale, bias = self.promote_dtype(
             (x, self.mean.get_value(), self.var.get_value(), raw(self.scale), raw(self.bias)),

@@ -86,8 +86,8 @@ class Dropout(Module):
         if passes is None:
             raise ValueError(
                 "No `deterministic` argument was provided to Dropout: nothing says whether to drop "
-                f"{self.rate} of it. Give it to the constructor or to the call, call model.train() or "
-                "model.eval(), or make a nnx.view(model, deterministic=...)."
+                f"{self.rate} of it. Give it to the constructor or to the call, call model.train() "
+                "or model.eval(), or make a nnx.view(model, deterministic=...)."
             )
         rate = stochastic.check_rate(self.rate)
         if passes or rate == 0.0:
@@ -98,8 +98,9 @@ class Dropout(Module):
     def _key(self, rngs: Any) -> PRNGKey:
         if rngs is None:
             raise ValueError(
-                "`deterministic` is False, but no `rngs` argument was provided to Dropout. Give "
-                f"one to the constructor, nnx.Dropout({self.rate}, rngs=nnx.Rngs(0)), or to the call."
+                "`deterministic` is False, but no `rngs` argument was provided to Dropout. "
+                f"Give one to the constructor, nnx.Dropout({self.rate}, rngs=nnx.Rngs(0)), or to "
+                "the call."
             )
         if isinstance(rngs, jax.Array):
             return rngs

@@ -60,7 +60,7 @@ class NodeStates:
         """
         if self._graphdef is None:
             raise ValueError(
-                f"These NodeStates have no graphdef: they were made of {len(self.states)} states only."
+                f"These NodeStates have no graphdef: they are {len(self.states)} states only."
             )
         return self._graphdef
 
