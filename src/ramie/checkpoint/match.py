@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
+import jax
 import numpy as np
 
 from ramie.errors import CheckpointMismatchError
@@ -64,10 +65,10 @@ def find_differences(wanted: Any, found: Any) -> dict[str, list[str]]:
 def _compare(wanted: Any, found: Any, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
         for key, value in wanted.items():
-            if key in found:
-                yield from _compare(value, found[key], f"{path}/{key}")
-            else:
+            if key not in found:
                 yield "missing", f"{path}/{key}"
+            elif not _are_alike(value, found[key]):
+                yield from _compare(value, found[key], f"{path}/{key}")
         for key in found:
             if key not in wanted:
                 yield "extra", f"{path}/{key}"
@@ -77,6 +78,16 @@ def _compare(wanted: Any, found: Any, path: str) -> Iterator[tuple[str, str]]:
             yield "kinds", f"{path}: {_describe(wanted)} wanted, {_describe(found)} found"
     else:
         yield from _compare_leaves(wanted, found, path)
+
+
+def _are_alike(wanted: Any, found: Any) -> bool:
+    """Tell of arrays, of which there may be very many, whether there is nothing to say."""
+    return (
+        type(found) is np.ndarray
+        and isinstance(wanted, (np.ndarray, jax.Array, jax.ShapeDtypeStruct))
+        and wanted.shape == found.shape
+        and wanted.dtype == found.dtype
+    )
 
 
 def _compare_leaves(wanted: Any, found: Any, path: str) -> Iterator[tuple[str, str]]:

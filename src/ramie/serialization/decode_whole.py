@@ -2,7 +2,8 @@
 
 The states of optimizers and of large models hold thousands of arrays of a few shapes. What stands
 before the bytes of such an array is read with care the first time; where the same bytes follow a
-key again, the array is taken as it stands. Whatever is not so is left to `decode`.
+key again, the array is taken as it stands. Entries whose keys have the same length lie at equal
+distances, and NumPy looks at many of them at once. Whatever is not so is left to `decode`.
 """
 
 import io
@@ -18,13 +19,15 @@ _MOST_HEADS = 8
 _SMALL = 1 << 12
 _SINGLE = 128
 _BLOCK = 1 << 16
+_STEP = 16
+_LONGEST_RUN = 256
 
 
 def decode_whole(data: bytes | bytearray | memoryview, source: str | None = None) -> Any:
     """Read one msgpack tree.
 
     Of more than 128 arrays of one shape and dtype, none larger than 4 KiB, the later ones share
-    blocks of memory of 64 KiB; each other array has memory of its own.
+    blocks of memory of at most 64 KiB; each other array has memory of its own.
 
     Args:
       data: its bytes.
@@ -46,6 +49,24 @@ class _Head:
         self._shape, self._dtype = array.shape, array.dtype
         self._block, self._filled = array, 0
         self._made = 0
+        self._row = np.frombuffer(text, np.uint8)
+
+    @property
+    def longest_run(self) -> int:
+        """How many arrays may be made at once; they share memory."""
+        if not 0 < self.nbytes <= _SMALL or self._made < _SINGLE:
+            return 0
+        return min(_LONGEST_RUN, _BLOCK // self.nbytes)
+
+    def follows(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Tell of each row of bytes whether it is this head."""
+        return (rows == self._row).all(axis=1)
+
+    def make_run(self, rows: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+        """Return an array for each row of bytes."""
+        block = np.empty((len(rows), *self._shape), self._dtype)
+        block.reshape(len(rows), -1).view(np.uint8)[:] = rows
+        return list(block) if self._shape else [block[i, ...] for i in range(len(block))]
 
     def make(self, data: bytes) -> np.ndarray[Any, Any]:
         """Return an array of these bytes, when there is no free one to be filled."""
@@ -98,14 +119,49 @@ class _WholeDecoder(Decoder):
             self._heads.append(_Head(self._data[self._began : at], array))
 
     def _take_entries(self, level: Level) -> None:
-        while level.left and any(self._take_alike(level, head) for head in self._heads):
+        while level.left and any(
+            self._take_run(level, head) or self._take_alike(level, head) for head in self._heads
+        ):
             pass
 
+    def _take_run(self, level: Level, head: _Head) -> bool:
+        """Take entries at once that have keys of one length and arrays with this head, if any."""
+        at = self._size - self._left
+        n_key = self._data[at] - 0xA0 if self._left else 0
+        stride = 1 + n_key + head.length + head.nbytes
+        count = min(level.left, head.longest_run, self._left // stride)
+        if not 0 < n_key < 32 or count < _STEP:
+            return False
+        for entry in (at, at + (_STEP - 1) * stride):  # most that are no runs show it here
+            if not self._data.startswith(head.text, entry + 1 + n_key):
+                return False
+        rows = np.frombuffer(self._data, np.uint8, count * stride, at).reshape(count, stride)
+        start = 1 + n_key + head.length
+        fits = (rows[:, 0] == rows[0, 0]) & head.follows(rows[:, 1 + n_key : start])
+        if not fits.all():
+            rows = rows[: int(fits.argmin())]
+        names = rows[:, 1 : 1 + n_key].tobytes()
+        if not names.isascii():
+            return False
+        text = names.decode()
+        keys = [text[i : i + n_key] for i in range(0, len(text), n_key)]
+        if len(set(keys)) < len(keys) or not level.items.keys().isdisjoint(keys):
+            return False
+        level.items.update(zip(keys, head.make_run(rows[:, start:]), strict=True))
+        level.left -= len(keys)
+        self._left -= len(keys) * stride
+        self._input.seek(self._size - self._left)
+        return True
+
     def _take_alike(self, level: Level, head: _Head) -> bool:
-        """Take entries of a dict that have a short key and an array with this head, if any."""
-        data, size, items, left = self._data, self._size, level.items, level.left
+        """Take entries of a dict that have a short key and an array with this head, if any.
+
+        It takes a few only, since a run may begin after them.
+        """
+        data, size, items = self._data, self._size, level.items
         text, length, nbytes = head.text, head.length, head.nbytes
         at = self._size - self._left
+        left = most = min(level.left, _STEP)
         while left and at < size:
             first = data[at]
             here = at + first - 0x9F
@@ -126,8 +182,9 @@ class _WholeDecoder(Decoder):
                 items[key] = head.make(data[start:end])
             at = end
             left -= 1
-        taken = level.left - left
-        level.left, self._left = left, size - at
+        taken = most - left
+        level.left -= taken
+        self._left = size - at
         if taken:
             self._input.seek(at)
         return taken > 0

@@ -144,19 +144,21 @@ def to_state_dict(target: Any) -> Any:
       {'layers': {'0': 1.0, '1': {'0': 2.0, '1': 3.0}}}
     """
     ty = type(target)
-    if ty in _LEAVES and ty not in HANDLERS:
-        return target
     handler = _find_handler(ty)
     if handler is not None:
         state = handler.to_state(target)
-        if isinstance(state, dict):
+        if isinstance(state, dict) and handler.to_state is not dict_to_state:
             _check_string_keys(state, ty)
         return state
     if _is_namedtuple(target):
         return _namedtuple_to_state(target)
+    _remember_leaf(ty)
+    return target
+
+
+def _remember_leaf(ty: type) -> None:
     if len(_LEAVES) < _MOST_LEAVES:
         _LEAVES.add(ty)
-    return target
 
 
 def _check_string_keys(state: dict[Any, Any], ty: type) -> None:
@@ -195,6 +197,7 @@ def from_state_dict(target: T, state: Any, name: str = ".") -> T:
     elif _is_namedtuple(target):
         restore = _restore_namedtuple
     else:
+        _remember_leaf(type(target))
         return state
     with _entering(name):
         return restore(target, state)
@@ -211,7 +214,14 @@ def _check_is_dict(state: Any, what: str) -> None:
 
 def dict_to_state(items: Mapping[Any, Any]) -> dict[str, Any]:
     """Return the state of a mapping; for types that behave like `dict`."""
-    state = {str(key): to_state_dict(value) for key, value in items.items()}
+    # There may be very many leaves, for which a call takes longer than all else.
+    leaves, handlers = _LEAVES, HANDLERS
+    state = {
+        str(key): value
+        if (ty := type(value)) in leaves and ty not in handlers
+        else to_state_dict(value)
+        for key, value in items.items()
+    }
     if len(state) != len(items):
         names = [str(key) for key in items]
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -225,14 +235,18 @@ def dict_to_state(items: Mapping[Any, Any]) -> dict[str, Any]:
 def restore_dict(target: Mapping[Any, Any], state: Any) -> dict[Any, Any]:
     """Return a dict with the keys of `target` and the values of `state`; see `dict_to_state`."""
     _check_is_dict(state, "dict")
-    missing = {str(key) for key in target} - set(state)
+    missing = set(map(str, target)).difference(state)
     if missing:
         raise ValueError(
             "The target dict keys and state dict keys do not match, target dict contains keys "
             f"{missing} which are not present in state dict at path {current_path()}"
         )
+    leaves, handlers = _LEAVES, HANDLERS  # see dict_to_state
     return {
-        key: from_state_dict(value, state[str(key)], name=str(key)) for key, value in target.items()
+        key: state[str(key)]
+        if (ty := type(value)) in leaves and ty not in handlers
+        else from_state_dict(value, state[str(key)], name=str(key))
+        for key, value in target.items()
     }
 
 

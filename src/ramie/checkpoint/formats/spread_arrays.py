@@ -42,8 +42,22 @@ def fill(state: Any, target: Any, place: str, *, partial: bool) -> Any:
       MalformedDataError: if it cannot be read.
       MissingExtraError: if TensorStore is not installed.
     """
+    if not _has_placeholders(state):
+        return state
     wanted = None if target is None else to_state_dict(target)
     return _fill(state, wanted, target is None, place, partial)
+
+
+def _has_placeholders(state: Any) -> bool:
+    """Look for one quickly: there hardly ever is any, and may be very many arrays."""
+    containers = [state]
+    while containers:
+        value = containers.pop()
+        if isinstance(value, Mapping):
+            containers += [item for item in value.values() if type(item) is not np.ndarray]
+        elif isinstance(value, str) and value.startswith(PLACEHOLDER):
+            return True
+    return False
 
 
 def _fill(state: Any, wanted: Any, everything: bool, place: str, partial: bool) -> Any:
