@@ -98,13 +98,14 @@ def flatten(
         >>> values, nnx.unflatten(graphdef, values)["a"].get_value()
         ([1], 1)
     """
-    if not (set_graph_mode.current_value() if graph is None else graph):
+    as_tree = not (set_graph_mode.current_value() if graph is None else graph)
+    if as_tree:
         for _ in iter_graph(node, graph=False):  # says what is no tree, and where
             pass
     before = {} if ref_index is None else {id(x): number for x, number in ref_index.items()}
     start = len(set(before.values()))  # an array reference has the number of its variable
     objects: list[Any] = []
-    graphdef, leaves = walk(node, objects, index=before)
+    graphdef, leaves = walk(node, objects, index=before, as_tree=as_tree)
     if ref_index is not None:
         for number, x in enumerate(objects, start):
             ref_index[x] = number

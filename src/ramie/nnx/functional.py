@@ -16,7 +16,7 @@ from ramie.nnx.pytree import Pytree
 from ramie.nnx.states import FlatState, State
 from ramie.nnx.structure import GraphDef
 from ramie.nnx.variable.base import Variable
-from ramie.nnx.walk import build, check_tree_node, children, is_object, iter_graph, members
+from ramie.nnx.walk import build, check_tree_node, children, is_object, iter_graph, members, walk
 
 __all__ = [
     "Caller",
@@ -46,10 +46,12 @@ def _walked(node: Any, graph: bool | None) -> tuple[GraphDef[Any], Sequence[Any]
     """Walk over a model; in tree mode, refuse what is no tree."""
     graphdef, leaves = flatten(node)
     in_graph_mode = set_graph_mode.current_value() if graph is None else graph
-    if not in_graph_mode and not graphdef.is_tree:
+    if in_graph_mode:
+        return graphdef, leaves
+    if not graphdef.is_tree:
         for _ in iter_graph(node, graph=False):  # says what is no tree, and where
             pass
-    return graphdef, leaves
+    return walk(node, as_tree=True) if graphdef.has_values else (graphdef, leaves)
 
 
 def split(node: Any, *filters: Filter, graph: bool | None = None) -> Any:

@@ -134,6 +134,7 @@ class GraphDef(Generic[A_co]):
       leaf_definitions: what each of them is: a VariableDef, LEAF or REF.
       num_objects: how many Pytrees, variables and array references there are.
       is_tree: whether nothing is shared, and all classes are pytrees.
+      has_values: whether plain values stand in containers; leaves in tree mode, else structure.
 
     Example:
         >>> from ramie import nnx
@@ -145,6 +146,7 @@ class GraphDef(Generic[A_co]):
     __slots__ = (
         "__weakref__",
         "_hash",
+        "has_values",
         "is_tree",
         "leaf_definitions",
         "nodes",
@@ -159,6 +161,7 @@ class GraphDef(Generic[A_co]):
     paths: tuple[Path, ...]
     plan: Plan
     is_tree: bool
+    has_values: bool
     num_objects: int
     leaf_definitions: tuple[Any, ...]
     _hash: int | None
@@ -177,6 +180,9 @@ class GraphDef(Generic[A_co]):
             entry is REF or isinstance(entry, NodeDef | VariableDef) for entry in self.nodes
         )
         self.is_tree = all(map(_is_in_trees, self.nodes))
+        self.has_values = any(
+            isinstance(entry, Static) and entry.value is not None for entry in self.nodes
+        )
         try:
             self._hash = hash(self.nodes)
         except TypeError:

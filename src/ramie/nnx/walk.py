@@ -143,6 +143,7 @@ def walk(
     several: bool = False,
     index: dict[int, int] | None = None,
     others: list[Any] | None = None,
+    as_tree: bool = False,
 ) -> tuple[GraphDef[Any], list[Any]]:
     """Walk over a model.
 
@@ -153,6 +154,7 @@ def walk(
       index: numbers of the objects that were met before, by identity; new ones are added. The
         caller keeps the objects alive.
       others: gets whatever is neither an object nor a static attribute: containers, arrays.
+      as_tree: whether plain values in containers are leaves, as everywhere in JAX.
 
     Returns:
       The structure, and the variables and arrays in its order; a shared one counts once.
@@ -210,7 +212,7 @@ def walk(
             add(REF)
             leaves.append(x)
         elif kind is _STATIC:
-            if is_attribute and x is not None:  # declared as data, whatever it is
+            if (is_attribute or as_tree) and x is not None:  # declared as data, whatever it is
                 add(LEAF)
                 leaves.append(x)
             else:
