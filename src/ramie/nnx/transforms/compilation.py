@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from ramie.nnx.cache import flatten
 from ramie.nnx.functional import clone
 from ramie.nnx.transforms.checks import refuse_other_values
 from ramie.nnx.transforms.extract import Boundary, refuse_bound_method
@@ -444,10 +445,26 @@ def cached_partial(
       graph_updates: accepted, and without effect: `f` has its own.
 
     Returns:
-      A function of the other arguments.
+      A function of the other arguments. It raises ValueError if `f` changed the structure of a
+      given one, since the caller's module would not see it.
 
     Differs from Flax: nothing is to be gained. Every call of `jit` recalls structures that did not
     change.
     """
     del graph_updates
-    return functools.partial(f, *clone(cached_args, variables=False, graph=graph))
+    copies = clone(cached_args, variables=False, graph=graph)
+    known = [flatten(copy)[0] for copy in copies]
+
+    @functools.wraps(f)
+    def with_cached(*args: Any, **kwargs: Any) -> Any:
+        output = f(*copies, *args, **kwargs)
+        for number, (copy, structure) in enumerate(zip(copies, known, strict=True)):
+            if flatten(copy)[0] != structure:
+                raise ValueError(
+                    f"The graph structure of a node added to cached_partial was mutated inside the "
+                    f"transformation, this is not allowed: argument {number}, a "
+                    f"{type(copy).__name__}. Pass it at each call, and what is added comes back."
+                )
+        return output
+
+    return with_cached

@@ -204,6 +204,16 @@ def test_partial():
     assert cached(model) is cached(model) is not model
 
 
+def test_a_cached_argument_keeps_its_structure():
+    @nnx.jit
+    def grow(model, x):
+        model["more"] = nnx.Param(x)
+
+    cached = nnx.cached_partial(grow, nnx.Dict(a=nnx.Param(jnp.ones(2))))
+    with pytest.raises(ValueError, match="argument 0, a Dict"):
+        cached(jnp.ones(1))
+
+
 @pytest.mark.parametrize(("graph", "updates"), MODES[1:])
 def test_aliases_are_refused_where_they_are_not_kept(graph, updates):
     modes = {"graph": graph, "graph_updates": updates}
