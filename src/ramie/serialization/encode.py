@@ -159,7 +159,9 @@ class _Encoder:
         if not _DEVICE_ARRAYS.issuperset(map(type, values)):
             return False
         forms = [(value.shape, value.dtype) for value in values]
-        for form in set(forms):
+        # Comparing is faster than hashing, and most batches are of one form.
+        alike = forms.count(forms[0]) == len(forms)
+        for form in forms[:1] if alike else set(forms):
             head = self._heads[form] if form in self._heads else self._small_head(*form)
             nbytes = math.prod(form[0]) * form[1].itemsize
             if head is None or form[1].kind not in "biufc" or nbytes > _LARGEST_IN_BATCH:
@@ -168,7 +170,7 @@ class _Encoder:
         if is_map:
             names = self._names
             parts[::3] = [names.get(key) or self._small_key(key) for key in keys]
-        parts[1::3] = map(self._heads.__getitem__, forms)
+        parts[1::3] = [head] * len(forms) if alike else map(self._heads.__getitem__, forms)
         parts[2::3] = values
         try:
             self._buffer += b"".join(parts)
