@@ -33,12 +33,12 @@ demo: $(VENV)/.stamp
 # Compiling is most of the work. Only where the last bits of a result depend on it (the marker
 # `optimised`) does XLA do its best. A choice of tests may be empty for either run (exit code 5).
 test: $(VENV)/.stamp
-	XLA_FLAGS="$(QUICK_COMPILER)" $(VENV)/bin/python -m pytest -n $(JOBS) -q -m "not optimised" $(ARGS) \
+	XLA_FLAGS="$(QUICK_COMPILER)" $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -q -m "not optimised" $(ARGS) \
 	  || test $$? -eq 5
-	$(VENV)/bin/python -m pytest -n $(JOBS) -q -m optimised $(ARGS) || test $$? -eq 5
+	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -q -m optimised $(ARGS) || test $$? -eq 5
 	@if test -e $(PEERS)/.stamp; then \
-	  echo "$(PEERS)/bin/python -m pytest -n $(JOBS) -q tests/parity"; \
-	  $(PEERS)/bin/python -m pytest -n $(JOBS) -q tests/parity; \
+	  echo "$(PEERS)/bin/python -m pytest -n $(JOBS) --dist loadfile -q tests/parity"; \
+	  $(PEERS)/bin/python -m pytest -n $(JOBS) --dist loadfile -q tests/parity; \
 	else \
 	  echo "parity with Flax was not tested: run 'make $(PEERS)' first"; \
 	fi

@@ -77,6 +77,7 @@ def test_vmap_names_its_axis_and_takes_keywords():
 # scan ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.optimised
 def test_scan_is_a_loop_over_layers():
     def layer(scope, x):
         return jnp.tanh(dense(scope, x, 3)), x.sum()

@@ -72,6 +72,7 @@ def test_linear_is_a_product_and_a_sum():
     assert [path[-1] for path, _ in nnx.state(layer).flat_state()] == ["bias", "kernel"]
 
 
+@pytest.mark.optimised
 def test_parameters_take_one_key_each_and_metadata():
     rngs = nnx.Rngs(0, params=1)
     layer = nnx.Linear(3, 5, rngs=rngs, kernel_metadata={"note": "k"}, bias_metadata={"note": "b"})
