@@ -218,6 +218,7 @@ def main(name: str, action: str, workload: str, megabytes: int, folder: Path) ->
         "defer": lambda: contender.defer(folder, state),  # type: ignore[misc]
     }
     _import_all(name)
+    os.sync()  # what others left to the kernel to write is not to be paid for here
     gc.collect()
     _forget_peak()
     before = _memory("VmRSS")
