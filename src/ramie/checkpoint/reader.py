@@ -138,7 +138,12 @@ def restore_by(
     if storage.kind_of(place) == "absent":
         return target
     if storage.kind_of(place) != "directory" or orbax.is_orbax(place):
-        return load(place, target)
+        try:
+            return load(place, target)
+        except FileNotFoundError:
+            if storage.kind_of(place) == "absent":  # a writer removed it after we looked
+                return target
+            raise
     for _ in range(_ATTEMPTS):
         newest = latest(place, prefix)
         if newest is None:
