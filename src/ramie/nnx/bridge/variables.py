@@ -169,10 +169,6 @@ def get_col_name(keypath: Sequence[Any]) -> str:
     return name
 
 
-def _is_box(x: Any) -> bool:
-    return isinstance(x, meta.AxisMetadata)
-
-
 def linen_vars_to_nnx_attrs(variables: Mapping[str, Any]) -> dict[str, Any]:
     """Turn collections of Linen into attributes: variables, by name and nested.
 
