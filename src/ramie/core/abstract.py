@@ -13,7 +13,14 @@ from jax.interpreters import partial_eval
 from ramie import errors
 from ramie.core.trace import at_traced_forward, outside_traces
 
-__all__ = ["evaluate", "evaluate_known", "evaluate_without", "needed_part"]
+__all__ = [
+    "evaluate",
+    "evaluate_known",
+    "evaluate_without",
+    "needed_part",
+    "with_values",
+    "without_tracers",
+]
 
 
 def _is_abstract(leaf: Any) -> bool:
@@ -24,18 +31,68 @@ def _is_dynamic(leaf: Any) -> bool:
     return _is_abstract(leaf) or isinstance(leaf, jax.Array | np.ndarray | np.generic)
 
 
+class _Slot:
+    """Stands in a tree for a value that is still to be computed.
+
+    Not a pytree node, so a leaf.
+
+    Args:
+      index: its place among these values.
+    """
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+def _map_leaves(fn: Callable[[Any], Any], tree: Any) -> Any:
+    """Map over nested dictionaries and other pytrees; dictionaries keep their order."""
+    if type(tree) is dict:
+        return {key: _map_leaves(fn, value) for key, value in tree.items()}
+    if isinstance(tree, jax.Array):
+        return fn(tree)
+    return jax.tree_util.tree_map(fn, tree)
+
+
+def without_tracers(tree: Any) -> tuple[Any, list[Any]]:
+    """Take what is only traced out of a tree; `with_values` puts values in its place.
+
+    Returns:
+      The tree with slots, and the tracers, each once.
+    """
+    slots: dict[int, _Slot] = {}
+    tracers: list[Any] = []
+
+    def emptied(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.core.Tracer):
+            return leaf
+        slot = slots.get(id(leaf))
+        if slot is None:
+            slot = slots[id(leaf)] = _Slot(len(tracers))
+            tracers.append(leaf)
+        return slot
+
+    return _map_leaves(emptied, tree), tracers
+
+
+def with_values(tree: Any, values: Sequence[Any]) -> Any:
+    """Put values into the slots that `without_tracers` left."""
+    return _map_leaves(lambda x: values[x.index] if isinstance(x, _Slot) else x, tree)
+
+
 class _Traced:
     """A function traced once with every array abstract, of which parts can be run.
 
     Args:
-      fn: returns a pytree of arrays.
+      fn: returns a pytree. A leaf that does not come from the trace, such as a Python number or
+        text, is an output as it is.
       args: pytrees; a leaf may be a `jax.ShapeDtypeStruct`.
       kwargs: as `args`.
 
     Attributes:
-      shapes: shape and dtype of each output.
-      out_tree: the structure of the outputs.
-      tainted: for each output, whether an abstract leaf enters an equation it comes from.
+      shapes: shape and dtype of each traced output.
+      tainted: for each of them, whether an abstract leaf enters an equation it comes from.
     """
 
     def __init__(
@@ -49,11 +106,11 @@ class _Traced:
             for i, array in zip(dynamic, arrays, strict=True):
                 full[i] = array
             a, k = jax.tree_util.tree_unflatten(treedef, full)
-            return fn(*a, **k)
+            self._outputs, tracers = without_tracers(fn(*a, **k))
+            return tracers
 
         self._inputs = [leaves[i] for i in dynamic]
-        closed, shape = jax.make_jaxpr(on_arrays, return_shape=True)(self._inputs)
-        self.shapes, self.out_tree = jax.tree_util.tree_flatten(shape)
+        closed, self.shapes = jax.make_jaxpr(on_arrays, return_shape=True)(self._inputs)
         self._consts = closed.consts
         self._jaxpr, self.tainted = _separate(closed.jaxpr, [_is_abstract(x) for x in self._inputs])
 
@@ -75,6 +132,10 @@ class _Traced:
         are_real = not any(isinstance(x, jax.core.Tracer) for x in (*consts, *inputs))
         with outside_traces() if are_real and at_traced_forward() else contextlib.nullcontext():
             return [jnp.asarray(value) for value in program(*inputs)]
+
+    def assembled(self, values: Sequence[Any]) -> Any:
+        """Return what the function returns, with `values` for the traced outputs."""
+        return with_values(self._outputs, values)
 
 
 def _separate(jaxpr: Any, abstract: Sequence[bool]) -> tuple[Any, list[bool]]:
@@ -105,7 +166,7 @@ def evaluate_without(
     need, inside `jit`, `checkpoint`, `scan` and their kin too.
 
     Args:
-      fn: returns a pytree of arrays.
+      fn: returns a pytree. What is no array in it, such as a Python number or text, stays as it is.
       args: pytrees; a leaf may be a `jax.ShapeDtypeStruct`.
       kwargs: as `args`.
 
@@ -118,14 +179,14 @@ def evaluate_without(
         for i, shape in enumerate(traced.shapes):
             if traced.reads_unknown([j == i for j in range(count)]):
                 raise errors.LazyInitError(shape)
-    return jax.tree_util.tree_unflatten(traced.out_tree, traced.run([True] * count))
+    return traced.assembled(traced.run([True] * count))
 
 
 def evaluate_known(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Evaluate those outputs of `fn(*args, **kwargs)` which no abstract leaf takes part in.
 
     Args:
-      fn: returns a pytree of arrays.
+      fn: returns a pytree. What is no array in it, such as a Python number or text, stays as it is.
       args: pytrees; a leaf may be a `jax.ShapeDtypeStruct`.
       kwargs: as `args`.
 
@@ -140,8 +201,9 @@ def evaluate_known(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mappin
         for i, is_tainted in enumerate(traced.tainted)
     ]
     values = iter(traced.run(known))
-    results = [next(values) if ok else s for s, ok in zip(traced.shapes, known, strict=True)]
-    return jax.tree_util.tree_unflatten(traced.out_tree, results)
+    return traced.assembled(
+        [next(values) if ok else s for s, ok in zip(traced.shapes, known, strict=True)]
+    )
 
 
 # Equations that move, compare or choose: alone or compiled together, they give the same bits.

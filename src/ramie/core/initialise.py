@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ramie.configurations import config
-from ramie.core.abstract import evaluate, needed_part
+from ramie.core.abstract import evaluate, needed_part, with_values, without_tracers
 from ramie.core.rng import LazyRng, host_key
 from ramie.core.shapes import is_self_contained, needs_key
 from ramie.core.trace import (
@@ -48,30 +48,6 @@ class _NotPossible:
 
 
 NOT_POSSIBLE = _NotPossible()
-
-
-class _Slot:
-    """Stands in the variables for a value that is still to be computed.
-
-    Not a pytree node, so a leaf.
-
-    Args:
-      index: its place among these values.
-    """
-
-    __slots__ = ("index",)
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-
-
-def _map_leaves(fn: Callable[[Any], Any], tree: Any) -> Any:
-    """Map over nested dictionaries and other pytrees; dictionaries keep their order."""
-    if type(tree) is dict:
-        return {key: _map_leaves(fn, value) for key, value in tree.items()}
-    if isinstance(tree, jax.Array):
-        return fn(tree)
-    return jax.tree_util.tree_map(fn, tree)
 
 
 def may_attempt(*trees: Any) -> bool:
@@ -109,14 +85,14 @@ def attempt(forward: Callable[[], Any]) -> Any:
     values = evaluate(part)
     if [x.weak_type for x in values] != [v.aval.weak_type for v in part.jaxpr.outvars]:
         return NOT_POSSIBLE
-    return _map_leaves(lambda x: values[x.index] if isinstance(x, _Slot) else x, variables)
+    return with_values(variables, values)
 
 
 def _trace(forward: Callable[[], Any]) -> tuple[Any, Any, Any]:
     """Trace `forward` once.
 
     Returns:
-      The variables with a `_Slot` for each tracer, the state of the trace, and the program that
+      The variables with a slot for each tracer, the state of the trace, and the program that
       computes these tracers or None. Nothing here outlives the call that holds the trace: JAX
       remembers a trace for as long as the function lives, and equations may hold it.
     """
@@ -127,19 +103,7 @@ def _trace(forward: Callable[[], Any]) -> tuple[Any, Any, Any]:
         nonlocal variables, state
         with traced_forward() as state:
             made = forward()
-        slots: dict[int, _Slot] = {}
-        tracers: list[Any] = []
-
-        def emptied(leaf: Any) -> Any:
-            if not isinstance(leaf, jax.core.Tracer):
-                return leaf
-            slot = slots.get(id(leaf))
-            if slot is None:
-                slot = slots[id(leaf)] = _Slot(len(tracers))
-                tracers.append(leaf)
-            return slot
-
-        variables = _map_leaves(emptied, made)
+        variables, tracers = without_tracers(made)
         return tracers
 
     closed = jax.make_jaxpr(traced)()

@@ -1,8 +1,8 @@
 """The logical axis rules in force: which mesh axes each logical axis name stands for."""
 
 import contextlib
-import threading
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from typing import TypeAlias
 
 from ramie.core import meta as meta
@@ -17,28 +17,23 @@ __all__ = [
 LogicalRules: TypeAlias = Sequence[tuple[str, str | tuple[str, ...] | None]]
 
 
-class _Rules(threading.local):
-    """The rules of one thread; a new thread starts without any."""
-
-    current: LogicalRules = ()
-
-
-_rules = _Rules()
+# Of one thread or asynchronous task. A new thread starts without any.
+_rules: ContextVar[LogicalRules] = ContextVar("logical_axis_rules", default=())
 
 
 def set_logical_axis_rules(rules: LogicalRules) -> None:
-    """Replace the logical axis rules of this thread.
+    """Replace the logical axis rules of this thread or asynchronous task.
 
     Args:
       rules: pairs of a logical axis name and the mesh axis, mesh axes or None it may be laid on,
         the preferred ones first.
     """
-    _rules.current = rules
+    _rules.set(rules)
 
 
 def get_logical_axis_rules() -> LogicalRules:
-    """Return the logical axis rules of this thread."""
-    return _rules.current
+    """Return the logical axis rules of this thread or asynchronous task."""
+    return _rules.get()
 
 
 @contextlib.contextmanager
@@ -53,9 +48,8 @@ def logical_axis_rules(rules: LogicalRules) -> Iterator[None]:
         ...     get_logical_axis_rules()
         [('batch', 'data')]
     """
-    outer = _rules.current
-    _rules.current = rules
+    outer = _rules.set(rules)
     try:
         yield
     finally:
-        _rules.current = outer
+        _rules.reset(outer)

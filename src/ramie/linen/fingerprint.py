@@ -11,7 +11,7 @@ import numpy as np
 
 from ramie import serialization
 from ramie.core.collections import Variable
-from ramie.linen.context import context
+from ramie.linen.context import context, interceptors, named_call
 from ramie.linen.module import Module
 
 __all__ = ["ModuleKey", "fingerprint"]
@@ -110,8 +110,8 @@ class ModuleKey:
 
     def __init__(self, modules: list[Any], payload: Any = None) -> None:
         seen: dict[int, int] = {}
-        # Interceptors and captures leave their marks in a trace.
-        around = (*context.interceptors, context.capture[-1])
+        # Interceptors, captures and names leave their marks in a trace.
+        around = (*interceptors.get(), context.capture[-1], named_call.get())
         self._key = (*[fingerprint(module, seen) for module in modules], *around)
         self._hash = hash(self._key)
         self.payload = payload

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jax
 
 from ramie import errors
-from ramie.linen.context import context
+from ramie.linen.context import context, interceptors, named_call
 from ramie.linen.state import DONE, NEW, RUNNING, ModuleState
 
 if TYPE_CHECKING:
@@ -100,24 +100,26 @@ def compact_name_scope(fun: F) -> F:
 
 
 def enable_named_call() -> None:
-    """Show methods under their module's name in profiles and compiled programs (the default)."""
-    context.named_call = True
+    """Show methods under their module's name in profiles and compiled programs (the default).
+
+    Like all switches of named calls it holds for this thread or asynchronous task only.
+    """
+    named_call.set(True)
 
 
 def disable_named_call() -> None:
     """Stop showing methods under their module's name."""
-    context.named_call = False
+    named_call.set(False)
 
 
 @contextlib.contextmanager
 def override_named_call(enable: bool = True) -> Iterator[None]:
     """Switch named calls on or off inside a `with` block."""
-    before = context.named_call
-    context.named_call = enable
+    before = named_call.set(enable)
     try:
         yield
     finally:
-        context.named_call = before
+        named_call.reset(before)
 
 
 # Interception --------------------------------------------------------------------------------
@@ -147,16 +149,18 @@ Interceptor = Callable[
 def intercept_methods(interceptor: Interceptor) -> Iterator[None]:
     """Run `interceptor` around every method call inside the `with` block.
 
+    Calls of other threads and asynchronous tasks are not intercepted.
+
     Args:
       interceptor: called as ``interceptor(next_fun, args, kwargs, context)``; it returns the
         result, usually ``next_fun(*args, **kwargs)``. Of several, the one entered last is the
         closest to the method.
     """
-    context.interceptors.append(interceptor)
+    before = interceptors.set((*interceptors.get(), interceptor))
     try:
         yield
     finally:
-        context.interceptors.pop()
+        interceptors.reset(before)
 
 
 def _intercepted(
@@ -165,7 +169,7 @@ def _intercepted(
     bound = types.MethodType(fun, module)
     about = InterceptorContext(module, name, bound)
     call: Callable[..., Any] = bound
-    for interceptor in reversed(context.interceptors):
+    for interceptor in reversed(interceptors.get()):
         call = functools.partial(_one_interceptor, interceptor, call, about)
     return call(*args, **kwargs)
 
@@ -200,7 +204,7 @@ def run_setup(module: "Module") -> None:
     try:
         with _label(module, "setup"):
             setup = type(module).setup
-            if context.interceptors:
+            if interceptors.get():
                 _intercepted(module, "setup", setup, (), {})
             else:
                 setup(module)
@@ -214,7 +218,7 @@ def run_setup(module: "Module") -> None:
 
 def _label(module: "Module", method_name: str) -> Any:
     """Return the context that names the equations of a method."""
-    if not context.named_call:
+    if not named_call.get():
         return _plain_scope
     name = module.__dict__["name"] or type(module).__name__
     return jax.named_scope(name if method_name == "__call__" else f"{name}.{method_name}")
@@ -241,7 +245,7 @@ def _run(module: "Module", fun: Callable[..., Any], name: str, args: Any, kwargs
     stack.append(module)
     try:
         with _label(module, name):
-            if context.interceptors:
+            if interceptors.get():
                 output = _intercepted(module, name, fun, args, kwargs)
             else:
                 output = fun(module, *args, **kwargs)

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from tests.tolerance import assert_exact
 
@@ -61,3 +62,18 @@ def test_loops_are_looked_into():
     assert parts == jax.ShapeDtypeStruct((3, 2), jnp.float32)
     assert_exact(carry, jnp.asarray(3.0))
     assert_exact(counts, jnp.arange(3.0))
+
+
+def test_what_is_no_array_stays_as_it_is():
+    def fn(x):
+        return {"z": 2 * x.shape[0], "name": "sum", "none": None, "a": jnp.zeros(2), "host": HOST}
+
+    for evaluated in (evaluate_without(fn, (HUGE,), {}), evaluate_known(fn, (HUGE,), {})):
+        assert list(evaluated) == ["z", "name", "none", "a", "host"]
+        assert evaluated["z"] == 2 * 10**6 and type(evaluated["z"]) is int
+        assert (evaluated["name"], evaluated["none"]) == ("sum", None)
+        assert evaluated["host"] is HOST
+        assert_exact(evaluated["a"], jnp.zeros(2))
+
+
+HOST = np.arange(3)

@@ -16,7 +16,7 @@ from tests.tolerance import assert_exact
 from tests.unit.linen.sample_modules import KEY, Affine, Counter, X, shapes
 
 import ramie.linen as nn
-from ramie import config, errors
+from ramie import config, errors, serialization
 from ramie.core import FrozenDict
 
 
@@ -344,6 +344,40 @@ def test_init_inside_a_bound_module_is_independent():
 def test_lazy_init_from_shapes():
     lazy = Net().lazy_init(KEY, jax.ShapeDtypeStruct((1 << 40, 2), jnp.float32))
     assert_exact(lazy["params"]["first"]["kernel"], Net().init(KEY, X)["params"]["first"]["kernel"])
+
+
+def test_lazy_init_gives_what_init_gives():
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            self.variable("settings", "steps", lambda: 3)
+            self.variable("settings", "kind", lambda: "mean")
+            return Affine(2, name="z")(Affine(4, name="a")(x))
+
+    lazy = Model().lazy_init(KEY, jax.ShapeDtypeStruct(X.shape, X.dtype))
+    # The order of names is part of it: files follow it.
+    assert serialization.to_bytes(lazy) == serialization.to_bytes(Model().init(KEY, X))
+
+
+def test_lazy_init_refuses_what_needs_a_value():
+    """Flax 0.12.12 takes zeros for the values, and says nothing."""
+
+    class Centred(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return x - self.param("centre", lambda _: x.mean(0, keepdims=True))
+
+    unknown = jax.ShapeDtypeStruct((8, 2), jnp.float32)
+    with pytest.raises(errors.LazyInitError, match=r"given by shape only: .*shape=\(1, 2\)"):
+        Centred().lazy_init(KEY, unknown)
+
+    class Branching(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return Affine(2)(x) if x.sum() > 0 else x
+
+    with pytest.raises(jax.errors.TracerBoolConversionError):
+        Branching().lazy_init(KEY, unknown)
 
 
 def test_the_flag_asks_for_frozen_variables():
