@@ -1,5 +1,14 @@
-"""What JAX is tracing right now: the one place that looks behind JAX's public interface."""
+"""What JAX is tracing right now: the one place that looks behind JAX's public interface.
 
+A version of JAX may lack any name that is not public. So each is taken by a function of its own,
+which `_unless_missing` calls; where it is missing, something public does the same more slowly, or
+does less; where nothing can, `MissingInJaxError` says so to who asks for the feature. Nothing here
+makes an import fail.
+"""
+
+import contextlib
+import functools
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -7,16 +16,6 @@ from typing import Any, TypeVar
 from weakref import ref
 
 import jax
-from jax._src import source_info_util as jax_source_info  # no public way hides frames of a library
-from jax._src import traceback_util as jax_tracebacks
-from jax._src.core import (
-    eval_context,  # the public ensure_compile_time_eval stays in the trace
-    physical_aval,  # for an element type of our own, as are the next three
-    trace_ctx,  # no public way tells which trace owns a tracer
-)
-from jax._src.dtypes import ExtendedDType as ExtendedDType
-from jax._src.interpreters.pxla import global_aval_to_result_handler
-from jax._src.sharding_impls import physical_sharding
 from jax.extend.core import get_opaque_trace_state
 
 from ramie import errors
@@ -28,6 +27,7 @@ __all__ = [
     "check_trace_level",
     "current_trace",
     "extended_result_handler",
+    "has_boxes",
     "hide_frames",
     "is_box",
     "is_leak",
@@ -40,6 +40,36 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+def _unless_missing(take: Callable[[], T]) -> T | None:
+    """Return what a function takes from JAX, or None if this JAX does not have it."""
+    try:
+        return take()
+    except (ImportError, AttributeError, TypeError):
+        return None
+
+
+def _missing(name: str, purpose: str) -> errors.MissingInJaxError:
+    return errors.MissingInJaxError(name, purpose, jax.__version__)
+
+
+def _wanted(error: ImportError) -> str:
+    """Return the whole name of what an import did not find."""
+    name = re.match(r"cannot import name '(\w+)'", error.msg)
+    return f"{error.name}.{name[1]}" if name else f"{error.name}"
+
+
+def _take_trace_context() -> Any:
+    from jax._src.core import trace_ctx  # no public way tells which trace owns a tracer
+
+    ref(trace_ctx.trace)
+    trace_ctx.is_top_level()
+    return trace_ctx
+
+
+_context: Any = _unless_missing(_take_trace_context)
 
 
 def current_trace() -> Any:
@@ -47,12 +77,48 @@ def current_trace() -> Any:
     return get_opaque_trace_state()
 
 
-def trace_token() -> Any:
-    """Return a token like that of `current_trace`, at a third of its cost: compare with ``is``.
+class _Tokens:
+    """One token for each trace, where JAX does not show its traces: the states met before."""
 
-    It does not keep the trace alive; the token of a trace that is over is equal to no later one.
-    """
-    return ref(trace_ctx.trace)
+    def __init__(self) -> None:
+        self._known: list[Any] = []
+        self._lock = threading.Lock()
+
+    def of(self, state: Any) -> Any:
+        """Return the first one of the states that are equal to `state`."""
+        with self._lock:
+            for token in reversed(self._known):
+                if token == state:
+                    return token
+            if len(self._known) % 64 == 63:
+                self._known = [token for token in self._known if not _is_over(token)]
+            self._known.append(state)
+        return state
+
+
+def _is_over(state: Any) -> bool:
+    """Tell whether the trace of a state is known to be gone."""
+    owner = getattr(state, "_trace_ref", None)
+    return owner is not None and owner() is None
+
+
+_tokens = _Tokens()
+
+if _context is not None:
+
+    def trace_token() -> Any:
+        """Return a token like that of `current_trace`, at a third of its cost: compare with ``is``.
+
+        It does not keep the trace alive; the token of a trace that is over is equal to no later
+        one.
+        """
+        return ref(_context.trace)
+
+else:
+
+    def trace_token() -> Any:
+        """Return a token like that of `current_trace`: compare with ``is``."""
+        return _tokens.of(current_trace())
 
 
 def check_trace_level(base_level: Any) -> None:
@@ -70,12 +136,24 @@ def is_leak(base_level: Any, value: Any) -> bool:
     """
     if not isinstance(value, jax.core.Tracer) or base_level == current_trace():
         return False
-    return getattr(value, "_trace", None) is trace_ctx.trace
+    if _context is None:
+        return False  # nobody can tell; JAX itself names the tracer when it is used too late
+    return getattr(value, "_trace", None) is _context.trace
 
 
 def is_top_level() -> bool:
     """Tell whether JAX traces nothing here: operations on arrays are executed at once."""
-    return trace_ctx.is_top_level()
+    return bool(_context.is_top_level() if _context is not None else current_trace() == _idle())
+
+
+@functools.cache
+def _idle() -> Any:
+    """Return the state of a thread in which nothing was ever traced."""
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(current_trace()))
+    thread.start()
+    thread.join()
+    return found[0]
 
 
 def leaves_nothing_behind(token: Any) -> bool:
@@ -84,7 +162,7 @@ def leaves_nothing_behind(token: Any) -> bool:
     Args:
       token: what `current_trace` gave inside the trace.
     """
-    return token._trace_ref() is None  # every tracer holds its trace
+    return _is_over(token)  # every tracer holds its trace
 
 
 class _Here(threading.local):
@@ -102,7 +180,12 @@ def traced_forward() -> Iterator[Any]:
 
     Yields:
       What `current_trace` gives.
+
+    Raises:
+      MissingInJaxError: if this JAX lets nobody compute values inside of a trace.
     """
+    if _eval_context is None:
+        raise _missing("jax._src.core.eval_context", "trace the forward pass of init")
     outer, _here.level = _here.level, current_trace()
     try:
         yield _here.level
@@ -116,12 +199,34 @@ def at_traced_forward() -> bool:
     return level is not None and bool(level == current_trace())
 
 
+def _take_eval_context() -> Any:
+    from jax._src.core import eval_context  # the public ensure_compile_time_eval stays in the trace
+
+    return eval_context
+
+
+_eval_context: Any = _unless_missing(_take_eval_context)
+
+
 def outside_traces() -> AbstractContextManager[None]:
     """Execute, for the length of a ``with`` block, operations on arrays at once.
 
-    A tracer in such an operation is an error.
+    A tracer in such an operation is an error. Where `traced_forward` is refused, the block is as
+    any other: there is no trace to step out of.
     """
-    return eval_context()
+    entered: AbstractContextManager[None] = (
+        contextlib.nullcontext() if _eval_context is None else _eval_context()
+    )
+    return entered
+
+
+def _take_api_boundary() -> Any:
+    from jax._src.traceback_util import api_boundary  # no public way filters frames
+
+    return api_boundary
+
+
+_api_boundary: Any = _unless_missing(_take_api_boundary)
 
 
 def api_boundary(fun: F) -> F:
@@ -129,31 +234,99 @@ def api_boundary(fun: F) -> F:
 
     What is left out follows `hide_frames` and `jax_traceback_filtering`. Boundaries inside one
     another act as one. It costs a call and a `try`, so it belongs on entry points, not on layers.
+    Where JAX does not offer it, all frames are shown.
     """
-    return jax_tracebacks.api_boundary(fun)
+    return fun if _api_boundary is None else _api_boundary(fun)
+
+
+def _take_traceback_frames() -> Any:
+    from jax._src import traceback_util
+
+    return traceback_util._exclude_paths, traceback_util.register_exclusion, lambda: None
+
+
+def _take_source_frames() -> Any:
+    from jax._src import source_info_util
+
+    return (
+        source_info_util._exclude_paths,
+        source_info_util.register_exclusion,  # public as well, but there is no public way back
+        source_info_util._exclude_path_regex.cache_clear,
+    )
+
+
+def _take_cache_of_user_frames() -> Any:
+    from jax._src.source_info_util import is_user_filename
+
+    return is_user_filename.cache_clear
+
+
+# What is hidden, how to hide more, and how to have it looked at again.
+_registries: list[tuple[list[str], Callable[[str], None], Callable[[], None]]] = [
+    registry
+    for take in (_take_traceback_frames, _take_source_frames)
+    if (registry := _unless_missing(take)) is not None
+]
+_forget_user_frames: Any = _unless_missing(_take_cache_of_user_frames)
 
 
 def hide_frames(paths: Iterable[str]) -> None:
-    """Hide frames of files, or of all files in folders, from tracebacks and source positions."""
+    """Hide frames of files, or of all files in folders, from tracebacks and source positions.
+
+    Where JAX does not let anybody, they are shown.
+    """
     for path in paths:
-        for registry in (jax_tracebacks, jax_source_info):
-            if path not in registry._exclude_paths:
-                registry.register_exclusion(path)
+        for hidden, hide, _ in _registries:
+            if path not in hidden:
+                hide(path)
 
 
 def show_frames(paths: Iterable[str]) -> None:
     """Take `hide_frames` back."""
     for path in paths:
-        for registry in (jax_tracebacks, jax_source_info):
-            if path in registry._exclude_paths:
-                registry._exclude_paths.remove(path)
-    jax_source_info._exclude_path_regex.cache_clear()
-    jax_source_info.is_user_filename.cache_clear()
+        for hidden, _, _ in _registries:
+            if path in hidden:
+                hidden.remove(path)
+    for _, _, look_again in _registries:
+        look_again()
+    if _forget_user_frames is not None:
+        _forget_user_frames()
+
+
+_OWN_ELEMENT_TYPES = "use element types of its own, as those of the scales of fp8 arithmetic"
+
+
+def _take_extended_dtype() -> Any:
+    from jax._src.dtypes import ExtendedDType  # for an element type of our own
+
+    return ExtendedDType
+
+
+class _NoExtendedDType:
+    """The base of element types where JAX knows none: JAX asks any for its `dtype` first."""
+
+    @property
+    def dtype(self) -> Any:
+        """Say that there are no such types."""
+        raise _missing("jax._src.dtypes.ExtendedDType", _OWN_ELEMENT_TYPES)
+
+
+ExtendedDType: Any = _unless_missing(_take_extended_dtype) or _NoExtendedDType
 
 
 def extended_result_handler(aval: Any, out_sharding: Any, committed: bool) -> Any:
-    """Return what makes an array of an extended element type from the buffers of a program."""
-    from jax._src.earray import EArray  # the only class of arrays for extended types
+    """Return what makes an array of an extended element type from the buffers of a program.
+
+    Raises:
+      MissingInJaxError: if this JAX lacks a part that it takes.
+    """
+    try:
+        from jax._src.core import physical_aval
+        from jax._src.earray import EArray  # the only class of arrays for extended types
+        from jax._src.interpreters.pxla import global_aval_to_result_handler
+        from jax._src.sharding_impls import physical_sharding
+    except ImportError as error:
+        raise _missing(_wanted(error), _OWN_ELEMENT_TYPES) from error
 
     stored = physical_aval(aval)
     handler: Any = global_aval_to_result_handler(
@@ -162,20 +335,35 @@ def extended_result_handler(aval: Any, out_sharding: Any, committed: bool) -> An
     return handler.wrap(lambda array: EArray(aval, array))
 
 
+def _take_box() -> Any:
+    # jax.experimental.hijax has the parts of which a cell can be made, but not all of them.
+    from jax._src.hijax import Box
+
+    return Box
+
+
+_Box: Any = _unless_missing(_take_box)
+
+
+def has_boxes() -> bool:
+    """Tell whether this JAX has cells of high-level types: `new_box` works."""
+    return _Box is not None
+
+
 def new_box(value: Any) -> Any:
     """Make a cell of JAX's experimental high-level types that holds a pytree of arrays.
 
     What is stored in it with `set`, under whatever transformation, is there for `get` afterwards,
     also if it has another structure.
-    """
-    # jax.experimental.hijax has the parts of which a cell can be made, but not all of them.
-    from jax._src.hijax import Box
 
-    return Box(value)
+    Raises:
+      MissingInJaxError: if this JAX has none.
+    """
+    if _Box is None:
+        raise _missing("jax._src.hijax.Box", "keep a value in a box")
+    return _Box(value)
 
 
 def is_box(x: Any) -> bool:
     """Tell whether something is a cell that `new_box` made, or stands for one under a trace."""
-    from jax._src.hijax import Box
-
-    return isinstance(x, Box)
+    return _Box is not None and isinstance(x, _Box)

@@ -5,6 +5,7 @@ Reading `help(ramie.errors.X)` explains the mistake at more length than the mess
 
 from ramie.errors.base import FlaxError as FlaxError
 from ramie.errors.base import MissingExtraError as MissingExtraError
+from ramie.errors.base import MissingInJaxError as MissingInJaxError
 from ramie.errors.base import RamieError as RamieError
 from ramie.errors.checkpoint import CheckpointBusyError as CheckpointBusyError
 from ramie.errors.checkpoint import CheckpointMismatchError as CheckpointMismatchError
@@ -99,6 +100,7 @@ __all__ = [
     "MalformedDataError",
     "MetricNotFoundError",
     "MissingExtraError",
+    "MissingInJaxError",
     "ModifyScopeVariableError",
     "MultipleMethodsCompactError",
     "NameInUseError",

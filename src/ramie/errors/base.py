@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["FlaxError", "MissingExtraError", "RamieError"]
+__all__ = ["FlaxError", "MissingExtraError", "MissingInJaxError", "RamieError"]
 
 
 _PAGE = "https://flax.readthedocs.io/en/latest/api_reference/flax.errors.html"
@@ -58,6 +58,28 @@ class MissingExtraError(RamieError, ImportError):
         )
         self.package = package
         self.extra = extra
+
+
+class MissingInJaxError(RamieError, NotImplementedError):
+    """This version of JAX lacks something that a feature needs.
+
+    A few features need parts of JAX that are not public, and that any version of JAX may change.
+    Everything else works without them.
+
+    Args:
+        name: What is missing, with the module that would have it.
+        purpose: What it is needed for, to be read after the word "to".
+        version: That of JAX.
+    """
+
+    def __init__(self, name: str, purpose: str, version: str) -> None:
+        super().__init__(
+            f"JAX {version} has no {name!r}, which Ramie needs to {purpose}. It is not a public "
+            "part of JAX, and all that does not need it works. Use a version of JAX that Ramie was "
+            "tested with (its README lists them), or a newer Ramie."
+        )
+        self.name = name
+        self.version = version
 
 
 def _reference(cls: type[RamieError]) -> str:

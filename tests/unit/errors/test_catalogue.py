@@ -42,6 +42,7 @@ ARGUMENTS = {
     "DamagedCheckpointError": ("/data/checkpoint_3", [(0, 16)]),
     "MalformedDataError": ("the bytes end early", "./params", 12),
     "MissingExtraError": ("fsspec", "remote", "reach gs:// paths"),
+    "MissingInJaxError": ("jax._src.hijax.Box", "keep a value in a box", "0.99"),
     "ModifyScopeVariableError": ("batch_stats", "mean", "/norm"),
     "MultipleMethodsCompactError": (),
     "NameInUseError": ("param", "bias", "Dense"),

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ramie.core.trace import is_box, new_box
+from ramie.core.trace import has_boxes, is_box, new_box
 from ramie.typing import MISSING
 
 __all__ = ["cell", "contents", "fill", "held_as", "is_ref", "same_form", "with_part"]
@@ -27,11 +27,11 @@ def cell(value: Any, hijax: bool, ref: bool) -> Any:
 
     Args:
       value: a value, or a cell, whose contents are taken.
-      hijax: whether to use a box, which takes any pytree.
+      hijax: whether to use a box, which takes any pytree, if this JAX has boxes.
       ref: whether to use an array reference. A box is not needed then.
 
     Returns:
-      The cell, or the value if neither is wanted.
+      The cell, or the value if neither is wanted or possible.
 
     Raises:
       TypeError: if the value is no array, and is to go into an array reference.
@@ -44,7 +44,7 @@ def cell(value: Any, hijax: bool, ref: bool) -> Any:
                 f"arrays and numbers only, but its value is {type(value).__name__}: {value!r}."
             )
         return jax.new_ref(jnp.asarray(value))
-    return new_box(value) if hijax else value
+    return new_box(value) if hijax and has_boxes() else value
 
 
 def contents(held: Any) -> Any:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from ramie.core.trace import trace_token
+from ramie import errors
+from ramie.core.trace import is_box, is_top_level, trace_token
 from ramie.nnx.variable.base import Variable
-from ramie.nnx.variable.cells import contents, held_as
+from ramie.nnx.variable.cells import contents, held_as, is_ref
 from ramie.nnx.variable.metadata import Metadata, metadata_of
 from ramie.typing import MISSING
 
@@ -60,6 +61,24 @@ class HijaxVariable(Variable[Any]):
     def __class__(self) -> type[Variable[Any]]:  # type: ignore[override]
         """The kind of variable, for `isinstance`."""
         return self._kind
+
+    def _check_can_update(self) -> None:
+        if not self._is_in_cell():
+            self._check_trace()
+
+    def _check_trace(self) -> None:
+        if not (self._is_in_cell() or is_top_level()):
+            raise errors.ImmutableVariableError(
+                "Cannot update a non-ref HijaxVariable inside of a JAX transformation: this "
+                f"{self._kind.__name__} keeps its value in no cell that jit, grad, scan and the "
+                "like let a function change. Make it with ref=True, as in "
+                f"{self._kind.__name__}(x, hijax=True, ref=True), convert it with "
+                "nnx.with_vars(model, ref=True), or return the new value and store it outside."
+            )
+        super()._check_trace()
+
+    def _is_in_cell(self) -> bool:
+        return is_ref(self._raw_value) or is_box(self._raw_value)
 
     def get_value(self, *, index: Any = MISSING) -> Any:
         """Return the value, or the part of it at `index`, as the kind of variable does."""
