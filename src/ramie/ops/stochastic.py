@@ -89,5 +89,8 @@ def check_rate(rate: Any) -> float:
     """Return `rate` as a float, or raise `ValueError` if it is no probability."""
     value = float(rate)
     if not 0.0 <= value <= 1.0:
-        raise ValueError(f"The dropout rate is {rate}; it has to lie between 0 and 1.")
+        raise ValueError(
+            f"dropout_rate must be in the range [0, 1], got {rate}: it is the probability of an "
+            "entry to become zero."
+        )
     return value

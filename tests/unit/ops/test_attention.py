@@ -103,7 +103,7 @@ def test_dropout_factors_are_shared_or_not():
 def test_dropout_without_a_key_is_refused():
     with pytest.raises(ValueError, match="needs a random key"):
         attention.dropout_factor(None, 0.5, (2, 2), jnp.float32)
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match="^dropout_rate must be in the range"):
         attention.dropout_factor(jax.random.key(0), 1.5, (2, 2), jnp.float32)
 
 

@@ -42,7 +42,7 @@ def test_a_missing_key_is_named():
 
 @pytest.mark.parametrize("rate", [-0.1, 1.5, float("nan")])
 def test_a_rate_that_is_no_probability_is_refused(rate):
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match=r"^dropout_rate must be in the range \[0, 1\], got"):
         stochastic.dropout(jnp.ones(3), jax.random.key(0), rate)
 
 

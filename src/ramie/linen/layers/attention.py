@@ -17,6 +17,7 @@ from ramie.ops.attention import combine_masks as combine_masks
 from ramie.ops.attention import make_attention_mask as make_attention_mask
 from ramie.ops.attention import make_causal_mask as make_causal_mask
 from ramie.ops.dtypes import promote_dtype
+from ramie.ops.stochastic import check_rate
 from ramie.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionLike, PRNGKey
 
 __all__ = [
@@ -97,7 +98,7 @@ def dot_product_attention_weights(
 
     Raises:
       ValueError: if shapes do not fit together, `einsum` is given together with what it replaces,
-        or dropout has no key.
+        or dropout has no key or no rate in [0, 1].
     """
     if einsum is not None and (precision is not None or einsum_dot_general is not None):
         raise ValueError(
@@ -168,8 +169,8 @@ def dot_product_attention(
         together.
 
     Raises:
-      ValueError: if shapes do not fit together, arguments exclude each other, or dropout has no
-        key.
+      ValueError: if shapes do not fit together, arguments exclude each other, or dropout has no key
+        or no rate in [0, 1].
 
     Reference:
       Vaswani et al., "Attention Is All You Need".
@@ -267,7 +268,8 @@ class MultiHeadDotProductAttention(Module):
       >>> y.shape, variables["params"]["query"]["kernel"].shape
       ((3, 5, 8), (8, 2, 4))
 
-    Differs from Flax: heads that do not come out even raise ValueError, not AssertionError.
+    Differs from Flax: heads that do not come out even raise ValueError, not AssertionError; a rate
+    of dropout outside of [0, 1] is an error, and at 1 the weights are zero, not NaN.
     """
 
     num_heads: int
@@ -326,7 +328,8 @@ class MultiHeadDotProductAttention(Module):
         Raises:
           InvalidRngError: if dropout is on and has no random stream.
           ModifyScopeVariableError: if `decode` is set and "cache" is not mutable.
-          ValueError: if the inputs contradict each other or do not fit.
+          ValueError: if the inputs contradict each other or do not fit, or the dropout rate lies
+            outside of [0, 1].
         """
         inputs_k, inputs_v = _keys_and_values(inputs_q, inputs_k, inputs_v, inputs_kv)
         query, key, value = self._project(inputs_q, inputs_k, inputs_v)
@@ -334,7 +337,7 @@ class MultiHeadDotProductAttention(Module):
             key, value, mask = self._remember(query, key, value, mask)
 
         dropout = False
-        if self.dropout_rate > 0.0:
+        if check_rate(self.dropout_rate) > 0.0:
             dropout = not merge_param("deterministic", self.deterministic, deterministic)
             if dropout and dropout_rng is None:
                 dropout_rng = self.make_rng("dropout")

@@ -13,6 +13,7 @@ from ramie.linen import initializers
 from ramie.linen.scoped.linear import default_kernel_init as default_kernel_init
 from ramie.linen.scoped.linear import dense_general as dense_general
 from ramie.ops import axis_attention
+from ramie.ops.stochastic import check_rate
 from ramie.typing import Array, Dtype, Initializer, PrecisionLike, PRNGKey, Shape
 
 __all__ = [
@@ -77,7 +78,7 @@ def dot_product_attention(
       ValueError: if shapes or axes do not fit together.
       InvalidRngError: if a key is needed and the scope has none.
     """
-    drops = not deterministic and dropout_rate > 0.0
+    drops = not deterministic and check_rate(dropout_rate) > 0.0
     if drops and dropout_rng is None:
         dropout_rng = scope.make_rng("dropout")
     return axis_attention.attend(

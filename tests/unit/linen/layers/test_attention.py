@@ -89,6 +89,38 @@ def test_dropout_draws_from_its_stream_or_from_the_key_given():
     assert_exact(own, other)
 
 
+@pytest.mark.parametrize("rate", [-0.1, 1.5, float("nan"), float("inf")])
+def test_a_rate_of_dropout_that_is_no_probability_is_refused(rate):
+    message = r"^dropout_rate must be in the range \[0, 1\], got"
+    variables = attention().init(KEY, X)
+    for deterministic in (True, False):
+        layer = attention(dropout_rate=rate, deterministic=deterministic)
+        with pytest.raises(ValueError, match=message):
+            layer.apply(variables, X, rngs={"dropout": KEY})
+    one = X[..., None, :]
+    for function in (nn.dot_product_attention_weights, functools.partial(_attend, one)):
+        with pytest.raises(ValueError, match=message):
+            function(one, one, dropout_rng=KEY, dropout_rate=rate)
+
+
+def _attend(value, query, key, **options):
+    return nn.dot_product_attention(query, key, value, **options)
+
+
+def test_dropout_of_everything_leaves_zeros():
+    """In Flax the weights are NaN, or zeros under `jit`."""
+    layer = attention(dropout_rate=1.0, deterministic=False)
+    variables = attention().init(KEY, X)
+    assert_exact(layer.apply(variables, X, rngs={"dropout": KEY}), jnp.zeros((2, 5, 6)))
+
+
+def test_a_missing_key_of_dropout_is_named():
+    one = X[..., None, :]
+    for function in (nn.dot_product_attention_weights, functools.partial(_attend, one)):
+        with pytest.raises(ValueError, match=r"^dropout_rng is required when dropout_rate > 0"):
+            function(one, one, dropout_rate=0.5)
+
+
 def test_weights_are_kept_before_dropout():
     layer = attention(dropout_rate=0.5, deterministic=False)
     variables = layer.init(KEY, X)
@@ -149,8 +181,22 @@ def test_weights_alone_match_what_attention_applies():
     assert_close(got, want, "op")
 
 
+def _no_mask(x, position):
+    return None
+
+
+def _mask_of_the_step(x, position):
+    return nn.make_causal_mask(x[..., position : position + 1, 0])
+
+
+def _row_of_the_mask(x, position):
+    return nn.make_causal_mask(x[..., 0])[..., position : position + 1, :]
+
+
+@pytest.mark.parametrize("mask", [_no_mask, _mask_of_the_step, _row_of_the_mask])
 @pytest.mark.parametrize("lead", [(2,), (2, 3)])
-def test_decoding_step_by_step_is_causal_attention(lead):
+def test_decoding_step_by_step_is_causal_attention(lead, mask):
+    """No causal mask hides what the cache holds, whether it is made for one step or for all."""
     x = _floats(*lead, 4, 6)
     layer = attention(decode=True)
     variables = layer.init(KEY, x)
@@ -159,7 +205,9 @@ def test_decoding_step_by_step_is_causal_attention(lead):
     want = attention().apply(params, x, mask=nn.make_causal_mask(x[..., 0]))
     for position in range(4):
         part = x[..., position : position + 1, :]
-        got, updates = layer.apply({**params, "cache": cache}, part, mutable=["cache"])
+        got, updates = layer.apply(
+            {**params, "cache": cache}, part, mask=mask(x, position), mutable=["cache"]
+        )
         cache = updates["cache"]
         assert_close(got, want[..., position : position + 1, :], "model")
     assert int(cache["cache_index"]) == 4

@@ -138,3 +138,12 @@ class TestHeads:
         variables = {**variables, "cache": {"entry": new((2, 3))}}
         with pytest.raises(ValueError, match="one at a time"):
             core.apply(decode, mutable=["cache"])(variables, X)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.5, float("nan")])
+def test_a_rate_of_dropout_that_is_no_probability_is_refused(rate):
+    one = jnp.ones((1, 3, 2, 4))
+    with pytest.raises(ValueError, match=r"^dropout_rate must be in the range \[0, 1\], got"):
+        core.init(lambda s: nn.dot_product_attention(s, one, one, one, axis=1, dropout_rate=rate))(
+            {"params": KEY, "dropout": KEY}
+        )
