@@ -132,6 +132,12 @@ FLAGS = (
         "last bits as jax.jit does (all).",
         ("off", "proven", "all"),
     ),
+    Flag(
+        "ramie_keep_proofs",
+        True,
+        "Keep on disk which fast ways were found to give the bits of plain JAX, beside the programs "
+        "that JAX keeps or in the user's cache folder; else each process finds out anew.",
+    ),
 )
 
 
@@ -184,6 +190,7 @@ class Config:
     nnx_graph_mode: bool
     nnx_graph_updates: bool
     ramie_compiled_layers: str
+    ramie_keep_proofs: bool
 
     _values: dict[str, Any]
 
@@ -246,7 +253,7 @@ class Config:
             if candidate in self._values and candidate in _KINDS:
                 return candidate
         raise LookupError(
-            f"Unrecognized config option: {name!r}. The flags are: {', '.join(self._names())}."
+            f"Unrecognized config option: {name}. The flags are: {', '.join(self._names())}."
         )
 
     def _names(self) -> list[str]:
@@ -280,8 +287,8 @@ def static_bool_env(varname: str, default: bool) -> bool:
     if text.lower() in _FALSE:
         return False
     raise ValueError(
-        f"The environment variable {varname} is {text!r}, which is not a truth value. Set it to "
-        "1 or 0, true or false, yes or no, on or off."
+        f"invalid truth value {text!r} for environment variable {varname}. Set it to 1 or 0, true "
+        "or false, yes or no, on or off."
     )
 
 

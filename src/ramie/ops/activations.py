@@ -34,6 +34,7 @@ from jax.numpy import tanh as tanh
 
 from ramie.ops.dispatch import eager_compiled
 from ramie.ops.moments import as_array
+from ramie.ops.proofs import numbers
 from ramie.typing import Array
 
 normalize = standardize
@@ -100,7 +101,11 @@ def log_softmax(x: Any, axis: Any = -1, where: Any = None, initial: Any = None) 
     return jax.nn.log_softmax(x, axis, where)
 
 
-@eager_compiled()
+def _prelu_sample(dtype: Any) -> Any:
+    return (numbers((4, 6), dtype), numbers((), dtype, 3)), {}
+
+
+@eager_compiled(sample=_prelu_sample)
 def _prelu(x: Array, negative_slope: Array) -> Array:
     slope = lax.convert_element_type(negative_slope, x.dtype)
     return lax.select(lax.ge(x, np.zeros((), x.dtype)), x, lax.mul(slope, x))

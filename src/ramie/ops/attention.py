@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.ops.dispatch import eager_compiled, nowhere
+from ramie.ops.dispatch import eager_compiled
 from ramie.ops.dtypes import promote_dtype
 from ramie.ops.moments import alike, cast
+from ramie.ops.proofs import numbers
 from ramie.ops.stochastic import check_rate, keep_mask
 from ramie.typing import Array, DotGeneralT, Dtype, EinsumT, PrecisionLike, PRNGKey, Shape
 
@@ -25,6 +26,7 @@ __all__ = [
     "attention_weights",
     "cached_positions_mask",
     "causal_mask",
+    "check_dropout_rate",
     "check_inputs",
     "combine_masks",
     "dropout_factor",
@@ -58,23 +60,36 @@ def check_inputs(
     listed = ", ".join(f"{name} {shape}" for name, shape in zip("qkv", shapes, strict=False))
     if query.ndim < 3 or any(len(s) != query.ndim for s in shapes):
         raise ValueError(
-            "query, key and value must have the same rank, at least 3: [batch..., length, heads, "
-            f"depth]; got {listed}."
+            "q, k, v must have same rank, at least 3: [batch..., length, heads, depth]. Found "
+            f"{listed}."
         )
     if any(s[:-3] != shapes[0][:-3] for s in shapes):
-        raise ValueError(f"query, key and value differ: their batch dims must match; got {listed}.")
+        raise ValueError(f"q, k, v batch dims must match. Found {listed}.")
     heads = [s[-2] for s in shapes]
     if len(set(heads[1:])) > 1 or (not grouped and heads[0] != heads[1]):
-        raise ValueError(f"query, key and value differ in their number of heads: {listed}.")
+        raise ValueError(f"q, k, v num_heads must match. Found {listed}.")
     if not heads[1] or heads[0] % heads[1]:
         raise ValueError(
             "The number of query heads must be a multiple of that of keys and values; got "
             f"{heads[0]} and {heads[1]}."
         )
     if value is not None and value.shape[-3] != key.shape[-3]:
-        raise ValueError(f"key and value differ: their lengths must match; got {listed}.")
+        raise ValueError(f"k, v lengths must match. Found {listed}.")
     if query.shape[-1] != key.shape[-1]:
-        raise ValueError(f"query and key differ: their depths must match; got {listed}.")
+        raise ValueError(f"q, k depths must match. Found {listed}.")
+
+
+def check_dropout_rate(rate: float) -> None:
+    """Raise `ValueError` unless a rate of dropout leaves some attention weights.
+
+    Args:
+      rate: probability of a weight to become zero.
+    """
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(
+            f"dropout_rate must be in the range [0, 1), got {rate}: it is the probability of an "
+            "attention weight to become zero, and some weights have to stay."
+        )
 
 
 # --- weights --------------------------------------------------------------------------------------
@@ -135,8 +150,19 @@ def _with_last_axis(x: Array) -> Array:
     return lax.broadcast_in_dim(x, (*x.shape, 1), tuple(range(x.ndim)))
 
 
+_PRODUCT: dict[str, Any] = {"precision": None, "dot_general": None}
+
+
+def _scores_sample(dtype: Any) -> Any:
+    arrays = numbers((2, 3, 2, 5), dtype), numbers((2, 4, 2, 5), dtype, 70)
+    return (*arrays, numbers((2, 1, 3, 4), dtype, 150), None), {**_PRODUCT, "in_float32": False}
+
+
 @eager_compiled(
-    static_argnames=("precision", "dot_general", "in_float32"), proven=_is_plain, fused=False
+    static_argnames=("precision", "dot_general", "in_float32"),
+    sample=_scores_sample,
+    proven=_is_plain,
+    fused=False,
 )
 def _shifted_scores(
     query: Array,
@@ -156,12 +182,13 @@ def _shifted_scores(
         dims = (((n - 1,), (n - 1,)), (batch, batch))
         scores = _product(query, key, dims, precision, dot_general)
     else:
-        # [batch, q, k heads, group, depth] x [batch, k, k heads, depth]
+        # [batch, k, k heads, depth] x [batch, q, k heads, group, depth], in this order: it decides
+        # how XLA sums.
         lead, length = query.shape[:-3], query.shape[-3]
         query = lax.reshape(query, (*lead, length, key.shape[-2], grouped, query.shape[-1]))
-        dims = (((n,), (n - 1,)), (batch, batch))
-        scores = _product(query, key, dims, precision, dot_general)
-        scores = lax.transpose(scores, (*range(n - 2), n - 1, n - 2, n))
+        dims = (((n - 1,), (n,)), (batch, batch))
+        scores = _product(key, query, dims, precision, dot_general)
+        scores = lax.transpose(scores, (*range(n - 2), n, n - 1, n - 2))
         heads = key.shape[-2] * grouped
         scores = lax.reshape(scores, (*lead, heads, length, key.shape[-3]))
     return _minus_maximum(_biased_and_masked(scores, bias, mask, in_float32))
@@ -176,12 +203,26 @@ def _accumulator(dtype: Any) -> Any:
     return jnp.promote_types(dtype, jnp.float32) if dtype.itemsize < 4 else dtype
 
 
-@eager_compiled(proven=_is_wide, fused=False)
+def _normalized_sample(dtype: Any) -> Any:
+    return (lax.abs(numbers((2, 2, 3, 9), dtype)),), {}
+
+
+@eager_compiled(sample=_normalized_sample, proven=_is_wide, fused=False)
 def _normalized(exponentials: Array) -> Array:
     return _over_sum(exponentials)
 
 
-@eager_compiled(static_argnames=("precision", "dot_general"), proven=_is_plain, fused=False)
+def _applied_sample(dtype: Any) -> Any:
+    weights, factor = numbers((2, 2, 3, 4), dtype), numbers((2, 2, 3, 4), dtype, 70)
+    return (weights, numbers((2, 4, 2, 5), dtype, 150), factor), _PRODUCT
+
+
+@eager_compiled(
+    static_argnames=("precision", "dot_general"),
+    sample=_applied_sample,
+    proven=_is_plain,
+    fused=False,
+)
 def _applied(
     weights: Array,
     value: Array,
@@ -208,9 +249,7 @@ def _applied(
     return lax.transpose(y, (*lead, n - 1, n - 3, n - 2))
 
 
-@eager_compiled(
-    static_argnames=("dtype", "precision", "in_float32", "dot_general", "einsum"), proven=nowhere
-)
+@eager_compiled(static_argnames=("dtype", "precision", "in_float32", "dot_general", "einsum"))
 def attention_weights(
     query: Array,
     key: Array,
@@ -286,8 +325,9 @@ def dropout_factor(
     """
     if key is None:
         raise ValueError(
-            f"Dropout of attention weights at rate {rate} needs a random key: pass dropout_rng, or "
-            "deterministic=True to switch it off."
+            "dropout_rng is required when dropout_rate > 0 and deterministic=False: dropout of "
+            f"attention weights at rate {rate} needs a random key. Pass one, or deterministic=True "
+            "to switch it off."
         )
     keep = 1.0 - check_rate(rate)
     drawn = (*(1,) * (len(shape) - 2), *shape[-2:]) if broadcast else tuple(shape)
@@ -331,7 +371,7 @@ def apply_weights(
     return _applied(weights, value, factor, precision=precision, dot_general=dot_general)
 
 
-@eager_compiled(static_argnames=("is_causal",), proven=nowhere)
+@eager_compiled(static_argnames=("is_causal",))
 def fused_attention(
     query: Array,
     key: Array,

@@ -16,6 +16,7 @@ from jax import lax
 
 from ramie.ops.dispatch import eager_compiled
 from ramie.ops.linear import add_bias
+from ramie.ops.proofs import numbers
 from ramie.typing import (
     Array,
     ConvGeneralDilatedT,
@@ -119,8 +120,8 @@ def masked_kernel(kernel: Array, mask: Array | None) -> Array:
         return kernel
     if np.shape(mask) != np.shape(kernel):
         raise ValueError(
-            f"the mask has shape {np.shape(mask)}, but it is multiplied element by element with "
-            f"a kernel of shape {np.shape(kernel)}: give it that shape."
+            "Mask needs to have the same shape as weights. Shapes are: "
+            f"{np.shape(mask)}, {np.shape(kernel)}."
         )
     return jnp.multiply(kernel, mask)
 
@@ -206,8 +207,23 @@ def _convolve(
 
 _SETTINGS = ("strides", "padding", "input_dilation", "kernel_dilation", "precision")
 
+_PLAIN_SETTINGS: dict[str, Any] = {
+    "strides": (1,),
+    "padding": "CIRCULAR",
+    "kernel_dilation": (1,),
+    "precision": None,
+}
+
+
+def _conv_sample(dtype: Any) -> Any:
+    arrays = numbers((2, 6, 3), dtype), numbers((3, 3, 4), dtype, 50), numbers((4,), dtype, 90)
+    return arrays, {**_PLAIN_SETTINGS, "input_dilation": (1,), "feature_group_count": 1}
+
+
 _conv = eager_compiled(
-    static_argnames=(*_SETTINGS, "feature_group_count"), proven=_conv_keeps_bits
+    static_argnames=(*_SETTINGS, "feature_group_count"),
+    sample=_conv_sample,
+    proven=_conv_keeps_bits,
 )(_convolve)
 
 
@@ -320,7 +336,14 @@ def local_output_shape(
     )
 
 
-@eager_compiled(static_argnames=(*_SETTINGS, "window"), proven=_conv_keeps_bits)
+def _local_sample(dtype: Any) -> Any:
+    arrays = numbers((2, 6, 3), dtype), numbers((6, 9, 4), dtype, 50), numbers((6, 4), dtype, 90)
+    return arrays, {**_PLAIN_SETTINGS, "input_dilation": (1,), "window": (3,)}
+
+
+@eager_compiled(
+    static_argnames=(*_SETTINGS, "window"), sample=_local_sample, proven=_conv_keeps_bits
+)
 def _conv_local(
     x: Array,
     kernel: Array,
@@ -416,6 +439,12 @@ def _fold_periods(y: Array, periods: Sequence[int], transpose_kernel: bool) -> A
     return y
 
 
+def _transpose_sample(dtype: Any) -> Any:
+    arrays = numbers((2, 6, 3), dtype), numbers((3, 3, 4), dtype, 50), numbers((4,), dtype, 90)
+    rest = {"strides": (2,), "transpose_kernel": False, "preferred_element_type": None}
+    return arrays, {**_PLAIN_SETTINGS, **rest}
+
+
 @eager_compiled(
     static_argnames=(
         "strides",
@@ -425,6 +454,7 @@ def _fold_periods(y: Array, periods: Sequence[int], transpose_kernel: bool) -> A
         "precision",
         "preferred_element_type",
     ),
+    sample=_transpose_sample,
     proven=_conv_keeps_bits,
 )
 def _conv_transpose(

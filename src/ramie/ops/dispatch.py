@@ -5,10 +5,11 @@ arithmetic of a small layer. `eager_compiled` runs the whole function as one com
 instead. Inside a transformation nothing changes: the function itself is traced.
 
 A compiled program may round differently, because XLA fuses. Multiply followed by add, for
-instance, becomes one instruction with one rounding. So the decorator stands only where
-tests/unit/ops/test_compiled_bits.py has shown the bits to be those of the separate operations,
-and its predicate `proven` lets only the cases through for which that was shown. The rest is
-compiled for those who ask for it, with `config.update("ramie_compiled_layers", "all")`.
+instance, becomes one instruction with one rounding. So an operation is compiled only where its
+bits are those of the separate operations: tests/unit/ops/test_compiled_bits.py looks for such
+cases, the predicate `proven` lets only these through, and on first use a `sample` is computed both
+ways, on the JAX that is there (`ramie.ops.proofs`). The rest is compiled for those who ask for it,
+with `config.update("ramie_compiled_layers", "all")`.
 """
 
 import functools
@@ -22,8 +23,9 @@ import numpy as np
 from jax.extend.core import get_opaque_trace_state
 
 from ramie.configurations import config
+from ramie.ops import proofs
 
-__all__ = ["PROVEN_DTYPES", "eager_compiled", "no_trace", "nowhere", "plain_path_wanted"]
+__all__ = ["PROVEN_DTYPES", "eager_compiled", "forget", "no_trace", "plain_path_wanted"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,6 +39,15 @@ _Tracer = jax.core.Tracer
 # instruction. What XLA still rewrites (it hands reductions with their neighbours to a library) is
 # why an unfused program, too, stands only where its bits were compared.
 _UNFUSED = {"xla_disable_hlo_passes": "fusion"}
+
+_all_verdicts: list[dict[Any, bool]] = []
+
+
+def forget() -> None:
+    """Forget which operations were found to keep their bits; files stay (`ramie.ops.proofs`)."""
+    proofs.forget()
+    for verdicts in _all_verdicts:
+        verdicts.clear()
 
 
 @functools.cache
@@ -62,11 +73,6 @@ def plain_path_wanted() -> bool:
     )
 
 
-def nowhere(*_: Any, **__: Any) -> bool:
-    """Say of no case that its bits stay: what is compiled only for those who ask for all."""
-    return False
-
-
 def _is_stable(setting: Any) -> bool:
     """Tell whether programs can be kept by this setting.
 
@@ -84,6 +90,7 @@ def _is_stable(setting: Any) -> bool:
 def eager_compiled(
     *,
     static_argnames: Sequence[str] = (),
+    sample: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]] | None = None,
     proven: Callable[..., bool] | None = None,
     fused: bool = True,
 ) -> Callable[[F], F]:
@@ -91,11 +98,14 @@ def eager_compiled(
 
     The operation runs as written when an argument is traced, when `jax.disable_jit` or a NaN check
     is on, and unless the flag ``ramie_compiled_layers`` is ``"all"`` also on platforms other than
-    the CPU and where `proven` says no. The flag ``"off"`` has it always run as written.
+    the CPU, where `proven` says no, and where a bit of the sample differs. The flag ``"off"`` has
+    it always run as written.
 
     Args:
       static_argnames: keyword-only parameters of the operation that are configuration: hashable
         values, not arrays.
+      sample: called with a dtype; returns small arrays and the configuration of a typical call.
+        None for operations that are compiled only for those who ask for all.
       proven: called with the arguments of the operation; whether compiling keeps every bit there.
       fused: whether XLA may fuse. Without fusion a multiplication and the addition after it round
         separately, as they do one by one.
@@ -109,6 +119,19 @@ def eager_compiled(
         settings: dict[str, Any] = {"static_argnames": tuple(static_argnames), "inline": True}
         free = jax.jit(fn, **settings)
         faithful = free if fused else jax.jit(fn, **settings, compiler_options=_UNFUSED)
+        verdicts: dict[Any, bool] = {}
+        _all_verdicts.append(verdicts)
+
+        def keeps_bits(dtype: Any) -> bool:
+            assert sample is not None
+            name = f"{fn.__module__.rpartition('.')[2]}-{fn.__name__.strip('_')}-{dtype}"
+
+            def run(way: Callable[..., Any]) -> Any:
+                arrays, configuration = sample(dtype)
+                return way(*arrays, **configuration)
+
+            plain, compiled = (functools.partial(run, way) for way in (fn, faithful))
+            return proofs.first_equal(name, plain, [compiled]) == 0
 
         @functools.wraps(fn)
         def dispatch(*arrays: Any, **configuration: Any) -> Any:
@@ -122,13 +145,18 @@ def eager_compiled(
                 chosen = free if all(map(_is_stable, configuration.values())) else fn
                 return chosen(*arrays, **configuration)
             if (
-                (proven is not None and not proven(*arrays, **configuration))
+                sample is None
+                or (proven is not None and not proven(*arrays, **configuration))
                 or not _on_proven_platform()
-                # JAX takes compiler options only where nothing else is being traced.
-                or not (fused or get_opaque_trace_state() == no_trace())
+                # Among the constants of a trace: what is made there belongs to its program.
+                or get_opaque_trace_state() != no_trace()
             ):
                 return fn(*arrays, **configuration)
-            return faithful(*arrays, **configuration)
+            dtype = arrays[0].dtype
+            verdict = verdicts.get(dtype)
+            if verdict is None:
+                verdict = verdicts[dtype] = keeps_bits(dtype)
+            return (faithful if verdict else fn)(*arrays, **configuration)
 
         return dispatch  # type: ignore[return-value]
 

@@ -7,7 +7,6 @@ pickled, and the shape of what it returns is known without running it.
 """
 
 import functools
-import math
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import MappingProxyType
@@ -20,6 +19,7 @@ from jax.nn.initializers import ones as ones
 from jax.nn.initializers import zeros as zeros
 
 from ramie.ops import sampling
+from ramie.ops.requests import as_jax_draws, request_of
 from ramie.typing import Array, Dtype, PRNGKey, Shape
 from ramie.typing import Initializer as Initializer
 
@@ -78,79 +78,13 @@ def _as_dtype(dtype: Any) -> Any:
         return dtype
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) is float or type(value) is int
-
-
-def _request(
-    distribution: str, settings: Mapping[str, Any], shape: Shape, dtype: Any
-) -> tuple[str, tuple[float, float], Any] | None:
-    """Say which sampler of `jax.random` an initializer calls, with which bounds and factor."""
-    if distribution == "uniform" and _is_number(settings["scale"]):
-        return "uniform", (0.0, 1.0), settings["scale"]
-    if distribution == "normal" and _is_number(settings["stddev"]):
-        return "normal", (0.0, 1.0), settings["stddev"]
-    if distribution == "truncated_normal":
-        bounds = settings["lower"], settings["upper"]
-        if all(map(_is_number, (*bounds, settings["stddev"]))):
-            return "truncated_normal", bounds, settings["stddev"]
-    if distribution == "variance_scaling":
-        return _scaled_request(settings, shape, dtype)
-    return None
-
-
-def _size(shape: Shape, axes: Axes) -> int:
-    return math.prod(shape[axis] for axis in ((axes,) if isinstance(axes, int) else axes))
-
-
-def _scaled_request(
-    settings: Mapping[str, Any], shape: Shape, dtype: Any
-) -> tuple[str, tuple[float, float], Any] | None:
-    """As `_request`, for variance scaling. The factor is rounded after each step, as JAX does."""
-    routine, mode, in_axis = settings["distribution"], settings["mode"], settings["in_axis"]
-    if not _is_number(settings["scale"]) or 0 in shape or (in_axis == -2 and len(shape) < 2):
-        return None
-    try:
-        fan_in, fan_out = _size(shape, in_axis), _size(shape, settings["out_axis"])
-        batch = _size(shape, settings["batch_axis"])
-    except (IndexError, TypeError):
-        return None
-    field = math.prod(shape) / fan_in / fan_out / batch
-    fans = {"fan_in": fan_in * field, "fan_out": fan_out * field}
-    fans["fan_avg"] = (fans["fan_in"] + fans["fan_out"]) / 2
-    fans["fan_geo_avg"] = (fans["fan_in"] * fans["fan_out"]) ** 0.5
-    kind = sampling.proven_dtype(dtype)
-    if mode not in fans or kind is None:
-        return None
-    variance = np.asarray(settings["scale"] / fans[mode], kind)
-    if not jax.numpy.finfo(kind).tiny <= variance < np.inf:
-        return None
-    if routine == "truncated_normal":
-        # The standard deviation of a normal distribution that is cut off at -2 and 2.
-        return routine, (-2.0, 2.0), np.sqrt(variance) / np.asarray(0.87962566103423978, kind)
-    if routine == "normal":
-        return routine, (0.0, 1.0), np.sqrt(variance)
-    if routine == "uniform":
-        return routine, (-1.0, 1.0), np.sqrt(np.asarray(3, kind) * variance)
-    return None
-
-
 @functools.partial(jax.jit, static_argnums=(0, 2, 3), inline=True)
 def _traced_once(
     initializer: "DescribedInitializer", key: PRNGKey, shape: Shape, dtype: Any
 ) -> Array:
-    """Draw inside a trace: JAX keeps the traced program per initializer, shape and dtype.
-
-    The factor is computed here and now, in the steps in which JAX's initializers round it.
-    """
-    kind, sizes = sampling.proven_dtype(dtype), sampling.known_shape(shape)
-    request = None
-    if kind is not None and sizes is not None:
-        request = _request(initializer.distribution, initializer.settings, sizes, kind)
-    if kind is None or request is None:
-        return initializer._sample(key, shape, dtype)
-    routine, bounds, factor = request
-    return sampling.call(routine, key, shape, kind, bounds) * np.asarray(factor, kind)
+    """Draw inside a trace: JAX keeps the traced program per initializer, shape and dtype."""
+    drawn: Array = initializer._sample(key, shape, dtype)
+    return drawn
 
 
 class DescribedInitializer:
@@ -242,13 +176,17 @@ class DescribedInitializer:
             return sampling.full(
                 shape if final_shape is None else final_shape, settings["value"], dtype
             )
-        request = _request(self.distribution, settings, shape, dtype)
+        kind, sizes = sampling.proven_dtype(dtype), sampling.known_shape(shape)
+        if kind is None or sizes is None:
+            return None
+        request = request_of(self.distribution, settings, sizes, kind)
+        words = None if request is None else sampling.key_words(key)
+        if request is None or words is None:
+            return None
+        request = as_jax_draws(self.distribution, request, kind, sizes)
         if request is None:
             return None
-        routine, bounds, factor = request
-        return sampling.draw(
-            routine, key, shape, dtype, bounds=bounds, factor=factor, final_shape=final_shape
-        )
+        return sampling.draw(request, words, sizes, kind, final_shape=final_shape)
 
     @property
     def needs_key(self) -> bool:

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.ops.dispatch import PROVEN_DTYPES, eager_compiled, nowhere
+from ramie.ops.dispatch import PROVEN_DTYPES, eager_compiled
+from ramie.ops.proofs import numbers
 from ramie.typing import Array, DotGeneralT, Dtype, PrecisionLike, Shape
 
 __all__ = [
@@ -72,7 +73,12 @@ def _dense_keeps_bits(x: Array, kernel: Array, bias: Array | None, **_: Any) -> 
     return _product_keeps_bits(kernel, bias, kernel.shape[0])
 
 
-@eager_compiled(static_argnames=("precision",), proven=_dense_keeps_bits)
+def _dense_sample(dtype: Any) -> Any:
+    arrays = numbers((3, 5), dtype), numbers((5, 4), dtype, 20), numbers((4,), dtype, 40)
+    return arrays, {"precision": None}
+
+
+@eager_compiled(static_argnames=("precision",), sample=_dense_sample, proven=_dense_keeps_bits)
 def _dense(x: Array, kernel: Array, bias: Array | None, *, precision: PrecisionLike) -> Array:
     last = x.ndim - 1
     y = lax.dot_general(x, kernel, (((last,), (0,)), ((), ())), precision=precision)
@@ -138,7 +144,16 @@ def _general_keeps_bits(
     return _product_keeps_bits(kernel, bias, contracted)
 
 
-@eager_compiled(static_argnames=("axis", "batch_dims", "precision"), proven=_general_keeps_bits)
+def _general_sample(dtype: Any) -> Any:
+    arrays = numbers((2, 3, 5), dtype), numbers((3, 5, 2, 2), dtype, 20), numbers((2, 2), dtype, 50)
+    return arrays, {"axis": (1, 2), "batch_dims": (), "precision": None}
+
+
+@eager_compiled(
+    static_argnames=("axis", "batch_dims", "precision"),
+    sample=_general_sample,
+    proven=_general_keeps_bits,
+)
 def _dense_general(
     x: Array,
     kernel: Array,
@@ -262,8 +277,15 @@ def _einsum_keeps_bits(
     )
 
 
+def _einsum_sample(dtype: Any) -> Any:
+    arrays = numbers((2, 3, 5), dtype), numbers((5, 3, 4), dtype, 20), numbers((4,), dtype, 50)
+    return arrays, {"equation": "abc,cbd->ad", "precision": None, "preferred_element_type": None}
+
+
 @eager_compiled(
-    static_argnames=("equation", "precision", "preferred_element_type"), proven=_einsum_keeps_bits
+    static_argnames=("equation", "precision", "preferred_element_type"),
+    sample=_einsum_sample,
+    proven=_einsum_keeps_bits,
 )
 def _einsum(
     x: Array,
@@ -331,7 +353,7 @@ def embed_lookup(embedding: Array, indices: Array, out_sharding: Any = None) -> 
     return jnp.take(embedding, indices, axis=0)
 
 
-@eager_compiled(proven=nowhere)
+@eager_compiled()
 def embed_attend(query: Array, embedding: Array) -> Array:
     """Multiply with the transposed table: the logit of each entry.
 

@@ -16,6 +16,7 @@ from jax import lax
 
 from ramie.ops.dispatch import PROVEN_DTYPES, eager_compiled
 from ramie.ops.dtypes import canonicalize_dtype
+from ramie.ops.proofs import numbers
 from ramie.typing import Array, Axes, Dtype
 
 __all__ = [
@@ -141,7 +142,16 @@ def _moments_proven(x: Array, mask: Array | None, *, axes: tuple[int, ...], **_:
     return mask is None and x.dtype in _WIDE and math.prod(kept) > 1
 
 
-@eager_compiled(static_argnames=("axes", "first", "second"), proven=_moments_proven, fused=False)
+def _moments_sample(dtype: Any) -> Any:
+    return (numbers((3, 4, 7), dtype), None), {"axes": (1, 2), "first": True, "second": True}
+
+
+@eager_compiled(
+    static_argnames=("axes", "first", "second"),
+    sample=_moments_sample,
+    proven=_moments_proven,
+    fused=False,
+)
 def _raw_moments(
     x: Array, mask: Array | None, *, axes: tuple[int, ...], first: bool, second: bool
 ) -> tuple[Array | None, Array | None]:
@@ -151,8 +161,15 @@ def _raw_moments(
     return mean, None if squares is None else _mean_over(squares, mask, axes)
 
 
+def _deviation_sample(dtype: Any) -> Any:
+    return (numbers((3, 4, 7), dtype), numbers((3,), dtype, 90)), {"axes": (1, 2)}
+
+
 @eager_compiled(
-    static_argnames=("axes",), proven=lambda x, mean, **_: x.dtype in _WIDE, fused=False
+    static_argnames=("axes",),
+    sample=_deviation_sample,
+    proven=lambda x, mean, **_: x.dtype in _WIDE,
+    fused=False,
 )
 def _squared_deviation(x: Array, mean: Array, *, axes: tuple[int, ...]) -> Array:
     return _magnitude_squared(lax.sub(x, expand(mean, x.ndim, axes)))
@@ -248,8 +265,26 @@ def _normalize_proven(x: Array, mean: Any, second: Array, *others: Array | None,
 _AFFINE_CONFIG = ("axes", "feature_axes", "epsilon", "dtype", "about_zero")
 
 
+def _affine_sample(dtype: Any) -> tuple[Array, Array, Array, dict[str, Any]]:
+    """Return an array of five features, their moments, and settings of `normalize`."""
+    wide = jnp.promote_types(dtype, jnp.float32)
+    mean = numbers((5,), wide, 40)
+    second = lax.add(lax.square(mean), lax.square(numbers((5,), wide, 50)))
+    settings = {"axes": (0,), "feature_axes": (1,), "epsilon": 1e-5, "dtype": np.dtype(dtype)}
+    return numbers((6, 5), dtype), mean, second, {**settings, "about_zero": True}
+
+
+def _normalize_sample(dtype: Any) -> Any:
+    x, mean, second, settings = _affine_sample(dtype)
+    affine = numbers((5,), dtype, 60), numbers((5,), dtype, 70)
+    return (x, mean, second, *affine), {**settings, "group_size": None}
+
+
 @eager_compiled(
-    static_argnames=(*_AFFINE_CONFIG, "group_size"), proven=_normalize_proven, fused=False
+    static_argnames=(*_AFFINE_CONFIG, "group_size"),
+    sample=_normalize_sample,
+    proven=_normalize_proven,
+    fused=False,
 )
 def normalize(
     x: Array,
@@ -303,8 +338,18 @@ def _repeat_last(stat: Array, times: int) -> Array:
     return lax.reshape(spread, (*stat.shape[:-1], stat.shape[-1] * times))
 
 
+def _update_sample(dtype: Any) -> Any:
+    x, mean, second, settings = _affine_sample(dtype)
+    running = numbers((5,), mean.dtype, 80), numbers((5,), mean.dtype, 90)
+    affine = numbers((5,), dtype, 60), numbers((5,), dtype, 70)
+    return (x, mean, second, *running, *affine), {**settings, "momentum": 0.93}
+
+
 @eager_compiled(
-    static_argnames=(*_AFFINE_CONFIG, "momentum"), proven=_normalize_proven, fused=False
+    static_argnames=(*_AFFINE_CONFIG, "momentum"),
+    sample=_update_sample,
+    proven=_normalize_proven,
+    fused=False,
 )
 def normalize_and_update(
     x: Array,

@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from ramie.ops.dispatch import eager_compiled, nowhere
+from ramie.ops.dispatch import eager_compiled
 from ramie.ops.moments import (
     as_array,
     canonical_axes,
@@ -42,9 +42,7 @@ _STATISTICS = (
 # --- the norms ------------------------------------------------------------------------------------
 
 
-@eager_compiled(
-    static_argnames=(*_STATISTICS, "reduction_axes", "feature_axes", "use_mean"), proven=nowhere
-)
+@eager_compiled(static_argnames=(*_STATISTICS, "reduction_axes", "feature_axes", "use_mean"))
 def layer_norm(
     x: Array,
     scale: Array | None = None,
@@ -124,9 +122,7 @@ def layer_norm(
     )
 
 
-@eager_compiled(
-    static_argnames=(*_STATISTICS, "num_groups", "group_size", "reduction_axes"), proven=nowhere
-)
+@eager_compiled(static_argnames=(*_STATISTICS, "num_groups", "group_size", "reduction_axes"))
 def group_norm(
     x: Array,
     scale: Array | None = None,
@@ -217,26 +213,24 @@ def channels_per_group(channels: int, num_groups: int | None, group_size: int | 
     """
     if (num_groups is None) == (group_size is None):
         raise ValueError(
-            f"Give either num_groups or group_size, and None for the other; got num_groups="
-            f"{num_groups}, group_size={group_size}. (num_groups is 32 unless set to None.)"
+            "Either `num_groups` or `group_size` should be specified, and None for the other. Found "
+            f"{num_groups} and {group_size}; num_groups is 32 unless set to None."
         )
     if group_size is not None:
         if group_size <= 0 or channels % group_size:
             raise ValueError(
-                f"The number of channels ({channels}) is not a multiple of the group size "
-                f"({group_size})."
+                f"Number of channels ({channels}) is not multiple of the group size ({group_size})."
             )
         return group_size
     assert num_groups is not None
     if num_groups <= 0 or channels % num_groups or not channels:
         raise ValueError(
-            f"The number of groups ({num_groups}) does not divide the number of channels "
-            f"({channels})."
+            f"Number of groups ({num_groups}) does not divide the number of channels ({channels})."
         )
     return channels // num_groups
 
 
-@eager_compiled(static_argnames=("axis", "epsilon", "dtype"), proven=nowhere)
+@eager_compiled(static_argnames=("axis", "epsilon", "dtype"))
 def batch_norm(
     x: Array,
     mean: Array,
@@ -278,7 +272,7 @@ def batch_norm(
     )
 
 
-@eager_compiled(static_argnames=(*_STATISTICS, "axis", "momentum"), proven=nowhere)
+@eager_compiled(static_argnames=(*_STATISTICS, "axis", "momentum"))
 def batch_norm_update(
     x: Array,
     running_mean: Array | None,

@@ -6,15 +6,15 @@ each shape of a convolution kernel. With partitionable threefry, JAX's default, 
 elements from a given offset serves every shape, and arrays are put together from blocks.
 
 How bits become numbers is left to `jax.random`: the program calls the public sampler with a key of
-a random number generator of its own, threefry whose counter starts at the offset. The tests compare
-each distribution and dtype with `jax.random` bit by bit. What they do not cover is not drawn here:
-`draw` returns None, and the caller asks JAX.
+a random number generator of its own, threefry whose counter starts at the offset. Whoever draws
+here compares the bits with JAX's first (`ramie.ops.requests`), for each initializer, dtype and size
+of block. Keys, dtypes and shapes of no known kind are left to JAX.
 """
 
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -27,6 +27,9 @@ from ramie.ops.dispatch import no_trace, plain_path_wanted
 from ramie.typing import Array, PRNGKey, Shape
 
 __all__ = [
+    "KeyWords",
+    "Request",
+    "block_size",
     "call",
     "draw",
     "filled",
@@ -34,6 +37,7 @@ __all__ = [
     "is_direct",
     "key_words",
     "known_shape",
+    "merged",
     "proven_dtype",
 ]
 
@@ -45,8 +49,42 @@ _UINT = {8: np.uint8, 16: np.uint16, 32: np.uint32}
 _DTYPES = frozenset(np.dtype(t) for t in ("float32", "float16", jax.numpy.bfloat16))
 _WIDE = np.dtype("float64")
 _INTEGERS = frozenset(np.dtype(t) for t in ("bool", "int32", "int8", "uint8", "uint32"))
-_ROUTINES = ("uniform", "normal", "truncated_normal")
 _config: Any = jax.config
+
+KeyWords = tuple[tuple[int, int], Any]
+"""The two words of a threefry key, and the device that it is committed to or None."""
+
+
+class Request(NamedTuple):
+    """What to draw: numbers of a sampler, times a factor.
+
+    Args:
+      routine: "uniform", "normal", "truncated_normal", or "inverse_error": the inverse of the error
+        function at uniform numbers, which is a normal distribution over the root of two; a step
+        of its own, which rounds as it does for arrays of that shape.
+      bounds: of the distribution, before scaling; "normal" has none and ignores them.
+      factor: a Python number, or a scalar of the dtype that is drawn.
+    """
+
+    routine: str
+    bounds: tuple[Any, Any] = (0.0, 1.0)
+    factor: Any = 1.0
+
+
+def merged(request: Request, dtype: np.dtype[Any]) -> Request:
+    """Say how to draw normal numbers in steps, the root of two multiplied into the factor.
+
+    `jax.nn.initializers` does so from JAX 0.12 on. It rounds differently from `jax.random.normal`
+    times a factor, and from one shape to another: XLA has two forms of the inverse error function.
+
+    Args:
+      request: asks for "normal".
+      dtype: what is drawn.
+    """
+    one = np.ones((), dtype)
+    bounds = np.nextafter(-one, np.zeros((), dtype), dtype=dtype), one
+    factor = np.asarray(np.sqrt(2), dtype) * np.asarray(request.factor, dtype)
+    return Request("inverse_error", bounds, factor)
 
 
 def _refuse(*_: Any) -> Any:
@@ -134,7 +172,7 @@ def _default_backend() -> str:
     return jax.default_backend()
 
 
-def key_words(key: PRNGKey) -> tuple[tuple[int, int], Any] | None:
+def key_words(key: PRNGKey) -> KeyWords | None:
     """Read a key, if it is one whose numbers the sampler reproduces: threefry, partitionable.
 
     Args:
@@ -270,51 +308,50 @@ def _filler(shape: tuple[int, ...], number: bytes, dtype: np.dtype[Any]) -> _Fil
 
 
 def draw(
-    routine: str,
-    key: Any,
-    shape: Shape,
-    dtype: Any,
+    request: Request,
+    key: KeyWords,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
     *,
-    bounds: tuple[Any, Any] = (0.0, 1.0),
-    factor: Any = 1.0,
     final_shape: Shape | None = None,
-) -> Array | None:
+    size: int | None = None,
+) -> Array:
     """Draw what a sampler of `jax.random` gives, times a factor.
 
     Args:
-      routine: the sampler: "uniform", "normal" or "truncated_normal".
-      key: the random key.
-      shape: the shape of the result.
-      dtype: the dtype of the result, and of the sampler.
-      bounds: of the distribution, before scaling; not used by "normal".
-      factor: what the numbers are multiplied by: a Python number, or a scalar of `dtype`.
+      request: the sampler, its bounds, and the factor.
+      key: what `key_words` found.
+      shape: the shape of the result, as `known_shape` returns it.
+      dtype: the dtype of the result and of the sampler, as `proven_dtype` returns it.
       final_shape: a shape of the same size that the result is brought to.
-
-    Returns:
-      The array, or None if its bits were not shown to be JAX's.
+      size: how many numbers a block has, if not what `block_size` says.
     """
-    known, sizes = proven_dtype(dtype), known_shape(shape)
-    if known is None or sizes is None or routine not in _ROUTINES:
-        return None
-    found = key_words(key)
-    if found is None:
-        return None
-    words, device = found
-    values = _drawn(words, math.prod(sizes), routine, known, bounds, np.asarray(factor, known))
-    values = values.reshape(sizes if final_shape is None else final_shape)
-    return jax.device_put(values) if device is None else jax.device_put(values, device)
+    words, device = key
+    in_steps = request.routine == "inverse_error"
+    drawn = request._replace(routine="uniform", factor=1.0) if in_steps else request
+    values = _drawn(words, math.prod(shape), drawn, dtype, size)
+    if in_steps:
+        normal = lax.erf_inv(jax.device_put(values.reshape(shape), device))
+        values = np.asarray(normal) * np.asarray(request.factor, dtype)
+    return jax.device_put(values.reshape(shape if final_shape is None else final_shape), device)
+
+
+def block_size(count: int) -> int:
+    """Return how many numbers a block has for an array of `count` numbers."""
+    return BLOCK if count <= 4 * BLOCK else LARGE_BLOCK
 
 
 def _drawn(
     words: tuple[int, int],
     count: int,
-    routine: str,
+    request: Request,
     dtype: np.dtype[Any],
-    bounds: tuple[Any, Any],
-    factor: Any,
+    size: int | None,
 ) -> np.ndarray[Any, Any]:
     """Put `count` numbers together from blocks, on the host."""
-    size = BLOCK if count <= 4 * BLOCK else LARGE_BLOCK
+    size = block_size(count) if size is None else size
+    routine, bounds, factor = request
+    factor = np.asarray(factor, dtype)
     out = np.empty(count, dtype)
     pending: list[tuple[int, Any]] = []
 

@@ -10,6 +10,7 @@ from jax import lax
 
 from ramie.ops.dispatch import eager_compiled
 from ramie.ops.moments import as_array, canonical_axes
+from ramie.ops.proofs import numbers
 from ramie.typing import Array, PRNGKey
 
 __all__ = ["dropout", "keep_mask"]
@@ -34,7 +35,11 @@ def keep_mask(
     return jax.random.bernoulli(key, p=1.0 - rate, shape=drawn)
 
 
-@eager_compiled(static_argnames=("keep_probability",))
+def _masked_sample(dtype: Any) -> Any:
+    return (numbers((4, 6), dtype), numbers((4, 1), bool)), {"keep_probability": 0.7}
+
+
+@eager_compiled(static_argnames=("keep_probability",), sample=_masked_sample)
 def _masked(x: Array, keep: Array, *, keep_probability: float) -> Array:
     if keep.shape != x.shape:
         keep = lax.broadcast_in_dim(keep, x.shape, tuple(range(x.ndim)))

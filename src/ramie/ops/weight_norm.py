@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.ops.dispatch import eager_compiled, nowhere
+from ramie.ops.dispatch import eager_compiled
 from ramie.ops.dtypes import canonicalize_dtype
 from ramie.ops.moments import alike, as_array, canonical_axes, cast, expand
 from ramie.typing import Array, Axes, Dtype
@@ -22,7 +22,7 @@ def _unit_length(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
     return lax.mul(x, lax.rsqrt(lax.add(total, np.asarray(epsilon, x.dtype))))
 
 
-@eager_compiled(static_argnames=("feature_axes", "epsilon", "dtype"), proven=nowhere)
+@eager_compiled(static_argnames=("feature_axes", "epsilon", "dtype"))
 def weight_normalize(
     weight: Array,
     scale: Array | None = None,
@@ -52,7 +52,7 @@ def weight_normalize(
     return cast(y, canonicalize_dtype(weight, scale, dtype=dtype))
 
 
-@eager_compiled(static_argnames=("n_steps", "epsilon", "dtype"), proven=nowhere)
+@eager_compiled(static_argnames=("n_steps", "epsilon", "dtype"))
 def spectral_normalize(
     weight: Array,
     u: Array,

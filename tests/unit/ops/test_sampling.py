@@ -10,7 +10,7 @@ from jax.nn import initializers as jax_initializers
 from tests.tolerance import assert_exact
 
 from ramie.configurations import config
-from ramie.ops import initializers, sampling
+from ramie.ops import initializers, requests, sampling
 
 pytestmark = pytest.mark.optimised
 
@@ -52,7 +52,8 @@ def test_arrays_that_take_several_blocks(monkeypatch):
     monkeypatch.setattr(sampling, "BLOCK", 1 << 9)
     monkeypatch.setattr(sampling, "LARGE_BLOCK", 1 << 9)
     for shape in ((512,), (13, 100)):
-        drawn = sampling.draw("normal", jax.random.key(1), shape, jnp.float32)
+        words = sampling.key_words(jax.random.key(1))
+        drawn = sampling.draw(sampling.Request("normal"), words, shape, np.dtype("float32"))
         assert_exact(drawn, jax.random.normal(jax.random.key(1), shape))
 
 
@@ -76,7 +77,7 @@ def test_the_offset_carries_into_the_high_word():
 def test_factors_are_rounded_step_by_step(scale, fans, mode, routine, dtype):
     init = initializers.variance_scaling(scale, mode, routine)
     dtype = jnp.dtype(dtype)
-    request = initializers._request("variance_scaling", init.settings, fans, dtype)
+    request = requests.request_of("variance_scaling", init.settings, fans, dtype)
     fan = {"fan_in": float(fans[0]), "fan_out": float(fans[1])}
     fan["fan_avg"], fan["fan_geo_avg"] = sum(fans) / 2, (fan["fan_in"] * fan["fan_out"]) ** 0.5
     variance = jnp.array(scale / fan[mode], dtype)
@@ -88,7 +89,7 @@ def test_factors_are_rounded_step_by_step(scale, fans, mode, routine, dtype):
         "uniform": lambda: jnp.sqrt(3 * variance),
         "truncated_normal": lambda: jnp.sqrt(variance) / jnp.array(0.87962566103423978, dtype),
     }[routine]()
-    assert_exact(request[2], expected)
+    assert_exact(request.factor, expected)
 
 
 def test_raw_and_typed_keys_draw_the_same():
