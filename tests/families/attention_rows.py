@@ -1,6 +1,6 @@
 """Rows for attention."""
 
-from tests.families.row import Row, floats
+from tests.families.row import Row, floats, integers
 
 
 def _attention(nn, **fields):
@@ -62,5 +62,19 @@ ROWS = (
         "attention_softmax_in_float32",
         lambda nn, **k: _attention(nn, force_fp32_for_softmax=True, **k),
         (floats(2, 5, 6),),
+    ),
+    Row(
+        "attention_rope",
+        lambda nn, **k: _attention(nn, attention_fn=nn.dot_product_attention_with_rope, **k),
+        (floats(2, 5, 8),),
+        peer=False,
+    ),
+    Row(
+        "rope",
+        lambda nn, **k: nn.RoPE(theta=50.0),
+        (floats(2, 5, 8), integers(5, below=9)),
+        dtypes=False,
+        differentiable=False,  # there are no parameters
+        peer=False,
     ),
 )

@@ -29,6 +29,7 @@ class NnxRow:
       differentiable: whether gradients of the parameters make sense and reach all of them.
       loops: whether the call runs a loop, whose steps are compiled even in eager mode and round
         differently one operation at a time.
+      needs: the name that an older Flax lacks, if any.
     """
 
     name: str
@@ -42,6 +43,7 @@ class NnxRow:
     dtypes: bool = True
     differentiable: bool = True
     loops: bool = False
+    needs: str = "Module"
 
     def arguments(self) -> tuple[Any, ...]:
         arrays = tuple(x.array(seed) for seed, x in enumerate(self.inputs))
@@ -277,6 +279,15 @@ ROWS = (
         ),
         (floats(2, 3, 6),),
         kwargs={"is_causal": True},
+    ),
+    NnxRow(
+        "rope",
+        lambda nnx, rngs, **k: nnx.RoPE(theta=50.0),
+        (floats(2, 3, 6), integers(3, below=9)),
+        linen=lambda nn: nn.RoPE(theta=50.0),
+        dtypes=False,
+        differentiable=False,  # there are no parameters
+        needs="RoPE",
     ),
     NnxRow(
         "lora",

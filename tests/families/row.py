@@ -73,6 +73,7 @@ class Row:
       differentiable: whether gradients of the parameters make sense.
       loops: whether the call runs a loop, whose steps are compiled even in eager mode and round
         differently one operation at a time.
+      peer: whether Flax has the layer.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Row:
     exact: bool = True
     differentiable: bool = True
     loops: bool = False
+    peer: bool = True
 
     def arguments(self) -> tuple[Any, ...]:
         arrays = tuple(x.array(seed) for seed, x in enumerate(self.inputs))

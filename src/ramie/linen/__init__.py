@@ -55,10 +55,14 @@ from ramie.linen.activation import tanh as tanh
 from ramie.linen.adopt import share_scope as share_scope
 from ramie.linen.attention import MultiHeadAttention as MultiHeadAttention
 from ramie.linen.attention import MultiHeadDotProductAttention as MultiHeadDotProductAttention
+from ramie.linen.attention import RoPE as RoPE
 from ramie.linen.attention import SelfAttention as SelfAttention
 from ramie.linen.attention import combine_masks as combine_masks
 from ramie.linen.attention import dot_product_attention as dot_product_attention
 from ramie.linen.attention import dot_product_attention_weights as dot_product_attention_weights
+from ramie.linen.attention import (
+    dot_product_attention_with_rope as dot_product_attention_with_rope,
+)
 from ramie.linen.attention import make_attention_mask as make_attention_mask
 from ramie.linen.attention import make_causal_mask as make_causal_mask
 from ramie.linen.combinators import Sequential as Sequential
@@ -183,6 +187,7 @@ __all__ = [
     "Partitioned",
     "RMSNorm",
     "RNNCellBase",
+    "RoPE",
     "SelfAttention",
     "Sequential",
     "SimpleCell",
@@ -207,6 +212,7 @@ __all__ = [
     "disable_named_call",
     "dot_product_attention",
     "dot_product_attention_weights",
+    "dot_product_attention_with_rope",
     "dtypes",
     "elu",
     "enable_named_call",

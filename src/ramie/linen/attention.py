@@ -15,6 +15,10 @@ from ramie.linen.layers.attention import make_attention_mask as make_attention_m
 from ramie.linen.layers.attention import make_causal_mask as make_causal_mask
 from ramie.linen.layers.linear import DenseGeneral as DenseGeneral
 from ramie.linen.layers.norm import LayerNorm as LayerNorm
+from ramie.linen.layers.rotary import RoPE as RoPE
+from ramie.linen.layers.rotary import (
+    dot_product_attention_with_rope as dot_product_attention_with_rope,
+)
 from ramie.linen.module import Module as Module
 from ramie.linen.module import compact as compact
 from ramie.linen.module import merge_param as merge_param
@@ -23,10 +27,12 @@ from ramie.ops.dtypes import promote_dtype as promote_dtype
 __all__ = [
     "MultiHeadAttention",
     "MultiHeadDotProductAttention",
+    "RoPE",
     "SelfAttention",
     "combine_masks",
     "dot_product_attention",
     "dot_product_attention_weights",
+    "dot_product_attention_with_rope",
     "make_attention_mask",
     "make_causal_mask",
 ]

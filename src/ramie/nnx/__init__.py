@@ -107,6 +107,10 @@ from ramie.nnx.layers.recurrent import GRUCell as GRUCell
 from ramie.nnx.layers.recurrent import LSTMCell as LSTMCell
 from ramie.nnx.layers.recurrent import OptimizedLSTMCell as OptimizedLSTMCell
 from ramie.nnx.layers.recurrent import SimpleCell as SimpleCell
+from ramie.nnx.layers.rotary import RoPE as RoPE
+from ramie.nnx.layers.rotary import (
+    dot_product_attention_with_rope as dot_product_attention_with_rope,
+)
 from ramie.nnx.layers.sequence import RNN as RNN
 from ramie.nnx.layers.sequence import Bidirectional as Bidirectional
 from ramie.nnx.layers.stochastic import Dropout as Dropout
@@ -297,6 +301,7 @@ __all__ = [
     "RngState",
     "RngStream",
     "Rngs",
+    "RoPE",
     "Sequential",
     "SimpleCell",
     "SpectralNorm",
@@ -333,6 +338,7 @@ __all__ = [
     "deprecations",
     "display",
     "dot_product_attention",
+    "dot_product_attention_with_rope",
     "elu",
     "eval_shape",
     "extract",

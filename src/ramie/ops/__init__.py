@@ -15,6 +15,7 @@ _MODULES = (
     "norm",
     "pooling",
     "recurrent",
+    "rotary",
     "stochastic",
     "weight_norm",
 )

@@ -14,7 +14,8 @@ from tests.tolerance import assert_exact  # noqa: E402
 
 from ramie import nnx as ours  # noqa: E402
 
-every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+FOUND = [row for row in ROWS if hasattr(theirs, row.needs)]  # what both have
+every_row = pytest.mark.parametrize("row", FOUND, ids=lambda row: row.name)
 
 
 def _same(got, want):
@@ -72,13 +73,17 @@ def test_signatures_name_the_parameters_of_flax(row):
                 ]
                 for x in (other, mine)
             )
+            if not hasattr(theirs, "RoPE"):  # before 0.12.12
+                got = [(name, kind) for name, kind in got if name != "input_positions"]
             assert got == expected, method
 
 
 HALF = ("linear", "batch_norm", "batch_norm_evaluated", "layer_norm", "rms_norm", "attention")
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.name in HALF], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row", [row for row in FOUND if row.name in HALF], ids=lambda row: row.name
+)
 def test_half_precision_keeps_the_bits_of_flax(row):
     mine, other = (row.layer(nnx, dtype=jnp.bfloat16) for nnx in (ours, theirs))
     _same(row.call(mine), row.call(other))

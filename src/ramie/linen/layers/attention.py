@@ -12,7 +12,7 @@ import numpy as np
 from ramie.linen.layers.linear import DenseGeneral, default_kernel_init, place
 from ramie.linen.layers.norm import LayerNorm
 from ramie.linen.module import Module, compact, merge_param, nowrap
-from ramie.ops import attention, initializers
+from ramie.ops import attention, initializers, rotary
 from ramie.ops.attention import combine_masks as combine_masks
 from ramie.ops.attention import make_attention_mask as make_attention_mask
 from ramie.ops.attention import make_causal_mask as make_causal_mask
@@ -309,6 +309,7 @@ class MultiHeadDotProductAttention(Module):
         deterministic: bool | None = None,
         dropout_rng: PRNGKey | None = None,
         sow_weights: bool = False,
+        input_positions: Array | None = None,
     ) -> Array:
         """Attend.
 
@@ -321,6 +322,9 @@ class MultiHeadDotProductAttention(Module):
           deterministic: as the attribute; give one of the two if there is dropout.
           dropout_rng: a key to use in place of one from the random stream "dropout".
           sow_weights: store the attention weights in the collection "intermediates".
+          input_positions: ``[batch..., q]``, where queries and keys stand, for attention that asks
+            for it, see `dot_product_attention_with_rope`. While decoding, the position of the
+            query, by default its place in the cache; keys before it stand without a gap.
 
         Returns:
           ``[batch..., q, out_features]``.
@@ -333,6 +337,7 @@ class MultiHeadDotProductAttention(Module):
         """
         inputs_k, inputs_v = _keys_and_values(inputs_q, inputs_k, inputs_v, inputs_kv)
         query, key, value = self._project(inputs_q, inputs_k, inputs_v)
+        positions = self._positions(input_positions)
         if self.decode:
             key, value, mask = self._remember(query, key, value, mask)
 
@@ -341,7 +346,7 @@ class MultiHeadDotProductAttention(Module):
             dropout = not merge_param("deterministic", self.deterministic, deterministic)
             if dropout and dropout_rng is None:
                 dropout_rng = self.make_rng("dropout")
-        x = self._attend(query, key, value, mask, dropout, dropout_rng, sow_weights)
+        x = self._attend(query, key, value, mask, dropout, dropout_rng, sow_weights, positions)
 
         return DenseGeneral(
             features=self.out_features or inputs_q.shape[-1],
@@ -363,8 +368,8 @@ class MultiHeadDotProductAttention(Module):
         features = self.qkv_features or q.shape[-1]
         if features % self.num_heads:
             raise ValueError(
-                f"{place(self)}: the features of all heads together ({features}) must be divisible "
-                f"by the number of heads ({self.num_heads})."
+                f"Memory dimension ({features}) must be divisible by number of heads "
+                f"({self.num_heads}): in {place(self)} it is the features of all heads together."
             )
 
         def projection(name: str, x: Array) -> Array:
@@ -411,8 +416,8 @@ class MultiHeadDotProductAttention(Module):
         expected = (*batch, 1, heads, depth)
         if query.shape != expected:
             raise ValueError(
-                f"Autoregressive cache shape error in {place(self)}: it was made for queries of "
-                f"shape {expected}, one position at a time, and got {query.shape}."
+                f"Autoregressive cache shape error, expected query shape {expected} instead got "
+                f"{query.shape}: {place(self)} takes one position at a time."
             )
         position = index.value
         cached_key.value, cached_value.value, index.value = attention.update_cache(
@@ -420,6 +425,23 @@ class MultiHeadDotProductAttention(Module):
         )
         seen = attention.cached_positions_mask(position, batch, length)
         return cached_key.value, cached_value.value, combine_masks(mask, seen)
+
+    @nowrap
+    def _positions(self, given: Array | None) -> dict[str, Array]:
+        """Return where queries and keys stand, as far as attention has to be told."""
+        if not _accepted(self.attention_fn).issuperset(("input_positions", "key_positions")):
+            if given is not None and "input_positions" not in _accepted(self.attention_fn):
+                raise ValueError(
+                    f"{place(self)} got input_positions of shape {np.shape(given)}, but its "
+                    "attention_fn takes none: use dot_product_attention_with_rope, or a function "
+                    "with a parameter of that name."
+                )
+        elif self.decode and self.has_variable("cache", "cached_key"):
+            index = self.get_variable("cache", "cache_index")
+            length = self.get_variable("cache", "cached_key").shape[-3]
+            query, keys = rotary.shifted_positions(index, length, given)
+            return {"input_positions": query, "key_positions": keys}
+        return {} if given is None else {"input_positions": given}
 
     @nowrap
     def _attend(
@@ -431,6 +453,7 @@ class MultiHeadDotProductAttention(Module):
         dropout: bool,
         dropout_rng: PRNGKey | None,
         sow_weights: bool,
+        positions: dict[str, Array],
     ) -> Array:
         scores_cls, values_cls = (
             self.qk_attn_weights_einsum_cls,
@@ -451,7 +474,7 @@ class MultiHeadDotProductAttention(Module):
         attend = self.attention_fn
         if attend is not dot_product_attention:
             accepted = _accepted(attend)
-            offered = {name: x for name, x in offered.items() if name in accepted}
+            offered = {name: x for name, x in (offered | positions).items() if name in accepted}
         if sow_weights:
             offered["module"] = self
         return attend(query, key, value, **offered)

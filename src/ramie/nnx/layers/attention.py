@@ -1,19 +1,29 @@
-"""Attention with several heads, and attention as a function."""
+"""Attention with several heads."""
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
 
+from ramie.nnx.layers.dot_product import dot_product_attention as dot_product_attention
+from ramie.nnx.layers.dot_product import (
+    dot_product_attention_weights as dot_product_attention_weights,
+)
 from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
 from ramie.nnx.layers.linear import LinearGeneral
 from ramie.nnx.layers.norm import LayerNorm
 from ramie.nnx.layers.parameters import NO_METADATA, default_kernel_init, keep, of_stream
+from ramie.nnx.layers.rotary import RoPE as RoPE
+from ramie.nnx.layers.rotary import (
+    dot_product_attention_with_rope as dot_product_attention_with_rope,
+)
 from ramie.nnx.marks import data
 from ramie.nnx.module import Module, first_from
 from ramie.nnx.rng import Rngs, RngStream
-from ramie.nnx.variable.kinds import Cache, Intermediate
-from ramie.ops import attention, initializers, linear
+from ramie.nnx.variable.kinds import Cache
+from ramie.ops import attention, initializers, linear, rotary
 from ramie.ops.attention import combine_masks as combine_masks
 from ramie.ops.attention import make_attention_mask as make_attention_mask
 from ramie.ops.attention import make_causal_mask as make_causal_mask
@@ -30,138 +40,14 @@ from ramie.typing import (
 
 __all__ = [
     "MultiHeadAttention",
+    "RoPE",
     "combine_masks",
     "dot_product_attention",
     "dot_product_attention_weights",
+    "dot_product_attention_with_rope",
     "make_attention_mask",
     "make_causal_mask",
 ]
-
-
-def dot_product_attention_weights(
-    query: Array,
-    key: Array,
-    bias: Array | None = None,
-    mask: Array | None = None,
-    broadcast_dropout: bool = True,
-    dropout_rng: PRNGKey | None = None,
-    dropout_rate: float = 0.0,
-    deterministic: bool = False,
-    dtype: Dtype | None = None,
-    precision: PrecisionLike = None,
-    module: Module | None = None,
-    promote_dtype: PromoteDtypeFn = promote_dtype,
-    is_causal: bool = False,
-) -> Array:
-    """Compute how much each query attends to each key.
-
-    ``query: [batch..., q, heads, depth], key: [batch..., k, heads, depth]
-    -> [batch..., heads, q, k]``.
-
-    Args:
-      query: queries.
-      key: keys; they may have fewer heads, each for as many neighbouring heads of the queries.
-      bias: added to the scores; broadcastable to the result.
-      mask: where a query may look; broadcastable to the result.
-      broadcast_dropout: whether all batch entries and heads share one draw.
-      dropout_rng: random key for dropout.
-      dropout_rate: probability of a weight to become zero.
-      deterministic: switch dropout off.
-      dtype: dtype of the computation; by default what query and key promote to.
-      precision: of the product.
-      module: a module that stores the weights, before dropout, as "attention_weights".
-      promote_dtype: brings query and key to one dtype.
-      is_causal: whether a query sees no later positions.
-
-    Returns:
-      The weights. Without dropout they sum to one over keys.
-
-    Raises:
-      ValueError: if shapes do not fit together, or dropout has no key.
-    """
-    query, key = promote_dtype((query, key), dtype=dtype)
-    if is_causal:
-        mask = attention.causal_mask(query, key, mask)
-    weights = attention.attention_weights(query, key, bias, mask, precision=precision)
-    if module is not None:
-        module.sow(Intermediate, "attention_weights", weights)
-    if deterministic or dropout_rate == 0.0:
-        return weights
-    factor = attention.dropout_factor(
-        dropout_rng, dropout_rate, weights.shape, query.dtype, broadcast_dropout
-    )
-    return attention.dropped(weights, factor)
-
-
-def dot_product_attention(
-    query: Array,
-    key: Array,
-    value: Array,
-    bias: Array | None = None,
-    mask: Array | None = None,
-    broadcast_dropout: bool = True,
-    dropout_rng: PRNGKey | None = None,
-    dropout_rate: float = 0.0,
-    deterministic: bool = False,
-    dtype: Dtype | None = None,
-    precision: PrecisionLike = None,
-    module: Module | None = None,
-    promote_dtype: PromoteDtypeFn = promote_dtype,
-    is_causal: bool = False,
-) -> Array:
-    """Average values by how much each query attends to each key.
-
-    ``query: [batch..., q, heads, depth], key: [batch..., k, heads, depth],
-    value: [batch..., k, heads, any] -> [batch..., q, heads, any]``.
-
-    Where nothing looks at the weights (no dropout, no `module`, values as deep as keys), this is
-    `jax.nn.dot_product_attention`, whose last bits may differ from those of the other way and of
-    Linen: it scales scores after the product, and takes the softmax in float32.
-
-    Args:
-      query: queries.
-      key: keys; they may have fewer heads, each for as many neighbouring heads of the queries.
-      value: values, with as many heads as the keys.
-      bias: added to the scores; broadcastable to ``[batch..., heads, q, k]``.
-      mask: where a query may look; broadcastable likewise.
-      broadcast_dropout: whether all batch entries and heads share one draw.
-      dropout_rng: random key for dropout.
-      dropout_rate: probability of a weight to become zero.
-      deterministic: switch dropout off.
-      dtype: dtype of the computation; by default what the arrays promote to.
-      precision: of the products.
-      module: a module that stores the weights, before dropout, as "attention_weights".
-      promote_dtype: brings query, key and value to one dtype.
-      is_causal: whether a query sees no later positions.
-
-    Raises:
-      ValueError: if shapes do not fit together, or dropout has no key.
-
-    Reference:
-      Vaswani et al., "Attention Is All You Need"; Ainslie et al., "GQA: Training Generalized
-      Multi-Query Transformer Models from Multi-Head Checkpoints".
-    """
-    query, key, value = promote_dtype((query, key, value), dtype=dtype)
-    attention.check_inputs(query, key, value, grouped=True)
-    drops = dropout_rate > 0.0 and not deterministic
-    if not drops and module is None and value.shape[-1] == key.shape[-1]:
-        return attention.fused_attention(query, key, value, bias, mask, is_causal=is_causal)
-    weights = dot_product_attention_weights(
-        query,
-        key,
-        bias,
-        mask,
-        broadcast_dropout,
-        dropout_rng,
-        dropout_rate,
-        deterministic,
-        dtype,
-        precision,
-        module,
-        promote_dtype,
-        is_causal,
-    )
-    return attention.apply_weights(weights, value, precision=precision)
 
 
 class MultiHeadAttention(Module):
@@ -399,6 +285,7 @@ class MultiHeadAttention(Module):
         is_causal: bool = False,
         out_sharding: Any = None,
         qkv_sharding: Any = None,
+        input_positions: Array | None = None,
     ) -> Array:
         """Attend.
 
@@ -412,9 +299,12 @@ class MultiHeadAttention(Module):
             layer.
           sow_weights: store the attention weights as an `Intermediate`, "attention_weights".
           decode: overrides the attribute.
-          is_causal: whether a query sees no later positions.
+          is_causal: whether a query sees no later positions. While decoding it never does.
           out_sharding: how the result is laid out over devices.
           qkv_sharding: how queries, keys and values are laid out over devices.
+          input_positions: ``[batch..., q]``, where queries and keys stand, for attention that asks
+            for it, see `dot_product_attention_with_rope`. While decoding, the position of the
+            query, by default its place in the cache; keys before it stand without a gap.
 
         Returns:
           ``[batch..., q, out_features]``.
@@ -436,7 +326,11 @@ class MultiHeadAttention(Module):
             "whether this is one position after others. Give it to the constructor or to the call, "
             "or set it with model.set_attributes(decode=False).",
         )
+        positions: dict[str, Array] = {}
+        if input_positions is not None:
+            positions["input_positions"] = input_positions
         if decodes:
+            positions |= self._positions(input_positions)
             key, value, mask = self._remember(query, key, value, mask)
         drops, dropout_rng = self._dropout(deterministic, rngs)
         x = self.attention_fn(
@@ -451,7 +345,9 @@ class MultiHeadAttention(Module):
             dtype=self.dtype,
             precision=self.precision,
             module=self if sow_weights else None,
-            is_causal=is_causal,
+            # The mask of the cache lets the one query see what came before.
+            is_causal=is_causal and not decodes,
+            **positions,
         )
         y: Array = self.out(x, out_sharding=out_sharding)
         return y
@@ -504,6 +400,16 @@ class MultiHeadAttention(Module):
         self.cache_index.set_value(following)
         seen = attention.cached_positions_mask(position, batch, length)
         return cached_key, cached_value, combine_masks(mask, seen)
+
+    def _positions(self, given: Array | None) -> dict[str, Array]:
+        """Return where the query of a step and cached keys stand, if attention asks for both."""
+        if self.cache_index is None or self.cached_key is None:
+            return {}
+        if not _takes_positions(self.attention_fn):
+            return {}
+        length = self.cached_key.shape[-3]
+        query, keys = rotary.shifted_positions(self.cache_index.get_value(), length, given)
+        return {"input_positions": query, "key_positions": keys}
 
     def _dropout(self, deterministic: bool | None, rngs: Any) -> tuple[bool, PRNGKey | None]:
         """Tell whether weights are dropped, and by which key."""
@@ -566,6 +472,16 @@ class MultiHeadAttention(Module):
             )
         if batch_size is not None and max_length is not None:
             self.init_cache((*linear.as_tuple(batch_size), max_length, self.in_features))
+
+
+@functools.lru_cache(maxsize=128)
+def _takes_positions(attention_fn: Callable[..., Any]) -> bool:
+    """Tell whether an attention function has parameters for positions of queries and of keys."""
+    try:
+        parameters = inspect.signature(attention_fn).parameters
+    except (TypeError, ValueError):
+        return False
+    return {"input_positions", "key_positions"} <= parameters.keys()
 
 
 def _check_heads(features: int, num_heads: int, num_kv_heads: int) -> None:

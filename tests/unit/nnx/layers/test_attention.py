@@ -85,6 +85,38 @@ def test_decoding_gives_what_causal_attention_gives():
     assert layer.cached_key.shape == (2, 3, 2, 4)
 
 
+@pytest.mark.parametrize("settings", [{}, {"num_kv_heads": 1}, {"normalize_qk": True}])
+@pytest.mark.parametrize("call", [{}, {"sow_weights": True}])
+def test_is_causal_does_not_hide_the_cache_from_a_step(settings, call):
+    layer = nnx.MultiHeadAttention(2, 8, decode=False, rngs=nnx.Rngs(0), **settings)
+    want = layer(X, is_causal=True)
+    layer.init_cache(X.shape)
+    for position in range(3):
+        x = X[:, position : position + 1]
+        got = layer(x, decode=True, is_causal=True, **call)
+        assert_close(got, want[:, position : position + 1], "model")
+
+
+@pytest.mark.parametrize("rate", [1.0, 1.5, -0.1, float("nan")])
+@pytest.mark.parametrize("settings", [{}, {"deterministic": True}, {"dropout_rng": 0}])
+def test_a_rate_of_dropout_leaves_some_weights(rate, settings):
+    q, k, v = jnp.asarray(Q), jnp.asarray(K), jnp.asarray(V)
+    with pytest.raises(ValueError, match=r"^dropout_rate must be in the range \[0, 1\), got"):
+        nnx.dot_product_attention(q, k, v, dropout_rate=rate, **settings)
+    with pytest.raises(ValueError, match=r"^dropout_rate must be in the range \[0, 1\), got"):
+        attention.dot_product_attention_weights(q, k, dropout_rate=rate, **settings)
+
+
+def test_dropout_needs_a_key_where_it_drops():
+    q, k, v = jnp.asarray(Q), jnp.asarray(K), jnp.asarray(V)
+    with pytest.raises(ValueError, match=r"^dropout_rng is required when dropout_rate > 0"):
+        nnx.dot_product_attention(q, k, v, dropout_rate=0.5)
+    with pytest.raises(ValueError, match=r"^dropout_rng is required when dropout_rate > 0"):
+        attention.dot_product_attention_weights(q, k, dropout_rate=0.5)
+    still = nnx.dot_product_attention(q, k, v, dropout_rate=0.5, deterministic=True)
+    assert_close(still, nnx.dot_product_attention(q, k, v), "op")
+
+
 def test_a_cache_has_to_be_there_and_fit():
     layer = nnx.MultiHeadAttention(2, 8, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="No `decode` argument was provided"):
