@@ -1,3 +1,9 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -187,3 +193,55 @@ def test_initializers_step_aside_where_jax_rounds_otherwise(name, settings, shap
     fast = table.init(key, jnp.zeros(2, int))["params"]["embedding"]
     with config.temp_flip_flag("fast_init", False):
         assert_exact(fast, table.init(key, jnp.zeros(2, int))["params"]["embedding"])
+
+
+# --- what the comparisons cost --------------------------------------------------------------------
+
+START = """
+import json, sys
+from jax import monitoring
+
+counts = {"compiled": 0, "opened": 0}
+
+def compiled(event, duration, **_):
+    counts["compiled"] += event == "/jax/core/compile/backend_compile_duration"
+
+def opened(event, arguments):
+    counts["opened"] += event == "open" and "proofs/" in str(arguments[0])
+
+monitoring.register_event_duration_secs_listener(compiled)
+sys.addaudithook(opened)
+
+import jax
+import ramie.linen as nn
+from benchmarks import resnet
+from ramie.ops import proofs
+
+if sys.argv[1] == "unchecked":
+    proofs.first_equal = lambda *_: 0
+model = resnet.linen_resnet(nn)
+jax.block_until_ready(model.init(jax.random.key(0), resnet.image()))
+print(json.dumps(counts))
+"""
+
+
+def test_the_first_init_of_a_resnet_compiles_nothing_to_compare(tmp_path):
+    def start(mode):
+        hidden = ("JAX_COMPILATION_CACHE_DIR", "XLA_FLAGS")
+        environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        result = subprocess.run(
+            [sys.executable, "-c", START, mode],
+            cwd=Path(__file__).resolve().parents[3],
+            env={**environment, "XDG_CACHE_HOME": str(tmp_path), "RAMIE_KEEP_PROOFS": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return json.loads(result.stdout)
+
+    unchecked = start("unchecked")
+    assert unchecked["opened"] == 0
+    first, second = start("checked"), start("checked")
+    # One initializer, drawn in blocks of two sizes: one plain program, of several steps.
+    assert unchecked["compiled"] < first["compiled"] <= unchecked["compiled"] + 8
+    assert second == {"compiled": unchecked["compiled"], "opened": 2}

@@ -42,6 +42,15 @@ def test_bits_are_those_of_jax(name, dtype):
     _compare(name, jax.random.key(3), SHAPE, jnp.dtype(dtype))
 
 
+@pytest.mark.parametrize("row", [*range(1, 10), 12, 15, 16, 17, 31])
+@pytest.mark.parametrize("name", ["lecun_normal", "normal"])
+def test_bits_are_those_of_jax_whatever_the_length_of_rows(name, row):
+    for shape in ((64, row), (5, 4, row, 1)):
+        init, key = getattr(initializers, name)(*CASES[name]), jax.random.key(8)
+        plain = getattr(jax_initializers, name)(*CASES[name])(key, shape)
+        assert_exact(init(key, shape), plain)
+
+
 @pytest.mark.parametrize("name", ["lecun_normal", "he_uniform", "variance_scaling"])
 def test_bits_in_double_precision(name):
     with jax.enable_x64(True):
