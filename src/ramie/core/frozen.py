@@ -81,14 +81,14 @@ class FrozenDict(Mapping[K, V]):
 
     def __setitem__(self, key: K, value: V) -> None:
         raise ValueError(
-            f"FrozenDict is immutable, so {key!r} cannot be set. Use `.copy({{{key!r}: value}})` "
-            "for a changed copy, or `.unfreeze()` for a plain dict."
+            f"FrozenDict is immutable. The key {key!r} cannot be set: use "
+            f"`.copy({{{key!r}: value}})` for a changed copy, or `.unfreeze()` for a plain dict."
         )
 
     def __delitem__(self, key: K) -> None:
         raise ValueError(
-            f"FrozenDict is immutable, so {key!r} cannot be deleted. Use `.pop({key!r})`, which "
-            "returns a copy without the key together with its value."
+            f"FrozenDict is immutable. The key {key!r} cannot be deleted: use `.pop({key!r})`, "
+            "which returns a copy without the key together with its value."
         )
 
     def __contains__(self, key: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -146,8 +147,8 @@ class CheckpointNotFoundError(RamieError, ValueError):
         last = ", ".join(available[-5:])
         there = f"The latest there are {last}" if available else "There is none at all"
         super().__init__(
-            f'No checkpoint {name!r} in "{directory}". {there}. Leave out `step` to restore the '
-            "latest."
+            f"Matching checkpoint not found: {os.path.join(directory, name)}. {there}. Leave out "
+            "`step` to restore the latest."
         )
 
 

@@ -25,8 +25,8 @@ class AlreadyExistsError(RamieError, FileExistsError):
 
     def __init__(self, path: Any) -> None:
         super().__init__(
-            f'The file "{path}" exists already and would be replaced. Pass overwrite=True if it '
-            "may be, or choose another destination."
+            f'Trying overwrite an existing file: "{path}". Pass overwrite=True if it may be '
+            "replaced, or choose another destination."
         )
 
 
@@ -40,9 +40,9 @@ class InvalidCheckpointError(RamieError, ValueError):
 
     def __init__(self, path: Any, step: Any) -> None:
         super().__init__(
-            f'Cannot save step {step} at "{path}": a checkpoint of this or a later step exists '
-            "there already. Save at a larger step, or pass overwrite=True, which removes that "
-            "checkpoint and all later ones."
+            f'Trying to save an outdated checkpoint at step: "{step}" and path: "{path}". There is '
+            "one of this or a later step already. Save at a larger step, or pass overwrite=True, "
+            "which removes that checkpoint and all later ones."
         )
 
 
@@ -56,9 +56,10 @@ class MPACheckpointingRequiredError(RamieError, RuntimeError):
 
     def __init__(self, path: Any, step: Any) -> None:
         super().__init__(
-            f'The checkpoint at step "{step}" and path "{path}" holds arrays that are sharded over '
-            "several processes, which one process cannot write or read alone. Let every process "
-            "call save_checkpoint_multiprocess, which needs Orbax: pip install 'ramie[orbax]'."
+            f'Checkpoint failed at step: "{step}" and path: "{path}": it holds arrays that are '
+            "sharded over several processes, which one alone cannot write or read. Let every "
+            "process call save_checkpoint_multiprocess, which needs Orbax: pip install "
+            "'ramie[orbax]'."
         )
 
 
@@ -74,10 +75,10 @@ class MPARestoreTargetRequiredError(RamieError, ValueError):
     def __init__(self, path: Any, step: Any, key: str | None = None) -> None:
         where = f' for the array at "{key}"' if key else ""
         super().__init__(
-            f'Restoring the checkpoint at step "{step}" and path "{path}" needs a sharding{where}, '
-            "and the target does not give one. Pass a target tree that holds a sharded array of "
-            "the right shape there, or allow_partial_mpa_restoration=True to leave those arrays "
-            "out."
+            f'Restore checkpoint failed at step: "{step}" and path: "{path}": it needs a '
+            f"sharding{where}, and the target does not give one. Pass a target tree that holds a "
+            "sharded array of the right shape there, or allow_partial_mpa_restoration=True to "
+            "leave those arrays out."
         )
 
 
@@ -91,9 +92,9 @@ class MPARestoreDataCorruptedError(RamieError, ValueError):
 
     def __init__(self, step: Any, path: Any) -> None:
         super().__init__(
-            f'Restoring the checkpoint at step "{step}" failed: "{path}" has no '
-            '"commit_success.txt", so its save was cut short or the data is damaged. Restore an '
-            "earlier step."
+            f'Restore checkpoint failed at step: "{step}" on multiprocess array at "{path}": there '
+            'is no "commit_success.txt", so its save was cut short or the data is damaged. Restore '
+            "an earlier step."
         )
 
 
@@ -107,7 +108,7 @@ class MPARestoreTypeNotMatchError(RamieError, TypeError):
 
     def __init__(self, step: Any, gda_path: Any) -> None:
         super().__init__(
-            f'Restoring the checkpoint at step "{step}" failed at "{gda_path}": the target does '
-            "not hold a jax.Array there. Put sharded jax.Arrays in the target; the older "
-            "GlobalDeviceArray no longer exists."
+            f'Restore checkpoint failed at step: "{step}" on multiprocess array at "{gda_path}": '
+            "the target does not hold a jax.Array there. Put sharded jax.Arrays in the target; the "
+            "older GlobalDeviceArray no longer exists."
         )

@@ -63,9 +63,9 @@ class SetAttributeInModuleSetupError(RamieError, TypeError):
 
     def __init__(self, *, module: str | None = None) -> None:
         super().__init__(
-            f"setup() assigns to a dataclass field{in_module(module)}; fields are fixed by the "
-            "constructor. Give the value to the constructor, or store what you derive "
-            "from it under another name."
+            f"Module construction attributes are frozen: setup(){in_module(module)} assigns to a "
+            "dataclass field. Give the value to the constructor, or store what you derive from it "
+            "under another name."
         )
 
 
@@ -100,8 +100,8 @@ class MultipleMethodsCompactError(RamieError, ValueError):
 
     def __init__(self, *, module: str | None = None) -> None:
         super().__init__(
-            f"More than one method is decorated with @nn.compact{in_module(module)}. Define the "
-            "submodules in setup() instead, or split the class in two modules."
+            f"Only one method per class can be @compact{in_module(module)}. Define the submodules "
+            "in setup() instead, or split the class in two modules."
         )
 
 
@@ -115,8 +115,8 @@ class ReservedModuleAttributeError(RamieError, TypeError):
     def __init__(self, annotations: Any) -> None:
         fields = list(annotations) if isinstance(annotations, Iterable) else annotations
         super().__init__(
-            "A Module class may not declare fields called `parent` or `name`: every Module has "
-            f"both already. Rename the field; declared were: {fields}."
+            f"properties `parent` and `name` are reserved: {fields}. Every Module has both "
+            "already, so a class may not declare fields of these names. Rename the field."
         )
 
 
@@ -129,9 +129,9 @@ class ApplyModuleInvalidMethodError(RamieError, TypeError):
 
     def __init__(self, method: Any) -> None:
         super().__init__(
-            f"Cannot call apply(): {method} is not a valid method. Pass the name of a method, a "
-            "method of this class (method=MyModule.encode), or a function whose first argument "
-            "is the module."
+            f"Cannot call apply(): {method} is not a valid function for apply(). Pass the name of "
+            "a method, a method of this class (method=MyModule.encode), or a function whose first "
+            "argument is the module."
         )
 
 
@@ -156,7 +156,7 @@ class CallCompactUnboundModuleError(RamieError, RuntimeError):
 
 
 class CallSetupUnboundModuleError(RamieError, RuntimeError):
-    """``setup`` is called by hand.
+    """``setup`` is called by hand on a module that is not bound.
 
     It runs by itself when a bound module first needs what it defines. To look at a submodule::
 
@@ -168,8 +168,8 @@ class CallSetupUnboundModuleError(RamieError, RuntimeError):
 
     def __init__(self, *, module: str | None = None) -> None:
         super().__init__(
-            f"setup() was called by hand{in_module(module)}: it is run for you by init, apply "
-            "and bind. To reach what it defines use model.bind(variables), or "
+            f"Can't call `setup()` on unbound modules{in_module(module)}: it is run for you by "
+            "init, apply and bind. To reach what it defines use model.bind(variables), or "
             "nn.apply(lambda m: ..., model)({})."
         )
 
@@ -183,8 +183,8 @@ class CallUnbindOnUnboundModuleError(RamieError, RuntimeError):
 
     def __init__(self, *, module: str | None = None) -> None:
         super().__init__(
-            f"unbind() needs a bound module{in_module(module)}: this one has no variables to take "
-            "out. Call it on the result of model.bind(variables)."
+            f"Can't call `unbind()` on unbound modules{in_module(module)}: this one has no "
+            "variables to take out. Call it on the result of model.bind(variables)."
         )
 
 
@@ -197,9 +197,9 @@ class CallShareScopeOnUnboundModuleError(RamieError, RuntimeError):
 
     def __init__(self, *, module: str | None = None) -> None:
         super().__init__(
-            f"nn.share_scope needs bound modules{in_module(module)}: one that is not bound has no "
-            "scope to share. Call it inside setup() or a compact method, on self and a "
-            "submodule."
+            f"Can't call `share_scope` on unbound modules{in_module(module)}: one that is not "
+            "bound has no scope to share. Call it inside setup() or a compact method, on self and "
+            "a submodule."
         )
 
 
@@ -215,8 +215,8 @@ class InvalidInstanceModuleError(RamieError, TypeError):
     def __init__(self, *, module: str | None = None) -> None:
         name = module or "MyModule"
         super().__init__(
-            "init, init_with_output, apply and bind are called on an instance of a Module, but "
-            f"the class was used. Construct it first: {name}(...).apply(variables, x)."
+            "Can only call init, init_with_output or apply methods on an instance of the Module "
+            f"class, and bind too. Construct it first: {name}(...).apply(variables, x)."
         )
 
 
@@ -229,9 +229,9 @@ class IncorrectPostInitOverrideError(RamieError, TypeError):
 
     def __init__(self, *, module: str | None = None) -> None:
         super().__init__(
-            f"The instance was not set up by nn.Module.__post_init__{in_module(module)}. Add the "
-            "line super().__post_init__() to a __post_init__ of your own; in place of an __init__ "
-            "of your own, declare fields and derive other attributes in setup()."
+            "Overrode `.__post_init__()` without calling `super().__post_init__()`"
+            f"{in_module(module)}. Add that line to it; in place of an __init__ of your own, which "
+            "leads here too, declare fields and derive other attributes in setup()."
         )
 
 

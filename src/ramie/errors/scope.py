@@ -66,9 +66,10 @@ class LazyInitError(RamieError, ValueError):
 
     def __init__(self, partial_val: Any) -> None:
         super().__init__(
-            "lazy_init could not compute the initial value of a variable, since it needs the data "
-            f"of an argument that was given by shape only: {partial_val}. Use just the "
-            "shape and dtype of that argument in the initializer, or pass a real array for it."
+            "Lazy init encountered a value that could not be computed: the initial value of a "
+            f"variable, {partial_val}, needs the data of an argument that was given by shape only. "
+            "Use just the shape and dtype of that argument in the initializer, or pass a real "
+            "array for it."
         )
 
 
@@ -114,11 +115,11 @@ class ApplyScopeInvalidVariablesTypeError(RamieError, TypeError):
     """
 
     def __init__(self, *, found: str = "") -> None:
-        got = f", but got {found}" if found else ""
+        got = f" Found {found}." if found else ""
         super().__init__(
-            "The first argument of apply must be a dictionary from collection names to "
-            f"dictionaries of variables, such as {{'params': {{...}}}}{got}. Names of "
-            "collections must be strings."
+            "The first argument passed to an apply function should be a dictionary of "
+            f"collections, such as {{'params': {{...}}}}.{got} Each collection is a dictionary of "
+            "variables, and names of collections are strings."
         )
 
 
@@ -133,9 +134,10 @@ class ApplyScopeInvalidVariablesStructureError(RamieError, ValueError):
         inner = variables.get("params") if isinstance(variables, Mapping) else None
         keys = f" (its keys: {_names(inner)})" if isinstance(inner, Mapping) else ""
         super().__init__(
-            "apply expects {'params': {'Dense_0': ...}} as its variables, but got a dict with an "
-            f"extra params layer: the collection 'params' holds the entry 'params'{keys}. Pass "
-            "the result of init as it is, or unwrap one level: {'params': variables['params']}."
+            "Expect the `variables` (first argument) passed to apply() to be a dict with the "
+            'structure {"params": ...}, but got a dict with an extra params layer: the collection '
+            f"'params' holds the entry 'params'{keys}. Pass the result of init as it is, or unwrap "
+            "one level: {'params': variables['params']}."
         )
 
 
@@ -173,10 +175,11 @@ class ScopeCollectionNotFound(RamieError, LookupError):
 
     def __init__(self, col_name: str, var_name: str, scope_path: ScopePath) -> None:
         super().__init__(
-            f'The collection "{col_name}" is empty or was not passed, and "{var_name}" is to be '
-            f'read from it in scope "{path_text(scope_path)}". Give apply a dictionary that holds '
-            f"the collection, {{'{col_name}': {{...}}, ...}}, or let apply create its variables "
-            f"with mutable=['{col_name}']." + _crossing_hint(path_text(scope_path), col_name)
+            f'Tried to access "{var_name}" from collection "{col_name}" in '
+            f'"{path_text(scope_path)}" but the collection is empty, or was not passed. Give '
+            f"apply a dictionary that holds it, {{'{col_name}': {{...}}, ...}}, or let apply "
+            f"create its variables with mutable=['{col_name}']."
+            + _crossing_hint(path_text(scope_path), col_name)
         )
 
 
@@ -219,9 +222,9 @@ class ScopeVariableNotFoundError(RamieError, LookupError):
 
     def __init__(self, name: str, col: str, scope_path: ScopePath) -> None:
         super().__init__(
-            f'The collection "{col}" has no variable "{name}" in scope "{path_text(scope_path)}", '
-            "and none can be created because the collection is not mutable. Pass variables that "
-            f"hold it, or allow its creation with mutable=['{col}']."
+            f'No Variable named "{name}" for collection "{col}" exists in '
+            f'"{path_text(scope_path)}", and none can be created because the collection is not '
+            f"mutable. Pass variables that hold it, or allow its creation with mutable=['{col}']."
         )
 
 
@@ -234,8 +237,8 @@ class InvalidFilterError(RamieError, TypeError):
 
     def __init__(self, filter_like: Any) -> None:
         super().__init__(
-            f"{filter_like!r} of type {type(filter_like).__name__} cannot be used as a filter of "
-            "collections. Give True (all of them), False (none), the name of one, a container of "
+            f'Invalid Filter: "{filter_like}" of type {type(filter_like).__name__}. To choose '
+            "collections give True (all of them), False (none), the name of one, a container of "
             "names, or DenyList(filter) for all but those."
         )
 
@@ -249,8 +252,8 @@ class InvalidScopeError(RamieError, RuntimeError):
 
     def __init__(self, scope_name: str) -> None:
         super().__init__(
-            f'The scope "{scope_name}" was used after its end: it lives only while the init, apply '
-            "or temporary() that made it runs. Do not keep bound modules or scopes outside of it; "
+            f'The scope "{scope_name}" is no longer valid: it lives only while the init, apply or '
+            "temporary() that made it runs. Do not keep bound modules or scopes outside of it; "
             "return arrays or variables instead, or use bind() for a module that stays usable."
         )
 
@@ -320,9 +323,10 @@ class PartitioningUnspecifiedError(RamieError, ValueError):
 
     def __init__(self, target: Any) -> None:
         super().__init__(
-            f"A transform adds an axis to the partitioned value {target}, and the axis has no "
-            f"name. Give the transform metadata_params={{nn.PARTITION_NAME: 'axis name'}}; "
-            "the name may be None for an axis that is not partitioned."
+            'Trying to transform a Partitioned variable but "partition_name" is not specified in '
+            f"metadata_params: {target}. The transform adds an axis to it, or takes one away, and "
+            "needs the name of that axis: metadata_params={nn.PARTITION_NAME: 'axis name'}. It may "
+            "be None for an axis that is not partitioned."
         )
 
 

@@ -27,9 +27,10 @@ class JaxTransformError(RamieError, RuntimeError):
 
     def __init__(self, *, module: str | None = None) -> None:
         super().__init__(
-            f"A transform of JAX was put around a bound module{in_module(module)}. Inside a "
-            "Module use the lifted transforms (nn.jit, nn.vmap, nn.scan, nn.remat, ...); outside, "
-            "transform a function that calls model.apply(variables, ...)."
+            "Jax transforms and Flax models cannot be mixed: a transform of JAX was put around a "
+            f"bound module{in_module(module)}. Inside a Module use the lifted transforms (nn.jit, "
+            "nn.vmap, nn.scan, nn.remat, ...); outside, transform a function that calls "
+            "model.apply(variables, ...)."
         )
 
 
@@ -56,10 +57,10 @@ class TransformTargetError(RamieError, TypeError):
 
     def __init__(self, target: Any) -> None:
         super().__init__(
-            "A linen transform takes a Module class, or a function whose first argument is a "
-            f"Module instance, but got {target} of type {type(target).__name__}. Transform the "
-            "class, nn.vmap(nn.Dense)(3)(x), or a "
-            "function, nn.vmap(lambda mdl, x: mdl(x))(dense, x)."
+            "Linen transformations must be applied to Modules classes or functions taking a Module "
+            f"instance as the first argument, not to a {type(target).__name__}: {target}. "
+            "Transform the class, nn.vmap(nn.Dense)(3)(x), or a function, nn.vmap(lambda mdl, x: "
+            "mdl(x))(dense, x)."
         )
 
 
@@ -74,7 +75,7 @@ class TransformedMethodReturnValueError(RamieError, TypeError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"The transformed method {name} returns a Module or a Variable, which is bound to the "
-            "inside of the transform and cannot leave it. Return arrays (variable.value), or "
-            "create the module outside."
+            f"Transformed module method {name} cannot return Modules or Variables: they are bound "
+            "to the inside of the transform. Return arrays (variable.value), or create the module "
+            "outside."
         )

@@ -206,8 +206,8 @@ def attach(module: "Module") -> None:
     else:
         own["_parent_ref"] = None
         raise ValueError(
-            f"The parent of a module must be None, a Module or a Scope, found "
-            f"{type(parent).__name__} for {type(module).__name__}."
+            f"parent must be None, Module or Scope: {type(module).__name__} was given a "
+            f"{type(parent).__name__}."
         )
 
 

@@ -67,8 +67,8 @@ def perturb(scope: "Scope", name: str, value: Any, collection: str) -> Any:
         return value
     if not scope.has_variable(collection, name):
         raise ValueError(
-            f"Perturbation collection {collection!r} is present but holds no variable {name!r} at "
-            f"{scope.path_text}. Pass the collection that init returned, or leave it out."
+            f"Perturbation collection {collection} present, but missing perturbation variable "
+            f"{name} at {scope.path_text}. Pass the collection that init returned, or leave it out."
         )
     return value + scope.get_variable(collection, name)
 

@@ -63,7 +63,6 @@ _UNWRAPPED = frozenset(
         "__copy__",
         "__deepcopy__",
         "__set_name__",
-        "setup",
     }
 )
 
@@ -259,6 +258,16 @@ def _run(module: "Module", fun: Callable[..., Any], name: str, args: Any, kwargs
         stack.pop()
 
 
+def _wrap_setup(fun: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(fun)
+    def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if self.__dict__.get("scope") is None:
+            raise errors.CallSetupUnboundModuleError(module=type(self).__name__)
+        return fun(self, *args, **kwargs)
+
+    return method
+
+
 def _wrap_plain(fun: Callable[..., Any], name: str) -> Callable[..., Any]:
     @functools.wraps(fun)
     def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -323,7 +332,9 @@ def wrap_method_once(fun: F) -> F:
     if getattr(fun, "_ramie_wrapped", False) or getattr(fun, "nowrap", False):
         return fun
     name = getattr(fun, "__name__", "unnamed_function")
-    if getattr(fun, "compact_name_scope", False):
+    if name == "setup":
+        method = _wrap_setup(fun)
+    elif getattr(fun, "compact_name_scope", False):
         method = _wrap_name_scope(fun, name)
     elif getattr(fun, "compact", False):
         method = _wrap_compact(fun, name)

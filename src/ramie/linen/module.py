@@ -154,19 +154,19 @@ class Module(ModuleBase):
         """
         return self._bound("variables").variables()
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, val: Any) -> None:
         own = self.__dict__
         state = own.get("_state")
         if state is None or not state.is_initialized:
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, val)
         elif state.in_setup:
             if name in self._plan.init_fields:
                 raise errors.SetAttributeInModuleSetupError(module=type(self).__name__)
-            object.__setattr__(self, name, adopt.adopt_value(self, name, value))
+            object.__setattr__(self, name, adopt.adopt_value(self, name, val))
         elif own["scope"] is None or name == "__orig_class__":
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, val)
         else:
-            raise errors.SetAttributeFrozenModuleError(type(self).__name__, name, value)
+            raise errors.SetAttributeFrozenModuleError(type(self).__name__, name, val)
 
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
@@ -180,8 +180,8 @@ class Module(ModuleBase):
             if name in base.__dict__:  # a property or descriptor that raised AttributeError
                 self._explain(base.__dict__[name])
         raise AttributeError(
-            f'"{kind.__name__}" object has no attribute "{name}". If it is assigned in setup(), '
-            "it exists only while the module is bound: inside init, apply, or after bind."
+            f'"{kind.__name__}" object has no attribute "{name}". If "{name}" is defined in '
+            "'.setup()', remember these fields are only accessible from inside 'init' or 'apply'."
         )
 
     def _explain(self, descriptor: Any) -> None:
@@ -218,11 +218,11 @@ class Module(ModuleBase):
         self.__dict__.update(kept, _parent_ref=None, scope=None, _state=ModuleState())
         self.__dict__["_state"].is_initialized = True
 
-    def _bound(self, what: str) -> Scope:
+    def _bound(self, what: str, use: str = "access") -> Scope:
         scope: Scope | None = self.__dict__["scope"]
         if scope is None:
             raise ValueError(
-                f"Can't access {what} on unbound modules: {type(self).__name__} has no place yet. "
+                f"Can't {use} {what} on unbound modules: {type(self).__name__} has no place yet. "
                 "Use it inside init or apply, or bind it first."
             )
         return scope
@@ -314,11 +314,11 @@ class Module(ModuleBase):
 
     def is_mutable_collection(self, col: str) -> bool:
         """Tell whether a collection may be written."""
-        return self._bound("mutability").is_mutable_collection(col)
+        return self._bound("mutability", "check").is_mutable_collection(col)
 
     def is_initializing(self) -> bool:
         """Tell whether this runs under `init`."""
-        return bool(self._bound("the state of init()").get_flag("initializing", False))
+        return bool(self._bound("init()", "check if running under").get_flag("initializing", False))
 
     def sow(
         self,
@@ -340,7 +340,7 @@ class Module(ModuleBase):
         Returns:
           Whether anything was stored.
         """
-        return capture.sow(self._bound("variables"), col, name, value, reduce_fn, init_fn)
+        return capture.sow(self._bound("variables", "store"), col, name, value, reduce_fn, init_fn)
 
     def perturb(self, name: str, value: T, collection: str = "perturbations") -> T:
         """Add a zero that gradients can be taken with respect to.
@@ -351,14 +351,14 @@ class Module(ModuleBase):
         Raises:
           ValueError: if the collection is passed to `apply` without this variable.
         """
-        scope = self._bound("variables")
+        scope = self._bound("variables", "store")
         return capture.perturb(scope, name, value, collection)
 
     # Randomness ----------------------------------------------------------------------------
 
     def has_rng(self, name: str) -> bool:
         """Tell whether there is a random stream of this name."""
-        return self._bound("RNGs").has_rng(name)
+        return self._bound("RNGs", "query for").has_rng(name)
 
     def make_rng(self, name: str = "params") -> PRNGKey:
         """Return a new key from a random stream; ``params`` serves for a missing stream.
@@ -366,7 +366,7 @@ class Module(ModuleBase):
         Raises:
           InvalidRngError: if there is neither.
         """
-        return self._bound("RNGs").make_rng(name)
+        return self._bound("RNGs", "use").make_rng(name)
 
     # From outside --------------------------------------------------------------------------
 

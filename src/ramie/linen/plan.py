@@ -75,9 +75,8 @@ class ClassPlan:
 def _declare_fields(cls: type, kw_only: bool) -> None:
     """Make `cls` a dataclass whose last fields are `parent` and `name`."""
     annotations = dict(inspect.get_annotations(cls))
-    if "parent" in annotations:
+    if any(name in annotations for name in _OWN_FIELDS):
         raise errors.ReservedModuleAttributeError(annotations)
-    default_name = cls.__dict__.get("name") if "name" in annotations else None
     cls.__annotations__ = {**annotations, "parent": Any, "name": str | None}
     # Marked keyword-only, so that a subclass may add fields without a default.
     as_fields: Any = cls
@@ -85,7 +84,7 @@ def _declare_fields(cls: type, kw_only: bool) -> None:
     as_fields.parent = dataclasses.field(
         default=UNSPECIFIED, kw_only=True, repr=False, compare=False
     )
-    as_fields.name = dataclasses.field(default=default_name, kw_only=True, repr=False)
+    as_fields.name = dataclasses.field(default=None, kw_only=True, repr=False)
     dataclasses.dataclass(init=False, repr=False, eq=False, kw_only=kw_only)(cls)
     declared: dict[str, Any] = cls.__dataclass_fields__  # type: ignore[attr-defined]
     for own in _OWN_FIELDS:
@@ -117,7 +116,7 @@ def make_plan(
       base: the root of all module classes, None for that class itself.
 
     Raises:
-      ReservedModuleAttributeError: if the class declares a field called `parent`.
+      ReservedModuleAttributeError: if the class declares a field called `parent` or `name`.
       TypeError: if a field without a default follows one with a default.
     """
     _declare_fields(cls, kw_only)
@@ -201,14 +200,13 @@ def _generate_init(
     names: dict[str, Any] = {
         "_ramie_attach": attach,
         "_ramie_unspecified": UNSPECIFIED,
-        "_ramie_default_name": declared["name"].default,
     }
     code = _Constructor(cls, names, through_setattr)
     for f in declared.values():
         if f.name not in _OWN_FIELDS and not _is_class_var(f):
             code.add(f)
     parameters = ["self", *code.positional, "*", *code.keyword]
-    parameters += ["parent=_ramie_unspecified", "name=_ramie_default_name"]
+    parameters += ["parent=_ramie_unspecified", "name=None"]
     lines = ["_ramie_d = self.__dict__", "_ramie_d['_parent_ref'] = parent"]
     lines += ["_ramie_d['name'] = name", *code.body]
     arguments = ", ".join(code.post_init_args)

@@ -70,8 +70,8 @@ def _assign(names: Iterable[Any], rules: LogicalRules) -> list[Any]:
     repeated = sorted({str(name) for name in known if known.count(name) > 1})
     if repeated:
         raise ValueError(
-            f"The logical axes {repeated} occur more than once among the dimensions "
-            f"{tuple(names)} of one array: give each dimension a name of its own."
+            f"Unsupported: Dimensions {tuple(repeated)} occur more than once in array names "
+            f"{tuple(names)}. Give each dimension a name of its own."
         )
     result: list[Any] = [_NO_RULE if name in known else name for name in names]
     for name, axes in rules:

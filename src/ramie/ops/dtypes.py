@@ -42,8 +42,8 @@ def canonicalize_dtype(*args: Any, dtype: Dtype | None = None, inexact: bool = T
         return found
     if inexact and not jnp.issubdtype(dtype, jnp.inexact):
         raise ValueError(
-            f"dtype={dtype} cannot be computed in: it is no floating or complex type. Choose one "
-            "such as float32 or bfloat16."
+            f"Dtype must be inexact: {dtype} is no floating or complex type. Choose one such as "
+            "float32 or bfloat16."
         )
     return dtype
 

@@ -213,8 +213,8 @@ def channels_per_group(channels: int, num_groups: int | None, group_size: int | 
     """
     if (num_groups is None) == (group_size is None):
         raise ValueError(
-            "Either `num_groups` or `group_size` should be specified, and None for the other. Found "
-            f"{num_groups} and {group_size}; num_groups is 32 unless set to None."
+            "Either `num_groups` or `group_size` should be specified, and None for the other. "
+            f"Found {num_groups} and {group_size}; num_groups is 32 unless set to None."
         )
     if group_size is not None:
         if group_size <= 0 or channels % group_size:

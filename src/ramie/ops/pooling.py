@@ -103,7 +103,10 @@ def _pairs(padding: Any, spatial: tuple[int, ...]) -> tuple[tuple[int, int], ...
             f"padding={padding!r} must be a mode or a sequence of pairs (low, high) of integers."
         ) from None
     if len(pairs) != len(spatial):
-        raise ValueError(f"padding={pairs} must have one pair per axis of the window {spatial}.")
+        raise ValueError(
+            f"padding {pairs} must specify pads for same number of dims as window_shape {spatial}: "
+            "one pair per axis."
+        )
     return pairs
 
 

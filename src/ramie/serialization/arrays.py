@@ -92,8 +92,8 @@ def to_host(value: Any) -> np.ndarray[Any, Any]:
     dtype = host.dtype
     if dtype.hasobject or dtype.names is not None:
         raise ValueError(
-            f"arrays of dtype {dtype} hold Python objects or structures, which have no portable "
-            "bytes; save numeric arrays, one for each field"
+            f"Object and structured dtypes not supported: {dtype} has no portable bytes; save "
+            "numeric arrays, one for each field"
         )
     if dtype.itemsize == 0:
         raise ValueError(f"the items of an array of dtype {dtype} hold no bytes")

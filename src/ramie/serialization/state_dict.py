@@ -95,8 +95,8 @@ def register_serialization_state(
     """
     if not override and _find_handler(ty) is not None:
         raise ValueError(
-            f"{ty.__qualname__} has a serialization handler already; pass override=True to "
-            "replace it."
+            f'a serialization handler for "{ty.__name__}" is already registered; pass '
+            "override=True to replace it."
         )
     HANDLERS[ty] = _Handler(ty_to_state_dict, ty_from_state_dict)
 
@@ -226,8 +226,8 @@ def dict_to_state(items: Mapping[Any, Any]) -> dict[str, Any]:
         names = [str(key) for key in items]
         twice = sorted({name for name in names if names.count(name) > 1})
         raise ValueError(
-            f"Dict keys need distinct string representations to be saved, but {twice} each "
-            f"stand for several of the keys {list(items)}. Rename them."
+            f"Dict keys do not have a unique string representation: {twice} each stand for several "
+            f"of the keys {list(items)}. Rename them."
         )
     return state
 
@@ -331,9 +331,17 @@ def _restore_struct(target: Any, state: Any) -> Any:
     missing = [name for name in names if name not in state]
     unknown = [name for name in state if name not in names]
     if missing or unknown:
+        if missing:
+            what = f"Missing field {missing[0]} in state dict while restoring an instance of"
+            where = f"{name_of_class}, at path {current_path()}"
+        else:
+            listed = ", ".join(f'"{name}"' for name in unknown)
+            what = f"Unknown field(s) {listed} in state dict while restoring an instance of"
+            where = f"{name_of_class} at path {current_path()}"
         raise ValueError(
-            f"The dataclass {name_of_class} has the data fields {names}, but its state dict "
-            f"lacks {missing} and has the unknown entries {unknown} at path {current_path()}"
+            f"{what} {where}: its data fields are {names}, of which the state dict lacks "
+            f"{missing}; besides it has {unknown}. Restore into a target of the class that was "
+            "saved, or edit the state dict."
         )
     return target.replace(
         **{name: from_state_dict(getattr(target, name), state[name], name=name) for name in names}

@@ -76,8 +76,8 @@ def flatten_dict(
     """
     if not is_nested(xs):
         raise TypeError(
-            f"flatten_dict expects a dict or FrozenDict, but got type {type(xs).__name__}. Turn "
-            "other trees into nested dicts first, with serialization.to_state_dict."
+            f"expected (frozen)dict; got {type(xs)}. Turn other trees into nested dicts first, "
+            "with serialization.to_state_dict, to flatten them."
         )
     flat: dict[Any, Any] = {}
 
@@ -136,8 +136,8 @@ def unflatten_dict(
     """
     if not isinstance(xs, Mapping):
         raise TypeError(
-            f"unflatten_dict expects a dictionary with paths as keys, but got a "
-            f"{type(xs).__name__}."
+            f"input is not a dict; it is a {type(xs)}. unflatten_dict takes a dictionary with "
+            "paths as keys."
         )
     nested: dict[Any, Any] = {}
     inner: dict[tuple[Any, ...], dict[Any, Any]] = {(): nested}

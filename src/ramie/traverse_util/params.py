@@ -31,8 +31,8 @@ class ModelParamTraversal(Traversal):
     def _flat(self, inputs: Any) -> list[tuple[tuple[Any, ...], Any]]:
         if not is_nested(inputs):
             raise ValueError(
-                "ModelParamTraversal expects the parameters as a nested dict or FrozenDict, but "
-                f"got a {type(inputs).__name__}. Pass variables['params']."
+                "Can only traverse a flax Model instance or a nested dict, not "
+                f"{type(inputs)}. Pass variables['params'], a dict or FrozenDict."
             )
         flat = flatten_dict(inputs, keep_empty_nodes=True)
         try:

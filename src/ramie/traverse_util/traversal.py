@@ -77,8 +77,8 @@ class Traversal(abc.ABC):
             nonlocal used
             if used == len(given):
                 raise ValueError(
-                    f"Only {len(given)} values were given, but the traversal selects more. It "
-                    f"selects: {sum(1 for _ in self.iterate(inputs))}."
+                    f"Not enough values provided: {len(given)}, but the traversal selects "
+                    f"{sum(1 for _ in self.iterate(inputs))}."
                 )
             used += 1
             return given[used - 1]
@@ -86,7 +86,7 @@ class Traversal(abc.ABC):
         result = self.update(take, inputs)
         if used < len(given):
             raise ValueError(
-                f"{len(given)} values were given, but the traversal selects only {used}."
+                f"Too many values provided: {len(given)}, but the traversal selects {used}."
             )
         return result
 

@@ -87,11 +87,57 @@ def test_generic_modules_construct_anywhere():
     assert Model().apply({}, 3) == 3
 
 
-def test_reserved_names_and_bad_parents_are_refused():
+@pytest.mark.parametrize("name", ["parent", "name"])
+@pytest.mark.parametrize("default", [{}, {"default": None}])
+def test_fields_that_every_module_has_cannot_be_declared(name, default):
+    """Flax takes a field called `name`, which its documentation forbids."""
+    body = {"__annotations__": {"size": int, name: Any}, **({name: None} if default else {})}
+    with pytest.raises(errors.ReservedModuleAttributeError, match=rf"reserved: .*'{name}'"):
+        type("Bad", (nn.Module,), body)
     with pytest.raises(errors.ReservedModuleAttributeError):
-        type("Bad", (nn.Module,), {"__annotations__": {"parent": int}})
-    with pytest.raises(ValueError, match="parent of a module must be"):
+        type("Bad", (Affine,), body)
+
+
+def test_what_has_the_name_of_a_field_but_is_none_does_no_harm():
+    class Named(nn.Module):
+        name = "mine"  # without an annotation: no field, and no name of the instances
+
+        def __call__(self):
+            return self.name
+
+    assert Named().apply({}) is None and Named(name="other").apply({}) == "other"
+
+
+def test_bad_parents_are_refused():
+    with pytest.raises(ValueError, match=r"^parent must be None, Module or Scope"):
         Affine(2, parent=3)
+
+
+def test_setup_is_not_called_by_hand():
+    class Base(nn.Module):
+        def setup(self):
+            self.one = Affine(2)
+
+    class Model(Base):
+        def setup(self):
+            super().setup()  # bound: no harm
+            self.two = Affine(3)
+
+        def __call__(self, x):
+            return self.two(self.one(x))
+
+    for module in (Model(), Model().bind({}).clone()):
+        with pytest.raises(errors.CallSetupUnboundModuleError, match="in Module Model"):
+            module.setup()
+    variables = Model().init(KEY, X)
+    assert list(variables["params"]) == ["one", "two"]
+    Affine(2).setup()  # there is none
+
+
+def test_an_attribute_is_set_by_the_documented_argument_names():
+    module = Affine(2)
+    module.__setattr__(name="note", val=3)
+    assert module.note == 3
 
 
 def test_an_override_of_post_init_must_call_super():
@@ -222,7 +268,9 @@ def test_an_error_in_setup_is_the_users_error_each_time():
 
 
 def test_a_missing_attribute_says_when_it_would_exist():
-    with pytest.raises(AttributeError, match=r'"Net" object has no attribute "first".*bound'):
+    with pytest.raises(
+        AttributeError, match=r'^"Net" object .* "first"\. If "first" is .*apply\'\.$'
+    ):
         Net().encode(X)
 
 
@@ -368,7 +416,7 @@ def test_lazy_init_refuses_what_needs_a_value():
             return x - self.param("centre", lambda _: x.mean(0, keepdims=True))
 
     unknown = jax.ShapeDtypeStruct((8, 2), jnp.float32)
-    with pytest.raises(errors.LazyInitError, match=r"given by shape only: .*shape=\(1, 2\)"):
+    with pytest.raises(errors.LazyInitError, match=r"shape=\(1, 2\).* given by shape only"):
         Centred().lazy_init(KEY, unknown)
 
     class Branching(nn.Module):

@@ -58,5 +58,5 @@ def test_what_does_not_fit_is_named(tmp_path):
 
 def test_names_that_fall_together_are_refused():
     state = nnx.State({1: nnx.Param(1), "1": nnx.Param(2)})
-    with pytest.raises(ValueError, match="distinct string"):
+    with pytest.raises(ValueError, match="unique string"):
         serialization.to_state_dict(state)

@@ -103,7 +103,7 @@ def test_dropout_factors_are_shared_or_not():
 def test_dropout_without_a_key_is_refused():
     with pytest.raises(ValueError, match="needs a random key"):
         attention.dropout_factor(None, 0.5, (2, 2), jnp.float32)
-    with pytest.raises(ValueError, match="^dropout_rate must be in the range"):
+    with pytest.raises(ValueError, match=r"^dropout_rate must be in the range"):
         attention.dropout_factor(jax.random.key(0), 1.5, (2, 2), jnp.float32)
 
 
@@ -113,7 +113,7 @@ def test_dropout_without_a_key_is_refused():
         ((2, 4, 3, 6), (2, 5, 3), None, "same rank"),
         ((4, 6), (4, 6), None, "same rank"),
         ((2, 4, 3, 6), (1, 5, 3, 6), None, "batch dims"),
-        ((2, 4, 3, 6), (2, 5, 1, 6), None, "number of heads"),
+        ((2, 4, 3, 6), (2, 5, 1, 6), None, "^q, k, v num_heads must match"),
         ((2, 4, 3, 6), (2, 5, 3, 7), None, "depth"),
         ((2, 4, 3, 6), (2, 5, 3, 6), (2, 4, 3, 6), "length"),
     ],

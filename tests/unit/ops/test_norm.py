@@ -89,10 +89,10 @@ def test_group_norm_takes_masks_that_broadcast():
     [
         ({"num_groups": 4}, "does not divide"),
         ({"num_groups": 0}, "does not divide"),
-        ({"num_groups": None, "group_size": 4}, "not a multiple"),
-        ({"num_groups": None, "group_size": 0}, "not a multiple"),
-        ({"num_groups": None}, "either num_groups or group_size"),
-        ({"num_groups": 2, "group_size": 3}, "either num_groups or group_size"),
+        ({"num_groups": None, "group_size": 4}, "is not multiple of the group size"),
+        ({"num_groups": None, "group_size": 0}, "is not multiple of the group size"),
+        ({"num_groups": None}, "^Either `num_groups` or `group_size`"),
+        ({"num_groups": 2, "group_size": 3}, "^Either `num_groups` or `group_size`"),
         ({"num_groups": 2, "reduction_axes": (0, 1)}, "must include the final dimension"),
     ],
 )

@@ -243,8 +243,8 @@ def deleted():
 @pytest.mark.parametrize(
     "leaf, error, message",
     [
-        (np.array([object()]), ValueError, "Python objects or structures"),
-        (np.zeros(2, [("a", "f4")]), ValueError, "Python objects or structures"),
+        (np.array([object()]), ValueError, "Object and structured dtypes not supported"),
+        (np.zeros(2, [("a", "f4")]), ValueError, "Object and structured dtypes not supported"),
         (np.ma.ones(2), ValueError, "mask"),
         (np.zeros(2, "V0"), ValueError, "hold no bytes"),
         (2**64, OverflowError, "64 bits"),

@@ -94,10 +94,10 @@ def test_setting_what_was_read_changes_nothing(name):
     traversal, data, selected, _ = CASES[name]
     assert traversal.set(selected, data) == data
     assert traversal.set(iter(selected), data) == data
-    with pytest.raises(ValueError, match="selects only"):
+    with pytest.raises(ValueError, match=r"^Too many values provided"):
         traversal.set([*selected, 0], data)
     if selected:
-        with pytest.raises(ValueError, match="selects more"):
+        with pytest.raises(ValueError, match=r"^Not enough values provided"):
             traversal.set(selected[1:], data)
 
 
@@ -197,9 +197,9 @@ def test_the_documented_mask_for_optimizers():
 @pytest.mark.parametrize("data", [[], 3, None, Plain(1)])
 def test_parameters_are_nested_dictionaries(data):
     traversal = ModelParamTraversal(lambda path, value: True)
-    with pytest.raises(ValueError, match="nested dict or FrozenDict"):
+    with pytest.raises(ValueError, match="nested dict, not <class"):
         list(traversal.iterate(data))
-    with pytest.raises(ValueError, match="nested dict or FrozenDict"):
+    with pytest.raises(ValueError, match="nested dict, not <class"):
         traversal.update(double, data)
 
 

@@ -186,8 +186,8 @@ class Embed(Module):
         indices = jnp.asarray(inputs, self.cast_input_dtype)
         if not jnp.issubdtype(indices.dtype, jnp.integer):
             raise ValueError(
-                f"{place(self)}: the indices have dtype {indices.dtype}, which is no type of "
-                "integers."
+                f"Input type must be an integer or unsigned integer: {place(self)} got indices of "
+                f"dtype {indices.dtype}."
             )
         table = jnp.asarray(self.embedding, self.dtype)
         if self.one_hot:

@@ -39,8 +39,8 @@ def _masked(module: Any, kernel: Array) -> Array:
     mask = module.mask
     if mask is not None and np.shape(mask) != np.shape(kernel):
         raise ValueError(
-            f"{place(module)}: the mask has shape {np.shape(mask)}, but the kernel it is "
-            f"multiplied with has {np.shape(kernel)}."
+            "Mask needs to have the same shape as weights. Shapes are: "
+            f"{np.shape(mask)}, {np.shape(kernel)} in {place(module)}."
         )
     return conv.masked_kernel(kernel, mask)
 
@@ -95,7 +95,8 @@ class _Convolution(Module):
             return (*window, channels // groups, self.features), (self.features,)
         if groups != 1:
             raise NotImplementedError(
-                f"{place(self)}: unshared weights go with feature_group_count=1 only, not {groups}."
+                "`lax.conv_general_dilated_local` does not support `feature_group_count != 1`, got "
+                f"`{groups}`: in {place(self)} weights are not shared."
             )
         positions = conv.local_output_shape(input_shape, window, **self._window_settings())
         kernel = (*positions, channels * math.prod(window), self.features)

@@ -337,8 +337,8 @@ class Embed(Module):
         indices = inputs if hasattr(inputs, "dtype") else jnp.asarray(inputs)
         if not jnp.issubdtype(indices.dtype, jnp.integer):
             raise ValueError(
-                f"{place(self)}: the indices have dtype {indices.dtype}, which is no type of "
-                "integers."
+                f"Input type must be an integer or unsigned integer: {place(self)} got indices of "
+                f"dtype {indices.dtype}."
             )
         (embedding,) = self.promote_dtype(self.embedding, dtype=self.dtype, inexact=False)
         return linear.embed_lookup(embedding, indices)

@@ -61,7 +61,7 @@ def test_masked_keys_do_not_matter():
 
 
 def test_heads_have_to_come_out_even():
-    with pytest.raises(ValueError, match=r"\(6\) must be divisible by the number of heads \(4\)"):
+    with pytest.raises(ValueError, match=r"\(6\) must be divisible by number of heads \(4\)"):
         nn.MultiHeadAttention(num_heads=4).init(KEY, X)
 
 

@@ -34,7 +34,7 @@ def test_dropout_is_told_its_mode_once():
 
 
 def test_a_rate_that_is_no_probability_is_refused():
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match=r"^dropout_rate must be in the range"):
         nn.Dropout(1.5).apply({}, X, deterministic=True)
 
 

@@ -53,7 +53,7 @@ def test_dropout_that_lacks_something_says_so():
         nnx.Dropout(0.5)(X)
     with pytest.raises(ValueError, match="No `deterministic` argument was provided"):
         nnx.Dropout(0.5, deterministic=None)(X)
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match=r"^dropout_rate must be in the range"):
         nnx.Dropout(2.0)(X)
     with pytest.raises(TypeError, match="must be a Rngs, RngStream or None"):
         nnx.Dropout(0.5, rngs=3)
