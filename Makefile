@@ -1,9 +1,14 @@
 # Every target makes the environment it needs and reinstalls only when pyproject.toml has changed.
-# `make PYTHON=python3.12 test` picks another interpreter for a fresh environment.
+# `make PYTHON=python3.13 test` uses another interpreter, in environments named after its version;
+# 3.13 or a path will do as well. What only a version manager knows is found, too.
 
-PYTHON ?= python3
-VENV := .venv
-PEERS := .venv-peers
+FOUND := $(shell .ci/find-python $(PYTHON))
+ifneq ($(filter-out undefined default,$(origin PYTHON)),)
+  MINOR = import sys; print("%d.%d" % sys.version_info[:2])
+  VERSION := -$(if $(FOUND),$(shell $(FOUND) -c '$(MINOR)'),missing)
+endif
+VENV := .venv$(VERSION)
+PEERS := .venv$(VERSION)-peers
 JOBS ?= 2
 QUICK_COMPILER := --xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0
 
@@ -11,21 +16,20 @@ QUICK_COMPILER := --xla_force_host_platform_device_count=4 --xla_backend_optimiz
 GROUPS_OF = import sys, tomllib; \
   groups = tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]; \
   print(*(line for name in sys.argv[1:] for line in groups[name]), sep="\n")
-NEEDS_PYTHON = import sys; sys.version_info >= (3, 11) or sys.exit( \
-  "Ramie needs Python 3.11 or newer, this is " + sys.version.split()[0] \
-  + ": try make PYTHON=python3.12 ...")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults lint format bench $(VENV) $(PEERS)
+.PHONY: help demo test matrix faults lint format bench peers .venv .venv-peers
 
 help:
 	@echo "make demo     train the digits network (resumes where it stopped; ARGS='--epochs 3' is passed on)"
 	@echo "make test     run the tests; with $(PEERS) present also those that compare with Flax"
+	@echo "make matrix   run all tests on the oldest and on the newest Python and JAX, Flax included"
 	@echo "make faults   kill, damage and mislead at length (RAMIE_FAULTS=2 for twice as often); half an hour"
 	@echo "make lint     ruff (rules and format) and mypy"
 	@echo "make format   let ruff rewrite the files"
 	@echo "make bench    measure against Flax and raw JAX, write benchmarks/RESULTS.md"
-	@echo "make $(PEERS)   the environment that holds Flax, for parity tests and benchmarks"
+	@echo "make peers    the environment that holds Flax, for parity tests and benchmarks"
+	@echo "PYTHON=3.13 after any of these uses that Python, in environments of its own"
 
 demo: $(VENV)/.stamp
 	$(VENV)/bin/ramie demo $(ARGS)
@@ -40,8 +44,11 @@ test: $(VENV)/.stamp
 	  echo "$(PEERS)/bin/python -m pytest -n $(JOBS) --dist loadfile -q tests/parity"; \
 	  $(PEERS)/bin/python -m pytest -n $(JOBS) --dist loadfile -q tests/parity; \
 	else \
-	  echo "parity with Flax was not tested: run 'make $(PEERS)' first"; \
+	  echo "parity with Flax was not tested: run 'make peers' first"; \
 	fi
+
+matrix:
+	@.ci/matrix $(LEGS)
 
 faults: $(VENV)/.stamp
 	RAMIE_FAULTS=$${RAMIE_FAULTS:-1} $(VENV)/bin/python -m pytest -q tests/faults $(ARGS)
@@ -58,21 +65,21 @@ format: $(VENV)/.stamp
 bench: $(PEERS)/.stamp
 	$(PEERS)/bin/python -m benchmarks $(ARGS)
 
-$(VENV): $(VENV)/.stamp
-$(PEERS): $(PEERS)/.stamp
+.venv: $(VENV)/.stamp
+peers .venv-peers: $(PEERS)/.stamp
+
+# environment FOLDER, GROUPS: makes it anew if its interpreter has gone, and installs.
+define environment
+	@test -n "$(FOUND)"
+	$(1)/bin/python -m pip --version >/dev/null 2>&1 || $(FOUND) -m venv --clear $(1)
+	$(1)/bin/python -c '$(GROUPS_OF)' $(2) > $(1)/requirements.txt
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -e '.[demo]' -r $(1)/requirements.txt
+	touch $(1)/.stamp
+endef
 
 $(VENV)/.stamp: pyproject.toml
-	@$(PYTHON) -c '$(NEEDS_PYTHON)'
-	test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -c '$(GROUPS_OF)' test lint > $(VENV)/requirements.txt
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  -e '.[demo]' -r $(VENV)/requirements.txt
-	touch $@
+	$(call environment,$(VENV),test lint)
 
 $(PEERS)/.stamp: pyproject.toml
-	@$(PYTHON) -c '$(NEEDS_PYTHON)'
-	test -x $(PEERS)/bin/pip || $(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -c '$(GROUPS_OF)' test peers > $(PEERS)/requirements.txt
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  -e '.[demo]' -r $(PEERS)/requirements.txt
-	touch $@
+	$(call environment,$(PEERS),test peers)
