@@ -24,6 +24,7 @@ __all__ = [
     "ExtendedDType",
     "api_boundary",
     "at_traced_forward",
+    "box_owner",
     "check_trace_level",
     "current_trace",
     "extended_result_handler",
@@ -335,14 +336,93 @@ def extended_result_handler(aval: Any, out_sharding: Any, committed: bool) -> An
     return handler.wrap(lambda array: EArray(aval, array))
 
 
-def _take_box() -> Any:
+_ARITHMETIC = (
+    *("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow"),
+    *("lshift", "rshift", "and", "or", "xor"),
+)
+# What a cell with an owner has of it: operators, and attributes by name.
+_OPERATORS = (
+    *_ARITHMETIC,
+    *(f"r{name}" for name in _ARITHMETIC),
+    *("lt", "le", "gt", "ge", "neg", "pos", "invert", "abs", "getitem", "setitem", "len", "iter"),
+)
+_METHODS = (
+    *("get_value", "set_value", "get_raw_value", "set_raw_value", "__jax_array__"),
+    *("get_metadata", "has_metadata", "copy", "replace"),
+)
+_PROPERTIES = ("value", "type", "hijax", "ref")
+
+
+def _take_boxes() -> tuple[Any, Any]:
+    """Return JAX's class of cells, and one of cells with owners."""
     # jax.experimental.hijax has the parts of which a cell can be made, but not all of them.
-    from jax._src.hijax import Box
+    from jax._src.hijax import Box, BoxTy  # type: ignore[attr-defined, unused-ignore]
+    from jax.experimental.hijax import aval_method, aval_property, register_hitype
 
-    return Box
+    class OwnedBoxType(BoxTy):  # type: ignore[misc, valid-type, unused-ignore]
+        """The type of a cell with an owner, which what stands for the cell under a trace has."""
+
+        def __init__(self, owner: Any) -> None:
+            self.owner = owner
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, OwnedBoxType) and bool(self.owner == other.owner)
+
+        def __hash__(self) -> int:
+            return hash((OwnedBoxType, self.owner))
+
+        def str_short(self, *_: Any, **__: Any) -> str:
+            return f"Box[{self.owner}]"
+
+        def new_from_loval(self, box_state: Any, *lo_vals: Any) -> Any:
+            return OwnedBox.around(super().new_from_loval(box_state, *lo_vals).get(), self.owner)
+
+        def to_tangent_aval(self) -> Any:
+            return self
+
+    class OwnedBox(Box):  # type: ignore[misc, valid-type, unused-ignore]
+        """A cell with an owner."""
+
+        owner: Any
+
+        @classmethod
+        def around(cls, value: Any, owner: Any) -> Any:
+            box: Any = object.__new__(cls)
+            box._val, box.owner = value, owner
+            return box
+
+        @property
+        def ty(self) -> Any:
+            return OwnedBoxType(self.owner)
+
+    for name in _OPERATORS:
+        setattr(OwnedBox, f"__{name}__", _method(f"__{name}__"))
+        setattr(OwnedBoxType, f"_{name}", _method_of_type(f"__{name}__"))
+    for name in _METHODS:
+        setattr(OwnedBox, name, _method(name))
+        setattr(OwnedBoxType, name, aval_method(_method(name)))
+    for name in _PROPERTIES:
+        setattr(OwnedBox, name, property(_getter(name)))
+        setattr(OwnedBoxType, name, aval_property(_getter(name)))
+    register_hitype(OwnedBox, lambda box: box.ty)
+    return Box, OwnedBox
 
 
-_Box: Any = _unless_missing(_take_box)
+def _getter(name: str) -> Callable[[Any], Any]:
+    return lambda box: getattr(box_owner(box).of(box), name)
+
+
+def _method(name: str) -> Callable[..., Any]:
+    return lambda box, *args, **kwargs: getattr(box_owner(box).of(box), name)(*args, **kwargs)
+
+
+def _method_of_type(name: str) -> Callable[..., Any]:
+    return lambda aval, box, *args: getattr(aval.owner.of(box), name)(*args)
+
+
+_Box: Any
+_OwnedBox: Any
+_Box, _OwnedBox = _unless_missing(_take_boxes) or (None, None)
 
 
 def has_boxes() -> bool:
@@ -350,18 +430,35 @@ def has_boxes() -> bool:
     return _Box is not None
 
 
-def new_box(value: Any) -> Any:
+def new_box(value: Any, owner: Any = None) -> Any:
     """Make a cell of JAX's experimental high-level types that holds a pytree of arrays.
 
     What is stored in it with `set`, under whatever transformation, is there for `get` afterwards,
     also if it has another structure.
 
+    Args:
+      value: what it holds.
+      owner: says what the cell belongs to: ``owner.of(cell)`` is an object around it, whose methods
+        and operators the cell has. It is part of the type of the cell, and has a hash. A cell that
+        is made under a trace has none.
+
     Raises:
       MissingInJaxError: if this JAX has none.
     """
     if _Box is None:
-        raise _missing("jax._src.hijax.Box", "keep a value in a box")
+        try:
+            _take_boxes()
+        except ImportError as error:
+            raise _missing(_wanted(error), "keep a value in a box") from error
+    if owner is not None and is_top_level():
+        return _OwnedBox.around(value, owner)
     return _Box(value)
+
+
+def box_owner(box: Any) -> Any:
+    """Return the owner of a cell, or of what stands for one under a trace; None if it has none."""
+    holder = box.aval if isinstance(box, jax.core.Tracer) else box
+    return getattr(holder, "owner", None)
 
 
 def is_box(x: Any) -> bool:

@@ -389,7 +389,7 @@ def _sizes(node: Pytree) -> str:
             return
         seen.add(id(x))
         if isinstance(x, Variable):
-            kind = [c for c in type(x).__mro__ if issubclass(c, Variable) and c is not Variable]
+            kind = [c for c in x.__class__.__mro__ if issubclass(c, Variable) and c is not Variable]
             by_kind.setdefault(kind[-1].__name__ if kind else "Variable", []).append(x)
         elif isinstance(x, Pytree):
             for value in vars(x).values():

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from ramie import nnx
+from ramie import errors, nnx
 
 
 def _model():
@@ -46,5 +46,23 @@ def test_shared_variables_are_refused_unless_allowed():
 def test_former_names_and_settings():
     with pytest.warns(DeprecationWarning, match="use with_vars"):
         assert nnx.vars_as(_model(), ref=True).a.ref
-    with pytest.raises(ValueError, match="No variable has a setting"):
+    with pytest.raises(ValueError, match=r"No variable here has a setting `mutable`.*hijax=True"):
         nnx.with_vars(_model(), mutable=True)
+
+
+def test_variables_of_high_level_types_become_fixed_and_back():
+    model = nnx.with_vars(_model(), hijax=True, ref=True, only=nnx.Param)
+    fixed = nnx.with_vars(model, mutable=False)
+    assert fixed.b.c is model.b.c  # a plain one has no such setting
+    assert fixed.a.hijax and not fixed.a.ref and not fixed.a.mutable and model.a.mutable
+    assert isinstance(fixed.a.get_raw_value(), jax.Array)
+    with pytest.raises(errors.ImmutableVariableError, match="mutable=True"):
+        fixed.a[...] = jnp.array(3)
+    back = nnx.with_vars(fixed, is_mutable=True)
+    assert back.a.ref and back.a.mutable and back.a.get_metadata() == model.a.get_metadata()
+    back.a[...] += 1
+    assert (int(back.a[...]), int(model.a[...])) == (2, 1)
+    plain = nnx.with_vars(fixed, hijax=False, ref=False)
+    assert plain.a.get_metadata() == {"hijax": False, "ref": False, "eager_sharding": True}
+    nnx.update(model, nnx.state(fixed))
+    assert model.a.mutable and model.a.ref

@@ -20,7 +20,7 @@ from ramie.nnx.variable.operators import ValueOperators
 from ramie.nnx.variable.placement import placed
 from ramie.typing import MISSING
 
-__all__ = ["Variable", "VariableMetadata"]
+__all__ = ["Variable", "VariableMetadata", "definition_of"]
 
 A = TypeVar("A")
 V = TypeVar("V", bound="Variable[Any]")
@@ -103,12 +103,12 @@ class Variable(ValueOperators, Generic[A]):
     _class_of_boxed: Any  # assigned where that class is defined
     required_metadata = frozenset(REQUIRED)
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, registered: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         hooks = {name: getattr(cls, name) for name in HOOKS if callable(getattr(cls, name, None))}
         cls._default_metadata = metadata_of({**hooks, **REQUIRED})
-
-        _register(cls)
+        if registered:
+            _register(cls)
 
     def __new__(cls, *args: Any, hijax: bool | None = None, **kwargs: Any) -> Any:
         """Make an empty variable; one that is to be of a high-level type is another class."""
@@ -157,7 +157,7 @@ class Variable(ValueOperators, Generic[A]):
         if "on_create_value" in known:
             setattribute(self, "_raw_value", self.create_value(self._raw_value))
         if known.is_cell:
-            setattribute(self, "_raw_value", cell(self._raw_value, hijax, ref))
+            setattribute(self, "_raw_value", cell(self._raw_value, known.definition(type(self))))
 
     @classmethod
     def _make(cls, value: Any, metadata: Metadata, trace: Any = None) -> Self:
@@ -176,7 +176,7 @@ class Variable(ValueOperators, Generic[A]):
     def from_metadata(cls, value: A, attributes: Mapping[str, Any]) -> Self:
         """Make a variable of a raw value and all of its metadata; hooks do not run."""
         metadata = metadata_of({**attributes, **_required(attributes)})
-        return cls._make(held_as(value, metadata) if metadata.is_cell else value, metadata)
+        return cls._make(held_as(value, metadata.definition(cls)), metadata)
 
     def _plain(self) -> Any:
         """Return the value without hooks, read from the cell that it may be in."""
@@ -201,7 +201,7 @@ class Variable(ValueOperators, Generic[A]):
     def get_raw_value(self) -> Any:
         """Return what is stored, without hooks: with `ref`, the array reference."""
         metadata = self._var_metadata
-        if metadata.is_cell and not metadata.get("ref"):
+        if metadata.is_cell and not metadata.in_ref:
             return contents(self._raw_value)
         return self._raw_value
 
@@ -215,7 +215,7 @@ class Variable(ValueOperators, Generic[A]):
             held = self._raw_value
             if not is_ref(value) and same_form(held, value) and fill(held, value):
                 return
-            value = held_as(value, self._var_metadata)
+            value = held_as(value, definition_of(self))
         if not _unsafe_bypass_check:
             self._check_trace()
         object.__setattr__(self, "_raw_value", value)
@@ -314,16 +314,18 @@ class Variable(ValueOperators, Generic[A]):
         before = metadata = self._var_metadata
         if updates:
             metadata = metadata_of({**metadata, **updates})
+        cls = self.__class__
         if value is MISSING:
             value = self._raw_value
-            shared = not _copy_ref and all(
-                bool(before.get(name)) == bool(metadata.get(name)) for name in ("hijax", "ref")
+            shared = not _copy_ref and (before.in_box, before.in_ref) == (
+                metadata.in_box,
+                metadata.in_ref,
             )
             if (before.is_cell or metadata.is_cell) and not shared:
-                value = cell(value, metadata.get("hijax", False), metadata.get("ref", False))
+                value = cell(value, metadata.definition(cls))
         elif metadata.is_cell:
-            value = cell(value, metadata.get("hijax", False), metadata.get("ref", False))
-        return self.__class__._make(value, metadata)
+            value = cell(value, metadata.definition(cls))
+        return cls._make(value, metadata)
 
     def to_state(self, value: Any = MISSING, *, _copy_ref: bool = True, **updates: Any) -> Self:
         """Return another variable; the former name of `replace`."""
@@ -353,8 +355,11 @@ class Variable(ValueOperators, Generic[A]):
         before, metadata = self._var_metadata, variable_state._var_metadata
         if before.is_cell or metadata.is_cell:
             self.set_raw_value(contents(variable_state._raw_value))
-            own = {name: before[name] for name in ("hijax", "ref") if name in before}
-            metadata = metadata_of({**metadata, **own})
+            own = {name: before[name] for name in ("hijax", "ref", "mutable") if name in before}
+            entries = {**metadata, **own}
+            if "mutable" not in own:
+                entries.pop("mutable", None)
+            metadata = metadata_of(entries)
             if metadata is not before:
                 self._check_trace()
                 object.__setattr__(self, "_var_metadata", metadata)
@@ -369,7 +374,7 @@ class Variable(ValueOperators, Generic[A]):
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         metadata = self._var_metadata
         value = copy.deepcopy(contents(self._raw_value), memo)
-        return self.__class__._make(held_as(value, metadata), metadata)
+        return self.__class__._make(held_as(value, definition_of(self)), metadata)
 
     def __getstate__(self) -> dict[str, Any]:
         held = contents(self._raw_value) if self._var_metadata.is_cell else self._raw_value
@@ -377,7 +382,8 @@ class Variable(ValueOperators, Generic[A]):
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         metadata = metadata_of(state["_var_metadata"])
-        object.__setattr__(self, "_raw_value", held_as(state["_raw_value"], metadata))
+        held = held_as(state["_raw_value"], metadata.definition(self.__class__))
+        object.__setattr__(self, "_raw_value", held)
         object.__setattr__(self, "_var_metadata", metadata)
         object.__setattr__(self, "_trace_state", trace_token())
 
@@ -475,7 +481,7 @@ class Variable(ValueOperators, Generic[A]):
     @property
     def ref(self) -> bool:
         """Whether the value is kept in an array reference."""
-        return bool(self._var_metadata.get("ref"))
+        return self._var_metadata.in_ref
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -527,17 +533,18 @@ _SETTABLE = frozenset({"value", "raw_value", *Variable.__slots__})
 _VALUE_KEY = jax.tree_util.GetAttrKey("value")
 
 
-def _definition(variable: Variable[Any]) -> VariableDef:
+def definition_of(variable: Variable[Any]) -> VariableDef:
+    """Return what stands for the class and the metadata of a variable in structures."""
     cls, metadata = variable.__class__, variable._var_metadata
     return metadata.defs.get(cls) or metadata.definition(cls)
 
 
 def _children(variable: Variable[Any]) -> tuple[tuple[Any], VariableDef]:
-    return (variable._raw_value,), _definition(variable)
+    return (variable._raw_value,), definition_of(variable)
 
 
 def _children_with_keys(variable: Variable[Any]) -> tuple[tuple[Any], VariableDef]:
-    return ((_VALUE_KEY, variable._raw_value),), _definition(variable)
+    return ((_VALUE_KEY, variable._raw_value),), definition_of(variable)
 
 
 def _from_children(definition: VariableDef, children: Any) -> Any:

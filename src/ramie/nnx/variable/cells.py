@@ -4,7 +4,6 @@ A function under a transformation of JAX that stores a value in a cell changes i
 cell goes in, and nothing needs to come out.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ramie.core.trace import has_boxes, is_box, new_box
+from ramie.nnx.variable.metadata import VariableDef
 from ramie.typing import MISSING
 
 __all__ = ["cell", "contents", "fill", "held_as", "is_ref", "same_form", "with_part"]
@@ -22,29 +22,32 @@ def is_ref(x: Any) -> bool:
     return isinstance(x, jax.Ref)
 
 
-def cell(value: Any, hijax: bool, ref: bool) -> Any:
-    """Put a value into a new cell.
+def cell(value: Any, definition: VariableDef) -> Any:
+    """Put a value into a new cell, as a variable of this class and metadata keeps it.
 
     Args:
       value: a value, or a cell, whose contents are taken.
-      hijax: whether to use a box, which takes any pytree, if this JAX has boxes.
-      ref: whether to use an array reference. A box is not needed then.
+      definition: of the variable. An array reference takes an array or a number, a box any pytree;
+        there are no boxes in some versions of JAX.
 
     Returns:
-      The cell, or the value if neither is wanted or possible.
+      The cell, or the value if none is wanted or possible.
 
     Raises:
       TypeError: if the value is no array, and is to go into an array reference.
     """
-    value = contents(value)
-    if ref:
+    value, metadata = contents(value), definition.metadata
+    if metadata.in_ref:
         if not isinstance(value, jax.Array | np.ndarray | np.generic | int | float | complex):
             raise TypeError(
                 "A Variable with ref=True keeps its value in an array reference, which takes "
                 f"arrays and numbers only, but its value is {type(value).__name__}: {value!r}."
             )
         return jax.new_ref(jnp.asarray(value))
-    return new_box(value) if hijax and has_boxes() else value
+    if not metadata.in_box or not has_boxes():
+        return value
+    # A definition without a hash cannot be a part of the type of the cell.
+    return new_box(value, definition if type(definition) is VariableDef else None)
 
 
 def contents(held: Any) -> Any:
@@ -54,18 +57,18 @@ def contents(held: Any) -> Any:
     return held.get() if is_box(held) else held
 
 
-def held_as(value: Any, metadata: Mapping[str, Any]) -> Any:
-    """Return a value as a variable with this metadata holds it: in a cell, if it says so.
+def held_as(value: Any, definition: VariableDef) -> Any:
+    """Return a value as a variable holds it: in a cell, if its metadata says so.
 
     Args:
       value: a value; a cell stays as it is, and so does what stands for a value or a cell.
-      metadata: of the variable.
+      definition: of the variable.
     """
-    hijax, ref = bool(metadata.get("hijax")), bool(metadata.get("ref"))
-    is_held = is_ref(value) if ref else is_box(value) or not hijax
-    if is_held or isinstance(value, jax.ShapeDtypeStruct):
+    metadata = definition.metadata
+    if not metadata.is_cell or isinstance(value, jax.ShapeDtypeStruct):
         return value
-    return cell(value, hijax, ref)
+    is_held = is_ref(value) if metadata.in_ref else metadata.in_box and is_box(value)
+    return value if is_held else cell(value, definition)
 
 
 def same_form(held: Any, value: Any) -> bool:

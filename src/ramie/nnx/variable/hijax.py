@@ -2,33 +2,40 @@
 
 from typing import Any
 
+import jax
+
 from ramie import errors
-from ramie.core.trace import is_box, is_top_level, trace_token
-from ramie.nnx.variable.base import Variable
+from ramie.core.trace import box_owner, has_boxes, is_box, is_top_level, trace_token
+from ramie.nnx.variable.base import Variable, definition_of
 from ramie.nnx.variable.cells import contents, held_as, is_ref
-from ramie.nnx.variable.metadata import Metadata, metadata_of
+from ramie.nnx.variable.metadata import Metadata, VariableDef, metadata_of
 from ramie.typing import MISSING
 
 __all__ = ["HijaxVariable"]
 
 
-class HijaxVariable(Variable[Any]):
-    """A variable whose value is in a box: ``nnx.Param(x, hijax=True)`` makes one.
+class HijaxVariable(Variable[Any], registered=False):
+    """A variable of JAX's experimental high-level types: ``nnx.Param(x, hijax=True)`` makes one.
 
-    It counts as an instance of the class that was asked for, and has its methods. A function under
-    `jax.jit` and the like that gets it as an argument, or from around, can change its value, which
-    may also become another pytree. It cannot be returned from such a function.
+    It counts as an instance of the class that was asked for, and has its methods.
+
+    JAX 0.10 has boxes for values. A function under `jax.jit` and the like that gets the
+    variable as an argument, or from around, can change its value then, which may also become
+    another pytree. It cannot be returned from such a function, and nothing can be differentiated
+    with respect to it, only to what `nnx.with_vars(v, mutable=False)` gives. `jax.tree.map` hands
+    out the box, which has the operators and methods of the variable.
+
+    JAX 0.12 has none. The variable passes through all transformations there and is
+    differentiated as others are, but it changes outside of them only. With ``ref=True`` as well, it
+    changes inside of them in all versions.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ramie import nnx
         >>> count = nnx.BatchStat(jnp.array(0), hijax=True)
-        >>> @jax.jit
-        ... def step(count):
-        ...     count[...] += 1
-        >>> step(count)
-        >>> int(count[...]), isinstance(count, nnx.BatchStat)
-        (1, True)
+        >>> count[...] += 1
+        >>> int(jax.jit(lambda count: count + 1)(count)), isinstance(count, nnx.BatchStat)
+        (2, True)
     """
 
     __slots__ = ("_kind",)
@@ -67,6 +74,12 @@ class HijaxVariable(Variable[Any]):
             self._check_trace()
 
     def _check_trace(self) -> None:
+        if not self.mutable:
+            raise errors.ImmutableVariableError(
+                f"Cannot update a {self._kind.__name__} that nnx.with_vars(..., mutable=False) "
+                "made: change the variable that it is a copy of, or the copy that "
+                "nnx.with_vars(..., mutable=True) makes of it."
+            )
         if not (self._is_in_cell() or is_top_level()):
             raise errors.ImmutableVariableError(
                 "Cannot update a non-ref HijaxVariable inside of a JAX transformation: this "
@@ -78,7 +91,12 @@ class HijaxVariable(Variable[Any]):
         super()._check_trace()
 
     def _is_in_cell(self) -> bool:
-        return is_ref(self._raw_value) or is_box(self._raw_value)
+        return self.mutable and (is_ref(self._raw_value) or is_box(self._raw_value))
+
+    @property
+    def mutable(self) -> bool:
+        """Whether its value can change: False where `nnx.with_vars` was told so."""
+        return self._var_metadata.get("mutable") is not False
 
     def get_value(self, *, index: Any = MISSING) -> Any:
         """Return the value, or the part of it at `index`, as the kind of variable does."""
@@ -101,9 +119,64 @@ class HijaxVariable(Variable[Any]):
         return _restored, (self._kind, value, dict(self._var_metadata))
 
 
+class _Fixed(HijaxVariable, registered=False):
+    """What stands between a variable that cannot change and its value, where others have a box.
+
+    Trees of either kind have the same structure down to the box. So `jax.tree.map` over variables
+    hands out a gradient with each box, and this is what it is.
+    """
+
+    __slots__ = ()
+
+
 Variable._class_of_boxed = HijaxVariable
+_VALUE_KEY = jax.tree_util.GetAttrKey("value")
+
+
+def _children(variable: HijaxVariable) -> tuple[tuple[Any], VariableDef | None]:
+    """Return what is in the raw slot; what the variable is, is said by a box that has an owner."""
+    held, definition = variable._raw_value, definition_of(variable)
+    if has_boxes():
+        if is_box(held) and box_owner(held) == definition:
+            return (held,), None
+        if not variable.mutable:
+            return (_Fixed._of(variable._kind, held, variable._var_metadata),), None
+    return (held,), definition
+
+
+def _from_children(definition: VariableDef | None, children: Any) -> Any:
+    (held,) = children
+    if definition is not None:
+        return definition.of(held)
+    if type(held) is _Fixed:
+        return definition_of(held).of(held._raw_value)
+    # What a function made of the box, such as an array or another variable, takes its place.
+    return box_owner(held).of(held) if is_box(held) else held
+
+
+def _with_key(children: tuple[tuple[Any], Any]) -> tuple[tuple[tuple[Any, Any]], Any]:
+    ((held,), definition) = children
+    return ((_VALUE_KEY, held),), definition
+
+
+def _children_of_fixed(variable: _Fixed) -> tuple[tuple[Any], VariableDef]:
+    return (variable._raw_value,), definition_of(variable)
+
+
+def _fixed_from_children(definition: VariableDef, children: Any) -> HijaxVariable:
+    return _Fixed._of(definition.type, children[0], definition.metadata)
+
+
+jax.tree_util.register_pytree_with_keys(
+    HijaxVariable, lambda v: _with_key(_children(v)), _from_children, _children
+)
+jax.tree_util.register_pytree_with_keys(
+    _Fixed, lambda v: _with_key(_children_of_fixed(v)), _fixed_from_children, _children_of_fixed
+)
 
 
 def _restored(kind: type[Variable[Any]], value: Any, entries: dict[str, Any]) -> Variable[Any]:
     metadata = metadata_of(entries)
-    return kind._make(held_as(value, metadata), metadata)
+    definition = metadata.definition(kind)
+    restored: Variable[Any] = definition.of(held_as(value, definition))
+    return restored

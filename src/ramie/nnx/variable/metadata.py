@@ -38,6 +38,11 @@ class VariableDef:
         self.type = type
         self.metadata = metadata
 
+    def of(self, raw_value: Any) -> Any:
+        """Return a variable of this class and metadata around a raw value."""
+        cls: Any = self.type
+        return cls._make(raw_value, self.metadata)
+
     def __repr__(self) -> str:
         return f"VariableDef({self.type.__name__}, {dict(self.metadata)})"
 
@@ -48,12 +53,14 @@ class VariableDef:
 class Metadata(dict[str, Any]):
     """Entries by name, never changed after they were made. Use `metadata_of` to get one."""
 
-    __slots__ = ("__weakref__", "defs", "get_hook", "is_cell", "set_hook")
+    __slots__ = ("__weakref__", "defs", "get_hook", "in_box", "in_ref", "is_cell", "set_hook")
 
     defs: dict[type, VariableDef]
     get_hook: Any
     set_hook: Any
     is_cell: bool
+    in_box: bool
+    in_ref: bool
 
     # Equal entries are one object, so identity is enough.
     __hash__ = object.__hash__  # type: ignore[assignment]
@@ -63,8 +70,12 @@ class Metadata(dict[str, Any]):
         self.defs = {}
         self.get_hook = self.get("on_get_value")
         self.set_hook = self.get("on_set_value")
-        # What the variable holds is not its value, but a mutable cell of JAX.
-        self.is_cell = bool(self.get("hijax") or self.get("ref"))
+        hijax, ref = bool(self.get("hijax")), bool(self.get("ref"))
+        # What the variable holds may not be its value, but a mutable cell of JAX, and which one.
+        self.is_cell = hijax or ref
+        is_fixed = hijax and self.get("mutable") is False
+        self.in_ref = ref and not is_fixed
+        self.in_box = hijax and not ref and not is_fixed
 
     def definition(self, cls: type) -> VariableDef:
         """Return what stands for a variable of class `cls` with this metadata in a structure."""

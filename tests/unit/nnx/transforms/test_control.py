@@ -7,6 +7,7 @@ import pytest
 from tests.tolerance import assert_exact
 
 from ramie import errors, nnx
+from ramie.core.trace import has_boxes
 
 modes = pytest.mark.parametrize(
     ("graph", "graph_updates"), [(True, True), (True, False), (False, False)]
@@ -302,13 +303,22 @@ def test_cells_are_shared_with_branches_and_rounds(kind, graph, graph_updates):
     def add(x, v):
         v[...] += x
 
-    nnx.cond(True, add, lambda x, v: None, jnp.array(5.0), cell, **options)
-
     def body(i, carry):
         v, total = carry
         v[...] += 1
         return v, total + v
 
+    if kind == "hijax" and not has_boxes():
+        with pytest.raises(errors.ImmutableVariableError, match="ref=True"):
+            nnx.cond(True, add, lambda x, v: None, jnp.array(5.0), cell, **options)
+        with pytest.raises(errors.ImmutableVariableError, match="ref=True"):
+            nnx.fori_loop(0, 3, body, (cell, 0.0), **options)
+        cell[...] = 7.0
+        read = nnx.cond(True, lambda v: v + 1, lambda v: v - 1, cell, **options)
+        out, total = nnx.fori_loop(0, 3, lambda i, c: (c[0], c[1] + c[0]), (cell, 0.0), **options)
+        assert (float(read), float(out[...]), float(total)) == (8, 7, 21)
+        return
+    nnx.cond(True, add, lambda x, v: None, jnp.array(5.0), cell, **options)
     same, total = nnx.fori_loop(0, 3, body, (cell, 0.0), **options)
     assert same is cell and float(cell[...]) == 8.0 and float(total) == 21.0
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from tests.tolerance import assert_close, assert_exact
 
-from ramie import nnx
+from ramie import errors, nnx
+from ramie.core.trace import has_boxes
 
 GRAPH_WITH_UPDATES = {"graph": True, "graph_updates": True}
 GRAPH = {"graph": True, "graph_updates": False}
@@ -145,6 +146,14 @@ def test_cells_are_shared_by_all_iterations(mode, cell):
         same[...] += 2 * x
         return carried, same[...]
 
+    if cell == "hijax" and not has_boxes():
+        with pytest.raises(errors.ImmutableVariableError, match="ref=True"):
+            run(carried, same, XS)
+        read = nnx.scan(lambda c, v, x: (c, v + x), in_axes=(Carry, None, 0), **mode)
+        out, ys = read(carried, same, XS)
+        assert_exact(ys, XS)
+        assert float(out[...]) == 0
+        return
     out, ys = run(carried, same, XS)
     assert out is carried
     assert (float(carried[...]), float(same[...])) == (7, 14)
