@@ -221,7 +221,7 @@ def scan(
                 steps = _axis_length((axes.reading, arg_axes), (crossing.variables[2:], args))
             if steps is None:
                 raise ValueError(
-                    "length should be specified manually: a scan without scanned inputs or "
+                    "length should be specified manually. A scan without scanned inputs or "
                     "variables does not know how many steps to make."
                 )
             # What may not be written inside needs no way out: the steps just see it.

@@ -13,6 +13,7 @@ import socket
 import struct
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -194,6 +195,8 @@ class EventFile:
         host = socket.gethostname()
         name = f"events.out.tfevents.{started:010}.{host}.{os.getpid()}.{next(_numbers)}"
         self._file = io.GFile(f"{folder.rstrip('/')}/{name}", "wb")
+        # Who never closes it still finds all values in it, and hears nothing of an open file.
+        self._close_once = weakref.finalize(self, self._file.close)
         self._lock = threading.Lock()
         self._write(file_version=_VERSION)
 
@@ -227,4 +230,4 @@ class EventFile:
     def close(self) -> None:
         """Write what is left and close the file."""
         with self._lock:
-            self._file.close()
+            self._close_once()

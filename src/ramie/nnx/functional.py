@@ -200,6 +200,7 @@ def merge(
       The model, made of new objects.
 
     Raises:
+      TypeError: if the first argument is no structure, or states are missing.
       ValueError: if leaves are missing, or are too many.
 
     Example:
@@ -209,6 +210,11 @@ def merge(
         True
     """
     if not isinstance(graphdef, GraphDef):  # a GraphState brings both
+        if not hasattr(graphdef, "_to_merge"):
+            raise TypeError(
+                f"Expected a GraphDef or GraphState object, got: {graphdef}. Both come from "
+                "nnx.split(model)."
+            )
         graphdef, states = graphdef._to_merge(states)
     if not states:
         raise TypeError(

@@ -47,7 +47,7 @@ def _as_key(value: Any) -> PRNGKey:
         if value.ndim and value.dtype == jnp.uint32:
             return jax.random.wrap_key_data(value)
     raise ValueError(
-        f"Invalid rng value: {value!r}, expected a jax.Array of jax.dtypes.prng_key sub-dtype: an "
+        f"Invalid rng value: {value}, expected a jax.Array of jax.dtypes.prng_key sub-dtype: an "
         "integer as a seed, or a key of jax.random.key."
     )
 

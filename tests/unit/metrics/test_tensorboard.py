@@ -1,7 +1,9 @@
 """Event files, read back with the messages of tensorboardX."""
 
+import gc
 import struct
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -151,6 +153,18 @@ def test_a_closed_writer_says_so(tmp_path):
     for use in (writer.flush, lambda: writer.scalar("loss", 1, 1)):
         with pytest.raises(AttributeError, match="closed"):
             use()
+
+
+def test_a_writer_that_nobody_closes_has_written_everything(tmp_path):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        writer = SummaryWriter(tmp_path, auto_flush=False)
+        writer.scalar("loss", 2, 1)
+        del writer
+        gc.collect()
+    assert not caught
+    ((step, value),) = values(tmp_path)
+    assert (step, value.tag) == (1, "loss")
 
 
 def test_two_writers_at_once_do_not_share_a_file(tmp_path):

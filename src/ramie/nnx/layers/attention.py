@@ -487,8 +487,8 @@ def _takes_positions(attention_fn: Callable[..., Any]) -> bool:
 def _check_heads(features: int, num_heads: int, num_kv_heads: int) -> None:
     if features % num_heads:
         raise ValueError(
-            f"The features of all heads of MultiHeadAttention together ({features}) must be "
-            f"divisible by 'num_heads' heads ({num_heads})."
+            f"Memory dimension ({features}) must be divisible by 'num_heads' heads ({num_heads}). "
+            "In MultiHeadAttention it is the features of all heads together."
         )
     if num_heads % num_kv_heads:
         raise ValueError(

@@ -38,8 +38,8 @@ def _masked(layer: Any, kernel: Array) -> Array:
     mask = layer.mask
     if mask is not None and np.shape(mask) != np.shape(kernel):
         raise ValueError(
-            f"The mask of {type(layer).__name__} has shape {np.shape(mask)}, but the kernel it is "
-            f"multiplied with has {np.shape(kernel)}."
+            "Mask needs to have the same shape as weights. Shapes are: "
+            f"{np.shape(mask)}, {np.shape(kernel)} in {type(layer).__name__}."
         )
     return conv.masked_kernel(kernel, mask)
 
