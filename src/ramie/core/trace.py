@@ -380,6 +380,20 @@ def _take_boxes() -> tuple[Any, Any]:
         def to_tangent_aval(self) -> Any:
             return self
 
+        def to_ct_aval(self) -> Any:
+            raise TypeError(
+                f"JAX differentiates nothing with respect to a box, which {self.owner} is in. Give "
+                "the function nnx.with_vars(x, mutable=False) of what it is differentiated by, or "
+                "make the variable without hijax=True."
+            )
+
+        def lower_val(self, *_: Any) -> Any:
+            raise TypeError(
+                f"A function under a JAX transformation cannot return a box, which {self.owner} is "
+                "in. The caller sees what is stored in it; return values, variable[...], or "
+                "nnx.with_vars(x, hijax=False)."
+            )
+
     class OwnedBox(Box):  # type: ignore[misc, valid-type, unused-ignore]
         """A cell with an owner."""
 

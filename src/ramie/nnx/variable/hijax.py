@@ -163,7 +163,7 @@ def _children_of_fixed(variable: _Fixed) -> tuple[tuple[Any], VariableDef]:
     return (variable._raw_value,), definition_of(variable)
 
 
-def _fixed_from_children(definition: VariableDef, children: Any) -> HijaxVariable:
+def _fixed_from_children(definition: VariableDef, children: Any) -> Any:
     return _Fixed._of(definition.type, children[0], definition.metadata)
 
 

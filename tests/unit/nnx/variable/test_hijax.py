@@ -315,6 +315,19 @@ def test_fixed_variables_are_differentiated_and_never_change():
     assert nnx.Param(jnp.array(3.0), mutable=False).get_metadata("mutable") is False  # just data
 
 
+def test_what_boxes_cannot_do_is_explained():
+    v = _param(note="mine")
+    if not trace.has_boxes():
+        assert_exact(jax.jit(lambda v: v)(v)[...], np.float32(3))
+        assert_exact(jax.grad(lambda v: v**2)(v)[...], np.float32(6))
+        return
+    with pytest.raises(TypeError, match=r"VariableDef\(Param.*mutable=False"):
+        jax.grad(lambda v: v**2)(v)
+    with pytest.raises(TypeError, match=r"cannot return a box.*VariableDef\(Param.*hijax=False"):
+        jax.jit(lambda v: v)(v)
+    assert_exact(jax.grad(lambda x, v: v * x)(2.0, v), np.float32(3))
+
+
 def test_printing_counts_elements_by_kind():
     assert repr(_Model(hijax=True)).startswith(
         "_Model( # Param: 2 (8 B), BatchStat: 1 (4 B), Total"
