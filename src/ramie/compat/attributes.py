@@ -48,8 +48,8 @@ _NNX_HOLDERS = {
     "graph": "config filterlib reprlib statelib traversals variablelib",
     "graphlib": "config filterlib reprlib statelib traversals variablelib",
     "helpers": "graphlib reprlib struct",
-    "module": "State capture filterlib graphlib iter_children pytreelib split_state view view_info "
-    "with_attributes",
+    "module": "State capture config filterlib graphlib iter_children pytreelib split_state view "
+    "view_info with_attributes",
     "nn.attention": "dtypes rnglib",
     "nn.linear": "FrozenDict dtypes initializers rnglib variablelib",
     "nn.lora": "dtypes rnglib variablelib",

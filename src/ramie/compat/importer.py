@@ -171,7 +171,7 @@ def install() -> None:
         >>> ramie.compat.install()
         >>> import flax
         >>> flax.__version__
-        '0.12.8'
+        '0.12.12'
         >>> ramie.compat.uninstall()
     """
     if is_installed():

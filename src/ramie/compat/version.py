@@ -1,3 +1,3 @@
 """The release of Flax whose behaviour Ramie answers with; importable as `flax.version`."""
 
-__version__ = "0.12.8"
+__version__ = "0.12.12"

@@ -26,7 +26,9 @@ def test_a_program_prints_the_same_on_both():
     assert on_flax[1:] == on_ramie[1:]
 
 
-def test_version_is_the_one_that_was_compared(monkeypatch):
+def test_the_version_is_the_newest_one_that_was_compared():
+    """Flax 0.12.12 needs Python 3.12; an older Python has its last release before that."""
     from ramie.compat.version import __version__
 
-    assert flax.__version__ == __version__
+    theirs, ours = [tuple(map(int, v.split("."))) for v in (flax.__version__, __version__)]
+    assert theirs == ours if sys.version_info >= (3, 12) else theirs < ours

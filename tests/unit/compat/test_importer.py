@@ -73,10 +73,10 @@ def test_versions_and_metadata_are_those_of_the_peer(passes):
         assert importlib.util.find_spec("flax.core") is not None
         import flax, flax.version, ramie
         versions = {flax.__version__, flax.version.__version__, importlib.metadata.version("flax")}
-        assert versions == {"0.12.8"} and ramie.__version__ != "0.12.8"
+        assert versions == {"0.12.12"} and ramie.__version__ != "0.12.8"
         meta = importlib.metadata.distribution("flax")
         assert meta.metadata["Name"] == "flax" and meta.read_text("RECORD") is None
-        assert [d.version for d in importlib.metadata.distributions(name="flax")][0] == "0.12.8"
+        assert [d.version for d in importlib.metadata.distributions(name="flax")][0] == "0.12.12"
         assert importlib.metadata.version("ramie") == ramie.__version__
         """
     )

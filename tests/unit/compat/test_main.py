@@ -15,14 +15,14 @@ def test_a_script_runs_as_main_with_its_arguments(run, tmp_path):
     (folder / "show.py").write_text(SCRIPT)
     result = run(arguments=["-m", "ramie.compat", "programs/show.py", "-x", "--y", "1"])
     assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == f"0.12.8 __main__ ['-x', '--y', '1'] {folder}"
+    assert result.stdout.strip() == f"0.12.12 __main__ ['-x', '--y', '1'] {folder}"
 
 
 def test_a_module_runs_as_main_with_its_arguments(run, tmp_path):
     (tmp_path / "show.py").write_text(SCRIPT)
     result = run(arguments=["-m", "ramie.compat", "-m", "show", "-m", "1"])
     assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == f"0.12.8 __main__ ['-m', '1'] {tmp_path}"
+    assert result.stdout.strip() == f"0.12.12 __main__ ['-m', '1'] {tmp_path}"
 
 
 def test_the_exit_status_of_the_program_is_kept(run, tmp_path):
