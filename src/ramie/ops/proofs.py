@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import jax
-import jaxlib
 import numpy as np
 
 from ramie.configurations import config
@@ -122,7 +121,7 @@ def _folder() -> Path | None:
 @functools.cache
 def _surroundings() -> str:
     """Return a short name for all that the bits of a program may depend on."""
-    parts: list[Any] = [jax.__version__, jaxlib.__version__, np.__version__]
+    parts: list[Any] = [jax.__version__, jax.lib.__version__, np.__version__]
     parts += [sys.platform, platform.machine(), _processor(), os.environ.get("XLA_FLAGS", "")]
     parts.append(_jax_config.jax_default_matmul_precision)
     with contextlib.suppress(OSError):  # the code may come out of an archive

@@ -289,13 +289,13 @@ def test_an_error_of_an_initializer_says_for_which_parameter():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "hint"),
+    ("arguments", "error", "hint"),
     [
-        (((3, 2),), "its initializer is a tuple, not a function"),
-        ((initializers.lecun_normal(), 3), "its shape is 3; a shape is a tuple"),
+        (((3, 2),), TypeError, "its initializer is a tuple, not a function"),
+        ((initializers.lecun_normal(), 3), ValueError, "its shape is 3; a shape is a tuple"),
     ],
 )
-def test_common_mistakes_with_parameters_are_explained(arguments, hint):
-    with pytest.raises(TypeError) as caught:
+def test_common_mistakes_with_parameters_are_explained(arguments, error, hint):
+    with pytest.raises(error) as caught:
         init(lambda scope: scope.param("w", *arguments))(KEY)
     assert hint in caught.value.__notes__[0]
