@@ -14,6 +14,7 @@ import numpy as np
 
 from ramie import errors
 from ramie.configurations import config
+from ramie.jax_versions import INLINE
 from ramie.typing import PRNGKey
 
 __all__ = ["LazyRng", "check_rngs", "fold_in_path", "host_key", "is_valid_rng"]
@@ -62,7 +63,7 @@ def _path_hash(parts: tuple[PathPart, ...]) -> int:
 
 
 # One program for every key: tracing `fold_in` anew costs more than the hash.
-_fold_in = jax.jit(jax.random.fold_in, inline=True)
+_fold_in = jax.jit(jax.random.fold_in, inline=INLINE)
 
 
 @jax.tree_util.register_pytree_node_class

@@ -23,6 +23,7 @@ import numpy as np
 from jax.extend.core import get_opaque_trace_state
 
 from ramie.configurations import config
+from ramie.jax_versions import INLINE
 from ramie.ops import proofs
 
 __all__ = ["PROVEN_DTYPES", "eager_compiled", "forget", "no_trace", "plain_path_wanted"]
@@ -116,7 +117,7 @@ def eager_compiled(
 
     def decorate(fn: F) -> F:
         # inline: called on constants while JAX traces something else, leave no nested program.
-        settings: dict[str, Any] = {"static_argnames": tuple(static_argnames), "inline": True}
+        settings: dict[str, Any] = {"static_argnames": tuple(static_argnames), "inline": INLINE}
         free = jax.jit(fn, **settings)
         faithful = free if fused else jax.jit(fn, **settings, compiler_options=_UNFUSED)
         verdicts: dict[Any, bool] = {}

@@ -18,6 +18,7 @@ from jax.nn import initializers as _jax
 from jax.nn.initializers import ones as ones
 from jax.nn.initializers import zeros as zeros
 
+from ramie.jax_versions import INLINE
 from ramie.ops import sampling
 from ramie.ops.requests import as_jax_draws, request_of
 from ramie.typing import Array, Dtype, PRNGKey, Shape
@@ -78,7 +79,7 @@ def _as_dtype(dtype: Any) -> Any:
         return dtype
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2, 3), inline=True)
+@functools.partial(jax.jit, static_argnums=(0, 2, 3), inline=INLINE)
 def _traced_once(
     initializer: "DescribedInitializer", key: PRNGKey, shape: Shape, dtype: Any
 ) -> Array:

@@ -13,6 +13,7 @@ from ramie.typing import Array
 
 __all__ = [
     "check_table_sizes",
+    "first_tables",
     "rotary_embedding",
     "rotary_tables",
     "shifted_positions",
@@ -76,6 +77,11 @@ def rotary_tables(positions: Array, size: int, theta: float = 10000.0) -> Tables
     return lax.sin(angles), lax.cos(angles)
 
 
+def first_tables(length: int, size: int, theta: float = 10000.0) -> Tables:
+    """Compute `rotary_tables` for the positions from 0 on, ``[length, size / 2]``."""
+    return rotary_tables(jnp.arange(length), size, theta)
+
+
 def rotary_embedding(
     x: Array,
     positions: Array | None = None,
@@ -125,7 +131,7 @@ def rotary_embedding(
     elif tables is not None:
         sin, cos = (_first(table, length, size, owner) for table in tables)
     else:
-        sin, cos = rotary_tables(lax.iota(jnp.result_type(float), length), size, theta)
+        sin, cos = first_tables(length, size, theta)
     sin, cos = (_of_both_halves(table, x.shape) for table in (sin, cos))
     first = lax.slice_in_dim(x, 0, size // 2, axis=x.ndim - 1)
     second = lax.slice_in_dim(x, size // 2, size, axis=x.ndim - 1)
