@@ -125,6 +125,11 @@ FLAGS = (
         "In graph mode, changes of structure inside a transform reach the caller.",
     ),
     Flag(
+        "nnx_sow_capture_noop",
+        False,
+        "sow and perturb of nnx Modules do nothing where nobody captures; else attributes are kept.",
+    ),
+    Flag(
         "ramie_compiled_layers",
         "proven",
         "Which layers run as one compiled program per call outside jit: none of them (off), those "
@@ -135,8 +140,8 @@ FLAGS = (
     Flag(
         "ramie_keep_proofs",
         True,
-        "Keep on disk which fast ways were found to give the bits of plain JAX, beside the programs "
-        "that JAX keeps or in the user's cache folder; else each process finds out anew.",
+        "Keep on disk which fast ways were found to give the bits of plain JAX, beside JAX's "
+        "compiled programs or in the user's cache folder; else each process finds out anew.",
     ),
 )
 
@@ -189,6 +194,7 @@ class Config:
     flax_hijax_variable: bool
     nnx_graph_mode: bool
     nnx_graph_updates: bool
+    nnx_sow_capture_noop: bool
     ramie_compiled_layers: str
     ramie_keep_proofs: bool
 

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ramie.nnx.containers import List
 from ramie.nnx.intercept import watched
 from ramie.nnx.marks import Mark
 from ramie.nnx.module import Module
@@ -39,7 +40,8 @@ def capture(
 ) -> Callable[..., Any]:
     """Make a function return what modules sow and perturb while it runs, beside its result.
 
-    The modules themselves keep nothing of it.
+    The modules themselves keep nothing of it. Each `List` in a model is passed over: it holds
+    modules, and neither sows nor has methods whose results are wanted.
 
     Args:
       fn: a module, one of its methods, or a function whose first argument is a module, or a pytree
@@ -94,7 +96,7 @@ def _captured(
 
     def run(*args: Any, **kwargs: Any) -> Any:
         root = owner if owner is not None else next(iter((*args, *kwargs.values())), None)
-        modules = [(path, x) for path, x in iter_graph(root, graph=True) if isinstance(x, Module)]
+        modules = [(path, x) for path, x in iter_graph(root, graph=True) if _may_sow(x)]
         if not modules and not isinstance(root, Pytree):
             raise TypeError(
                 f"capture found no module to look at: {fn!r} got {type(root).__name__} as its "
@@ -114,6 +116,11 @@ def _captured(
 
     named: Callable[..., Any] = type(fn).__call__ if isinstance(fn, Pytree) else fn
     return functools.wraps(named, updated=())(run)
+
+
+def _may_sow(x: Any) -> bool:
+    """Tell whether an object has methods that may sow. Plain Lists only hold what does."""
+    return isinstance(x, Module) and type(x) is not List
 
 
 def _put(module: Module, kept: tuple[Variable[Any], ...] | None) -> None:

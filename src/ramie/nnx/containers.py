@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from ramie.nnx.marks import Mark
 from ramie.nnx.module import Module
+from ramie.nnx.pytree import Pytree
 from ramie.nnx.sowing import ATTRIBUTE
 from ramie.nnx.text import Parts
 
@@ -158,7 +159,8 @@ class Sequential(Module):
     """Functions and modules called one after the other.
 
     A tuple that one returns becomes the positional arguments of the next, a dictionary its keyword
-    arguments, anything else its only argument.
+    arguments, anything else its only argument. Keyword arguments of the call go to each layer whose
+    signature takes them. Iterating gives the layers.
 
     Args:
       *fns: the functions.
@@ -175,27 +177,42 @@ class Sequential(Module):
     def __init__(self, *fns: Callable[..., Any]) -> None:
         self.layers: List[Callable[..., Any]] = List(fns)
 
-    def __call__(self, *args: Any, rngs: Any = None, **kwargs: Any) -> Any:
+    def __iter__(self) -> Iterator[Callable[..., Any]]:
+        return iter(self.layers)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call them all.
 
         Args:
           *args: for the first.
-          rngs: for each that takes an argument of this name.
-          **kwargs: for the first.
+          **kwargs: for each that takes an argument of this name and has not got it by position.
 
         Raises:
-          TypeError: if one is no function.
+          TypeError: if one is no function, or gets a name from the layer before and from the call.
         """
         output: Any = (args[0] if len(args) == 1 else args) if args else kwargs or None
+        named: dict[str, Any] = {}
         for index, fn in enumerate(self.layers):
             if not callable(fn):
                 raise TypeError(f"Sequence[{index}] is not callable: {fn!r}")
             if index:
-                args, kwargs = _as_arguments(output)
-            if rngs is not None and _takes_rngs(fn):
-                kwargs["rngs"] = rngs
-            output = fn(*args, **kwargs)
+                args, named = _as_arguments(output)
+            if kwargs:
+                accepted = _accepted(fn, kwargs, len(args))
+                twice = sorted(named.keys() & accepted.keys())
+                if twice:
+                    raise TypeError(
+                        f"Got multiple values for arguments {', '.join(map(repr, twice))} in "
+                        f"Sequential[{index}], which is {_title(fn)}: the layer before returned "
+                        "them in a dictionary, and they are keyword arguments of the call."
+                    )
+                named = named | accepted
+            output = fn(*args, **named)
         return output
+
+
+def _title(fn: Any) -> str:
+    return f"a {type(fn).__name__}" if isinstance(fn, Pytree) else getattr(fn, "__name__", repr(fn))
 
 
 def _as_arguments(output: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -204,11 +221,16 @@ def _as_arguments(output: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return ((), dict(output)) if isinstance(output, dict) else ((output,), {})
 
 
-def _takes_rngs(fn: Callable[..., Any]) -> bool:
+def _accepted(fn: Callable[..., Any], offered: dict[str, Any], count: int) -> dict[str, Any]:
+    """Return those keyword arguments that a function takes beside a number of positional ones."""
     try:
-        parameters = inspect.signature(fn).parameters
+        parameters = inspect.signature(fn).parameters.values()
     except ValueError:  # of some functions written in C
-        return False
-    if "rngs" in parameters:
-        return parameters["rngs"].kind is not inspect.Parameter.POSITIONAL_ONLY
-    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+        return {}
+    plain = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    positional = [p for p in parameters if p.kind in plain]
+    filled = {p.name for p in positional[:count] if p.kind is plain[1]}
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        return {name: x for name, x in offered.items() if name not in filled}
+    takes = {p.name for p in parameters if p.kind in (plain[1], inspect.Parameter.KEYWORD_ONLY)}
+    return {name: x for name, x in offered.items() if name in takes - filled}

@@ -107,11 +107,12 @@ class Module(Pytree):
         value: A,
         reduce_fn: Callable[[Any, A], Any] = append,
         init_fn: Callable[[], Any] = tuple,
+        capture_noop: bool | None = None,
     ) -> bool:
         """Keep a value from inside a computation.
 
         While `capture` runs, it gets the value; otherwise the value becomes an attribute of this
-        module.
+        module, unless `capture_noop` says no.
 
         Args:
           variable_type: the kind of variable to keep it in, or the registered name of one.
@@ -120,19 +121,26 @@ class Module(Pytree):
           reduce_fn: makes the new content from the old one and the value; by default values are
             collected in a tuple.
           init_fn: makes the first content.
+          capture_noop: whether to do nothing while no `capture` runs; by default as the flag
+            `nnx_sow_capture_noop` says, which is off.
 
         Returns:
-          Whether the value was kept: not if `capture` collects only other kinds.
+          Whether the value was kept: not if `capture` collects only other kinds, or nothing was to
+          be done without it.
 
         Raises:
           ValueError: if the attribute is something else already.
 
         Differs from Flax: keeping it as an attribute gives no DeprecationWarning.
         """
-        return sown(self, variable_type, name, value, reduce_fn, init_fn)
+        return sown(self, variable_type, name, value, reduce_fn, init_fn, capture_noop)
 
     def perturb(
-        self, name: str, value: A, variable_type: type[Variable[Any]] | str = Perturbation
+        self,
+        name: str,
+        value: A,
+        variable_type: type[Variable[Any]] | str = Perturbation,
+        capture_noop: bool | None = None,
     ) -> A:
         """Add a perturbation to a value, so that the derivative in respect of it can be taken.
 
@@ -143,6 +151,8 @@ class Module(Pytree):
           name: the name of the perturbation.
           value: an array, or a pytree of them.
           variable_type: the kind of variable, or the registered name of one.
+          capture_noop: whether to do nothing while no `capture` runs; by default as the flag
+            `nnx_sow_capture_noop` says, which is off.
 
         Returns:
           The value with the perturbation added; go on with this one.
@@ -164,7 +174,7 @@ class Module(Pytree):
 
         Differs from Flax: keeping it as an attribute gives no DeprecationWarning.
         """
-        perturbation: A = perturbed(self, name, value, variable_type)
+        perturbation: A = perturbed(self, name, value, variable_type, capture_noop)
         return perturbation
 
 

@@ -3,6 +3,7 @@
 import copy
 from abc import ABCMeta
 from collections.abc import Mapping
+from types import MemberDescriptorType
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -198,9 +199,11 @@ class Pytree(metaclass=PytreeMeta):
             mark, value = value.is_data, value.value
         known = self._pytree__status.get(name)
         if known is None:
-            descriptor = getattr(type(self), name, None)
+            descriptor = _of_class(type(self), name)
             # A property, a slot of this class, or what Python itself keeps.
             if hasattr(type(descriptor), "__set__") or name in ("__class__", "__dict__"):
+                if mark is not None and not isinstance(descriptor, MemberDescriptorType):
+                    value = Mark(value, mark)  # for the attribute in which a setter stores it
                 object.__setattr__(self, name, value)
                 return
             known = mark if mark is not None else self._pytree__declared.get(name)
@@ -307,6 +310,14 @@ Object = Pytree
 
 register_data_type(Variable)
 register_data_type(Pytree)
+
+
+def _of_class(cls: type, name: str) -> Any:
+    """Return what a class has under a name, without asking it as a descriptor; None if nothing."""
+    for base in cls.__mro__:
+        if name in base.__dict__:
+            return base.__dict__[name]
+    return None
 
 
 def _blank(cls: type[Pytree]) -> Pytree:

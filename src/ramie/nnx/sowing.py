@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ramie.configurations import config
 from ramie.nnx.pytree import Pytree
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.variable.kinds import variable_type_from_name
@@ -69,6 +70,7 @@ def sown(
     value: Any,
     reduce_fn: Callable[[Any, Any], Any],
     init_fn: Callable[[], Any],
+    capture_noop: bool | None,
 ) -> bool:
     """Keep a value; see `Module.sow`."""
     kind = _kind_of(variable_type)
@@ -79,6 +81,8 @@ def sown(
         held = collector.get_raw_value()
         stored(collector, name, reduce_fn(held[name] if name in held else init_fn(), value))
         return True
+    if _does_nothing(capture_noop):
+        return False
     variable = _attribute(module, name, kind, "sow")
     if variable is None:
         setattr(module, name, kind(reduce_fn(init_fn(), value)))
@@ -87,7 +91,13 @@ def sown(
     return True
 
 
-def perturbed(module: Pytree, name: str, value: Any, variable_type: str | _Kind) -> Any:
+def perturbed(
+    module: Pytree,
+    name: str,
+    value: Any,
+    variable_type: str | _Kind,
+    capture_noop: bool | None,
+) -> Any:
     """Add a perturbation to a value; see `Module.perturb`."""
     kind = _kind_of(variable_type)
     if ATTRIBUTE in vars(module):
@@ -98,11 +108,18 @@ def perturbed(module: Pytree, name: str, value: Any, variable_type: str | _Kind)
         if name not in held:
             stored(collector, name, _zeros(value))
         return _sum(value, collector.get_raw_value()[name])
+    if _does_nothing(capture_noop):
+        return value
     variable = _attribute(module, name, kind, "perturb")
     if variable is None:
         variable = kind(_zeros(value))
         setattr(module, name, variable)
     return _sum(value, variable.get_value())
+
+
+def _does_nothing(capture_noop: bool | None) -> bool:
+    """Tell whether nothing is kept where nobody captures."""
+    return config.nnx_sow_capture_noop if capture_noop is None else capture_noop
 
 
 def _zeros(value: Any) -> Any:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from ramie import errors, nnx
+from ramie.configurations import config
 
 
 class Scale(nnx.Module):
@@ -178,3 +179,52 @@ def test_modules_from_outside_of_a_transformation_are_refused():
     model = Scale()
     with pytest.raises(errors.TraceContextError):
         jax.make_jaxpr(lambda x: nnx.capture(model, nnx.Intermediate)(x))(1.0)
+
+
+class Recorder(nnx.Module):
+    """Sows and perturbs with the same setting."""
+
+    def __init__(self, capture_noop):
+        self.capture_noop = capture_noop
+
+    def __call__(self, x):
+        self.sown = self.sow(nnx.Intermediate, "h", x, capture_noop=self.capture_noop)
+        return self.perturb("p", x, capture_noop=self.capture_noop)
+
+
+@pytest.mark.parametrize("flag", [False, True])
+@pytest.mark.parametrize("capture_noop", [None, False, True])
+def test_nothing_is_kept_outside_of_capture_if_so_wanted(flag, capture_noop):
+    model = Recorder(capture_noop)
+    with config.temp_flip_flag("nnx_sow_capture_noop", flag):
+        assert model(1.0) == 1.0
+        kept = not (flag if capture_noop is None else capture_noop)
+        assert model.sown is kept
+        assert hasattr(model, "h") is kept and hasattr(model, "p") is kept
+        model = Recorder(capture_noop)
+        _, found = nnx.capture(model, nnx.Intermediate)(1.0)
+        assert model.sown and found["h"].get_value() == (1.0,)
+        zeros = nnx.State({"p": nnx.Perturbation(0.5)})
+        assert nnx.capture(model, init=zeros)(1.0) == 1.5
+        assert not hasattr(model, "h") and not hasattr(model, "p")
+
+
+def test_lists_are_passed_over():
+    class Holder(nnx.Module):
+        def __init__(self):
+            self.parts = nnx.List([Recorder(None), jnp.ones(3)])
+
+        def __call__(self, x):
+            seen.append((list(vars(self.parts)), jax.tree.structure(self.parts[1:]).num_leaves))
+            self.parts.append(jnp.zeros(2))
+            self.parts.pop()
+            return self.parts[0](x)
+
+    seen = []
+    _, found = nnx.capture(Holder(), nnx.Intermediate, method_outputs=nnx.Intermediate)(1.0)
+    assert seen == [(["0", "1"], 1)]
+    assert found.flat_state().paths == (
+        ("__call__",),
+        ("parts", 0, "__call__"),
+        ("parts", 0, "h"),
+    )

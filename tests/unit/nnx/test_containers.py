@@ -1,7 +1,10 @@
 """List, Dict, Sequential, and what modules do with the modules inside of them."""
 
+import functools
+
 import jax.numpy as jnp
 import pytest
+from tests.tolerance import assert_exact
 
 from ramie import nnx
 
@@ -63,6 +66,63 @@ def test_sequential_passes_results_on():
     assert nnx.Sequential()(3) == 3
     with pytest.raises(TypeError, match=r"Sequence\[1\] is not callable"):
         nnx.Sequential(lambda x: x, 3)(1)
+
+
+def test_sequential_gives_its_layers():
+    rngs = nnx.Rngs(0)
+    model = nnx.Sequential(nnx.Linear(2, 3, rngs=rngs), nnx.relu, nnx.Linear(3, 1, rngs=rngs))
+    assert list(model) == [model.layers[0], nnx.relu, model.layers[2]]
+    assert list(nnx.Sequential()) == []
+
+
+def _plus(x):
+    return x + 1
+
+
+def _scaled(x, scale, bias=0):
+    return x * scale + bias
+
+
+def _scaled_by_name(x, *, scale=1):
+    return x * scale
+
+
+@pytest.mark.parametrize(
+    ("layers", "args", "kwargs", "want"),
+    [
+        ([_scaled_by_name, _plus, _scaled_by_name], (2,), {"scale": 3}, 21),
+        ([_plus, _scaled], (2,), {"scale": 3, "bias": 1}, 10),
+        ([_plus, _plus], (2,), {"scale": 3}, 4),  # nobody takes it
+        ([lambda x: {"x": x, "bias": 7}, _scaled], (2,), {"scale": 3}, 13),
+        ([lambda x: (x, 5), _scaled], (2,), {"scale": 3}, 10),  # by position already
+        ([_plus, lambda x, /, **kw: (x, kw)], (1,), {"x": 2}, (2, {"x": 2})),
+        ([_plus, lambda x, **kw: (x, kw)], (), {"x": 2}, (3, {})),
+        ([max], (2, 3), {"scale": 3}, 3),  # has no signature
+        ([nnx.Sequential(_scaled_by_name, _plus), _scaled_by_name], (2,), {"scale": 3}, 21),
+        ([functools.partial(_scaled, scale=2)], (3,), {"scale": 5}, 15),
+        ([nnx.jit(_scaled_by_name)], (3,), {"scale": 5}, 15),
+    ],
+)
+def test_sequential_hands_keywords_to_each_layer_that_takes_them(layers, args, kwargs, want):
+    assert nnx.Sequential(*layers)(*args, **kwargs) == want
+
+
+def test_sequential_switches_its_layers():
+    model = nnx.Sequential(nnx.Dropout(0.5, rngs=nnx.Rngs(0)), lambda x: 2 * x)
+    assert_exact(model(jnp.ones(3), deterministic=True), 2 * jnp.ones(3))
+
+
+@pytest.mark.parametrize("taker", [_scaled, lambda x, **kw: x, lambda x, scale=0: x])
+def test_sequential_refuses_a_name_that_comes_twice(taker):
+    model = nnx.Sequential(_plus, lambda x: {"x": x, "scale": 7}, taker)
+    assert model(1) == nnx.Sequential(_plus, lambda x: {"x": x, "scale": 7}, taker)(1, bias_of=3)
+    with pytest.raises(
+        TypeError, match=r"multiple values for .* 'scale' in Sequential\[2\]"
+    ):
+        model(1, scale=3)
+    layers = nnx.Sequential(lambda x: {"inputs": x}, nnx.Linear(1, 1, rngs=nnx.Rngs(0)))
+    with pytest.raises(TypeError, match=r"'inputs' in Sequential\[1\], which is a Linear"):
+        layers(1, inputs=3)
 
 
 class Block(nnx.Module):

@@ -206,3 +206,89 @@ def test_repr_counts_kinds_and_cuts_cycles():
     first = repr(node).splitlines()[0]
     assert "Param: 6 (24 B)" in first and "BatchStat: 4 (16 B)" in first and "Total: 10" in first
     assert "me=Node(...)" in repr(node)
+
+
+class Stored:
+    """A data descriptor that its class itself does not have a value for."""
+
+    def __set_name__(self, owner, name):
+        self.name = f"_{name}"
+
+    def __get__(self, node, owner=None):
+        if node is None:
+            raise AttributeError(self.name)
+        return getattr(node, self.name)
+
+    def __set__(self, node, value):
+        setattr(node, self.name, value)
+
+    def __delete__(self, node):
+        delattr(node, self.name)
+
+
+class Guarded(nnx.Pytree):
+    """Has a property with a setter, one without, and another data descriptor."""
+
+    stored = Stored()
+
+    @property
+    def doubled(self):
+        return self._half * 2
+
+    @doubled.setter
+    def doubled(self, value):
+        self._half = value / 2
+
+    @property
+    def fixed(self):
+        return 1
+
+
+class MoreGuarded(Guarded):
+    """Inherits them."""
+
+
+@pytest.mark.parametrize("cls", [Guarded, MoreGuarded])
+def test_data_descriptors_of_a_class_store_in_their_own_way(cls):
+    node = cls()
+    node.doubled = jnp.array(6.0)
+    node.stored = nnx.Variable(1)
+    assert list(vars(node)) == ["_half", "_stored"]
+    assert (float(node._half), float(node.doubled)) == (3.0, 6.0)
+    node.stored = kept = nnx.Variable(2)
+    assert node.stored is kept and list(nnx.state(node)) == ["_half", "_stored"]
+    del node.stored
+    assert list(vars(node)) == ["_half"]
+    for value in (2, jnp.ones(1)):
+        with pytest.raises(AttributeError, match="fixed"):
+            node.fixed = value
+    with pytest.raises(errors.TraceContextError):
+        jax.jit(lambda: setattr(node, "doubled", 1.0))()
+
+
+def test_marks_reach_the_attribute_behind_a_setter():
+    node = Guarded()
+    node.stored = nnx.data(3)
+    assert node.stored == 3 and jax.tree.leaves(node) == [3]
+    node = Guarded()
+    node.stored = 3
+    assert node.stored == 3 and jax.tree.leaves(node) == []
+
+
+def test_attributes_of_all_modules_are_set_through_setters():
+    class Layer(nnx.Module):
+        def __init__(self):
+            self._rate = 1
+
+        @property
+        def rate(self):
+            return self._rate * 10
+
+        @rate.setter
+        def rate(self, value):
+            self._rate = value
+
+    model = nnx.List([Layer(), Layer()])
+    model.set_attributes(rate=5)
+    assert [layer.rate for layer in model] == [50, 50]
+    assert list(vars(model[0])) == ["_rate"]

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import jax.numpy as jnp
-
 from ramie.nnx.layers.dot_product import dot_product_attention
 from ramie.nnx.marks import data
 from ramie.nnx.module import Module
@@ -64,8 +62,7 @@ class RoPE(Module):
         self.cached_sin = data(None)
         self.cached_cos = data(None)
         if embedding_size is not None and max_seq_len is not None:
-            positions = jnp.arange(max_seq_len)
-            sin, cos = rotary.rotary_tables(positions, embedding_size, theta)
+            sin, cos = rotary.first_tables(max_seq_len, embedding_size, theta)
             self.cached_sin, self.cached_cos = Variable(sin), Variable(cos)
 
     def __call__(self, x: Array, input_positions: Array | None = None) -> Array:

@@ -2,7 +2,6 @@
 
 import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -30,7 +29,7 @@ def test_tables_are_variables_but_no_parameters():
     }
     assert not nnx.state(rope, nnx.Param)
     assert_exact(rope(X), nnx.RoPE(100.0)(X))
-    assert_exact(jax.jit(rope)(X), nnx.jit(lambda rope, x: rope(x))(rope, X))
+    assert_close(nnx.jit(lambda rope, x: rope(x))(rope, X), rope(X), "op")
     with pytest.raises(ValueError, match="max_seq_len=4, but the sequence has 6"):
         nnx.RoPE(embedding_size=8, max_seq_len=4)(X)
     with pytest.raises(ValueError, match="Either both"):
