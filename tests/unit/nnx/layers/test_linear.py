@@ -145,7 +145,7 @@ def test_a_mask_and_a_custom_convolution():
         (lambda r: nnx.Conv(3, 4, 3, feature_group_count=2, rngs=r), "equal groups"),
         (lambda r: nnx.Conv(3, 4, (3, 3), rngs=r)(jnp.ones((5, 3))), "spatial axes"),
         (lambda r: nnx.Conv(3, 4, 3, rngs=r)(jnp.ones((1, 5, 2))), r"\(1, 5, 2\)"),
-        (lambda r: nnx.Conv(3, 4, 3, mask=jnp.ones(1), rngs=r)(jnp.ones((1, 5, 3))), "mask"),
+        (lambda r: nnx.Conv(3, 4, 3, mask=jnp.ones(1), rngs=r)(jnp.ones((1, 5, 3))), "Mask needs"),
     ],
 )
 def test_what_does_not_fit_is_named(make, message):
