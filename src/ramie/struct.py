@@ -66,7 +66,8 @@ def dataclass(clz: Any = None, **kwargs: Any) -> Any:
     The class gets the method ``replace(**changes)``, which returns a changed copy. Since JAX
     rebuilds instances with the generated constructor, often with values that are no arrays at
     all, ``__post_init__`` should not compute or check anything; write a classmethod ``create``
-    for that. A class that is one already is returned as it is.
+    for that. A class that is one already is returned as it is. Instances are equal if their
+    fields are, and what is the very same object in both is, a NaN or an array included.
 
     Args:
         clz: The class. Without it, the result is a decorator with these options.
@@ -87,7 +88,10 @@ def dataclass(clz: Any = None, **kwargs: Any) -> Any:
         return lambda later: dataclass(later, **kwargs)
     if "_flax_dataclass" in vars(clz):
         return clz
+    compares = kwargs.get("eq", True) and "__eq__" not in vars(clz)
     node = dataclasses.dataclass(**{"frozen": True, **kwargs})(clz)
+    if compares:
+        node.__eq__ = _equality([spec.name for spec in dataclasses.fields(node) if spec.compare])
     children: dict[bool, list[str]] = {True: [], False: []}
     for spec in dataclasses.fields(node):
         if not spec.init:
@@ -102,6 +106,23 @@ def dataclass(clz: Any = None, **kwargs: Any) -> Any:
     # The mark by which serialization, and code written for Flax, know these classes.
     node._flax_dataclass = True
     return node
+
+
+def _equality(names: list[str]) -> Callable[[Any, object], Any]:
+    """Make the comparison of fields as a tuple compares its items: what is the same is equal.
+
+    From Python 3.13 on dataclasses leave that out, so that an instance with a NaN or an array would
+    not equal its copy.
+    """
+
+    def __eq__(self: Any, other: object) -> Any:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return tuple([getattr(self, name) for name in names]) == tuple(
+            [getattr(other, name) for name in names]
+        )
+
+    return __eq__
 
 
 def _replace(self: Any, **overrides: Any) -> Any:

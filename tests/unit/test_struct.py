@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -132,6 +133,39 @@ def test_options_of_a_class_statement_hold_for_that_class_only():
 
         class Wrong(Base):
             b: int
+
+
+@pytest.mark.parametrize("value", [float("nan"), np.ones(3), jnp.ones(3)], ids=["nan", "np", "jnp"])
+def test_a_copy_is_equal_whatever_a_field_holds(value):
+    """Dataclasses compare so up to Python 3.12; those of 3.13 do not ask whether it is the same."""
+    for made in (Point(value), Node(value, label="a"), Point(1, name=value)):
+        assert copy.copy(made) == made
+        assert {"a": [made]} == {"a": [copy.copy(made)]}
+    assert Point(value, 1.0) != Point(value, 2.0)
+
+
+def test_comparison_follows_the_options():
+    class Named(struct.PyTreeNode):
+        size: int
+        note: str = struct.field(compare=False, default="")
+
+    class Unlike(struct.PyTreeNode, eq=False):
+        size: int
+
+    class Own(struct.PyTreeNode):
+        size: int
+
+        def __eq__(self, other):
+            return self.size == -other.size
+
+    class Ordered(struct.PyTreeNode, order=True):
+        size: int
+
+    assert Named(1, "a") == Named(1, "b") and hash(Named(1, "a")) == hash(Named(1, "b"))
+    assert Named(1) != Ordered(1) and Named(1) != 1
+    assert Unlike(1) != Unlike(1)
+    assert Own(1) == Own(-1)
+    assert Ordered(1) < Ordered(2) and Ordered(1) == Ordered(1)
 
 
 def test_other_keywords_reach_init_subclass():

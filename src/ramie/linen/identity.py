@@ -19,11 +19,15 @@ _NOT_KEPT = ("_parent_ref", "_state", "scope")
 
 
 def are_equal(module: "Module", other: "Module") -> bool:
-    """Tell whether two modules of one class have the same place, name and compared fields."""
+    """Tell whether two modules of one class have the same place, name and compared fields.
+
+    Fields are compared as the items of tuples: what is the very same object is equal, NaN too.
+    """
     mine, theirs = module.__dict__, other.__dict__
     if mine.get("scope") is not theirs.get("scope") or mine["name"] != theirs["name"]:
         return False
-    return all(mine.get(n) == theirs.get(n) for n in module._plan.compared)
+    compared = module._plan.compared
+    return tuple([mine.get(n) for n in compared]) == tuple([theirs.get(n) for n in compared])
 
 
 def hash_of(module: "Module") -> int:
