@@ -89,7 +89,7 @@ def dataclass(clz: Any = None, **kwargs: Any) -> Any:
     if "_flax_dataclass" in vars(clz):
         return clz
     compares = kwargs.get("eq", True) and "__eq__" not in vars(clz)
-    node = dataclasses.dataclass(**{"frozen": True, **kwargs})(clz)
+    node: Any = dataclasses.dataclass(**{"frozen": True, **kwargs})(clz)
     if compares:
         node.__eq__ = _equality([spec.name for spec in dataclasses.fields(node) if spec.compare])
     children: dict[bool, list[str]] = {True: [], False: []}
