@@ -221,18 +221,21 @@ class LogicallyPartitioned(meta.Partitioned[A]):
 
     def to_nnx_metadata(self) -> dict[str, Any]:
         """Return the fields under the keywords of an NNX variable."""
-        fields = ("value", "names", "mesh", "rules")
-        return {name: getattr(self, name) for name in fields}
+        return {
+            "value": self.value,
+            "mesh": self.mesh,
+            "out_sharding": self.names,
+            "sharding_rules": self.rules,
+        }
 
     @classmethod
     def from_nnx_metadata(cls, metadata: Mapping[str, Any]) -> "LogicallyPartitioned[Any]":
         """Build a box from the metadata of an NNX variable: `to_nnx_metadata` backwards."""
         return cls(
-            **{
-                name: metadata[name]
-                for name in ("value", "names", "mesh", "rules")
-                if name in metadata
-            }
+            metadata["value"],
+            metadata["out_sharding"],
+            metadata.get("mesh"),
+            metadata.get("sharding_rules"),
         )
 
 

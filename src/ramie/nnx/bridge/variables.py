@@ -31,8 +31,6 @@ __all__ = [
 
 A = TypeVar("A")
 _BOX = "linen_meta_type"
-# Metadata of variables on the left, fields of boxes of Linen on the right.
-_FIELDS = {"out_sharding": "names", "sharding_rules": "rules", "mesh": "mesh"}
 
 
 def sort_variable_types(types: Iterable[type]) -> list[type]:
@@ -122,16 +120,32 @@ def to_linen_var(vs: Variable[Any]) -> Any:
     """Return what Linen keeps of a variable: the value, in a box if there is metadata.
 
     Args:
-      vs: the variable. If it came out of a box of Linen, it goes back into one like that.
+      vs: the variable. If it came out of a box of Linen, it goes back into one like that, which
+        is made by `from_nnx_metadata` of its class if it has that.
     """
     entries = vs.get_metadata()
     value = vs.get_raw_value()
-    box = entries.get(_BOX)
-    if box is not None:
-        known = {field.name for field in dataclasses.fields(box)} - {"value"}
-        fields = {_FIELDS.get(name, name): entry for name, entry in entries.items()}
-        return box(value, **{name: entry for name, entry in fields.items() if name in known})
-    return value if is_vanilla_variable(vs) else NNXMeta(type(vs), value, entries)
+    box = entries.pop(_BOX, None)
+    if box is None:
+        return value if is_vanilla_variable(vs) else NNXMeta(type(vs), value, _worth_keeping(vs))
+    entries = vs.get_metadata(exclude_required=True)
+    del entries[_BOX]
+    if hasattr(box, "from_nnx_metadata"):
+        return box.from_nnx_metadata({"value": value, **entries})
+    known = {field.name for field in dataclasses.fields(box)} - {"value"}
+    return box(value, **{name: entry for name, entry in entries.items() if name in known})
+
+
+def _worth_keeping(vs: Variable[Any]) -> dict[str, Any]:
+    """Return the metadata of a variable, but for settings that each variable has by default."""
+    entries = vs.get_metadata()
+    defaults = Variable(None).get_metadata()
+    optional = vs.get_metadata(exclude_required=True)
+    return {
+        name: entry
+        for name, entry in entries.items()
+        if name in optional or entry != defaults.get(name)
+    }
 
 
 def to_nnx_var(col: str, x: Any) -> Variable[Any]:
@@ -139,7 +153,8 @@ def to_nnx_var(col: str, x: Any) -> Variable[Any]:
 
     Args:
       col: the name of the collection, which tells the kind; a new one makes a new kind.
-      x: a value, perhaps in a box, whose fields become metadata.
+      x: a value, perhaps in a box, which becomes metadata: what its `to_nnx_metadata` says, or its
+        fields if it has none.
 
     Raises:
       ValueError: if `x` is a box of NNX for another kind.
@@ -154,9 +169,11 @@ def to_nnx_var(col: str, x: Any) -> Variable[Any]:
         return x.to_nnx_variable()
     if not isinstance(x, meta.AxisMetadata):
         return kind(x)
-    names = {field: name for name, field in _FIELDS.items()}
-    fields: Any = dataclasses.fields(x) if dataclasses.is_dataclass(x) else ()
-    held = {names.get(f.name, f.name): getattr(x, f.name) for f in fields if f.name != "value"}
+    if hasattr(x, "to_nnx_metadata"):
+        held = {name: entry for name, entry in x.to_nnx_metadata().items() if name != "value"}
+    else:
+        fields: Any = dataclasses.fields(x) if dataclasses.is_dataclass(x) else ()
+        held = {f.name: getattr(x, f.name) for f in fields if f.name != "value"}
     held[_BOX] = type(x)
     return kind(x.unbox(), **held)
 

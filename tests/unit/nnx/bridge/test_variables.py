@@ -1,5 +1,7 @@
 """Variables of NNX as entries of Linen's collections, and back."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -7,7 +9,8 @@ from jax.sharding import PartitionSpec
 from tests.tolerance import assert_exact
 
 from ramie import linen as nn
-from ramie import nnx
+from ramie import nnx, struct
+from ramie.core import meta
 from ramie.nnx import bridge
 from ramie.nnx.bridge import variables as convert
 
@@ -92,3 +95,65 @@ def test_initializers_with_axes():
     init = bridge.with_partitioning(nnx.initializers.ones_init(), ("a", None))
     variable = nnx.Param(init(jax.random.key(0), (2, 2)))
     assert isinstance(convert.to_linen_var(variable), nn.Partitioned)
+
+
+def test_metadata_in_linen_leaves_out_what_every_variable_has():
+    box = convert.to_linen_var(nnx.Param(1, note=2))
+    assert box.metadata == {"note": 2}
+    # What differs from the default has to come back.
+    box = convert.to_linen_var(nnx.Param(1, note=2, eager_sharding=True))
+    assert box.metadata == {"note": 2, "eager_sharding": True}
+    assert convert.to_nnx_var("params", box).get_metadata("eager_sharding") is True
+
+
+class Named(struct.PyTreeNode, meta.AxisMetadata[Any]):
+    """A box of a user that says itself what the metadata of its variable is."""
+
+    value: Any
+    names: Any = struct.field(pytree_node=False, default=None)
+    given: Any = struct.field(pytree_node=False, default=None)
+
+    def unbox(self):
+        return self.value
+
+    def replace_boxed(self, val):
+        return self.replace(value=val)
+
+    def add_axis(self, index, params):
+        return self
+
+    def remove_axis(self, index, params):
+        return self
+
+
+class Translated(Named):
+    """Another one, which translates."""
+
+    def to_nnx_metadata(self):
+        return {"value": self.value, "called": self.names}
+
+    @classmethod
+    def from_nnx_metadata(cls, metadata):
+        return cls(metadata["value"], metadata["called"], sorted(metadata))
+
+
+def test_boxes_of_users_keep_their_fields_or_translate_them():
+    variable = convert.to_nnx_var("params", Named(jnp.ones(2), ("a",)))
+    assert variable.get_metadata(exclude_required=True) == {
+        "names": ("a",),
+        "given": None,
+        "linen_meta_type": Named,
+    }
+    assert convert.to_linen_var(variable).names == ("a",)
+    variable = convert.to_nnx_var("params", Translated(jnp.ones(2), ("a",)))
+    assert variable.get_metadata("called") == ("a",)
+    box = convert.to_linen_var(variable)
+    assert (type(box), box.names) == (Translated, ("a",))
+    assert box.given == ["called", "value"]  # and no note on the bridge's own account
+
+
+@pytest.mark.parametrize("cls", [nn.Partitioned, nn.LogicallyPartitioned])
+def test_boxes_of_linen_say_what_their_metadata_is(cls):
+    box = cls(1, ("a", None))
+    assert box.to_nnx_metadata()["out_sharding"] == ("a", None)
+    assert cls.from_nnx_metadata(box.to_nnx_metadata()) == box
