@@ -13,7 +13,7 @@ from typing import Any
 
 from ramie.nnx.module import Module
 
-__all__ = ["Watcher", "watched"]
+__all__ = ["Watcher", "is_watched", "watched"]
 
 Watcher = Callable[..., Any]
 """Called as ``watcher(node, name, method, *args, **kwargs)``; returns what the call returns."""
@@ -29,6 +29,11 @@ class _Watchers(threading.local):
 _here = _Watchers()
 _lock = threading.RLock()
 _replaced: dict[type, tuple[int, dict[str, Any]]] = {}
+
+
+def is_watched() -> bool:
+    """Tell whether somebody watches in this thread."""
+    return bool(_here.stack)
 
 
 def _is_method(name: str, value: Any) -> bool:

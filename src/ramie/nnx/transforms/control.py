@@ -11,7 +11,8 @@ from ramie.nnx.transforms.evaluation import eval_shape as eval_shape
 from ramie.nnx.transforms.evaluation import make_jaxpr as make_jaxpr
 from ramie.nnx.transforms.extract import Boundary, Result
 from ramie.nnx.transforms.outline import only_changed
-from ramie.nnx.transforms.statics import with_cells, without_cells
+from ramie.nnx.transforms.repeats import Given, Repeatable, repeated
+from ramie.nnx.transforms.statics import with_cells
 from ramie.nnx.variable.base import Variable
 
 __all__ = ["checkify", "cond", "eval_shape", "make_jaxpr", "switch"]
@@ -57,8 +58,8 @@ def cond(
     """
     edge = Boundary("cond", graph, graph_updates)
 
-    def run(pure: Sequence[Callable[..., Any]], values: Any) -> Any:
-        return jax.lax.cond(_plain(pred), *pure, values)
+    def run(pure: Sequence[Callable[..., Any]], *values: Any) -> Any:
+        return jax.lax.cond(_plain(pred), *pure, *values)
 
     return _branched(edge, run, (true_fun, false_fun), operands)
 
@@ -90,8 +91,8 @@ def switch(
     """
     edge = Boundary("switch", graph, graph_updates)
 
-    def run(pure: Sequence[Callable[..., Any]], values: Any) -> Any:
-        return jax.lax.switch(_plain(index), pure, values)
+    def run(pure: Sequence[Callable[..., Any]], *values: Any) -> Any:
+        return jax.lax.switch(_plain(index), pure, *values)
 
     return _branched(edge, run, branches, operands)
 
@@ -100,9 +101,47 @@ def _plain(x: Any) -> Any:
     return x.get_value() if isinstance(x, Variable) else x
 
 
+class _Branches(Repeatable):
+    """Several functions, as those that JAX chooses from.
+
+    Attributes:
+      pure: functions of what is given and of its values.
+      changed: numbers of the leaves that some of them changes, by what was given.
+    """
+
+    def __init__(self, edge: Boundary, functions: tuple[Callable[..., Any], ...]) -> None:
+        super().__init__(edge, functions)
+        self.changed: dict[Given, set[int]] = {}
+        self._results: dict[str, Result] = {}
+        made: dict[int, Callable[..., Any]] = {}
+        for number, f in enumerate(functions):
+            if id(f) not in made:
+                made[id(f)] = self._pure(number, f)
+        self.pure = [made[id(f)] for f in functions]
+
+    def _pure(self, number: int, f: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(f)  # JAX says in messages where the function is
+        def pure(given: Given, values: Any) -> Any:
+            self.was_traced = True
+            inside = self.edge.enter(given.outline, (with_cells(values, given.cells),))
+            out = f(*inside.tree)
+            self.changed.setdefault(given, set()).update(inside.changed())
+            carried = set(range(given.outline.num_leaves)).difference(given.cells)
+            left = only_changed(inside.leave(out, complete=True), carried)
+            self._results[f"{getattr(f, '__name__', f)} (number {number})"] = left[0]
+            _refuse_differences(self.edge.mode.name, self._results)
+            return left
+
+        return pure
+
+    def begin(self) -> None:
+        """Forget what branches returned in another call."""
+        self._results = {}
+
+
 def _branched(
     edge: Boundary,
-    run: Callable[[Sequence[Callable[..., Any]], Any], Any],
+    run: Callable[..., Any],
     branches: Sequence[Callable[..., Any]],
     args: tuple[Any, ...],
 ) -> Any:
@@ -110,31 +149,17 @@ def _branched(
 
     Args:
       edge: the boundary.
-      run: calls one of several pure functions with values.
+      run: calls one of several pure functions.
       branches: the functions.
       args: their arguments.
     """
     operands = edge.take_apart(args)
-    plain, cells = without_cells(operands.groups[0])
-    carried = set(range(operands.outline.num_leaves)).difference(cells)
-    changed: set[int] = set()  # whatever is changed by some branch
-    results: dict[str, Result] = {}
-
-    def pure_of(number: int, f: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(f)  # JAX says in messages where the function is
-        def pure(values: Any) -> Any:
-            inside = edge.enter(operands.outline, (with_cells(values, cells),))
-            out = f(*inside.tree)
-            changed.update(inside.changed())
-            left = only_changed(inside.leave(out, complete=True), carried)
-            results[f"{getattr(f, '__name__', f)} (number {number})"] = left[0]
-            _refuse_differences(edge.mode.name, results)
-            return left
-
-        return pure
-
-    returned = run([pure_of(*pair) for pair in enumerate(branches)], plain)
-    return operands.write_back(only_changed(returned, changed))
+    given = Given(operands)
+    chosen_from = repeated(_Branches, edge, tuple(branches), given)
+    chosen_from.begin()
+    returned = run(chosen_from.pure, given, given.values)
+    chosen_from.settle()
+    return operands.write_back(only_changed(returned, chosen_from.changed.get(given, ())))
 
 
 def _refuse_differences(name: str, results: Mapping[str, Result]) -> None:

@@ -1,5 +1,6 @@
 """Loops that carry modules and variables: while_loop and fori_loop."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -10,7 +11,8 @@ from ramie.nnx.nested import Path
 from ramie.nnx.pytree import Pytree
 from ramie.nnx.structure import LEAF, GraphDef, VariableDef
 from ramie.nnx.transforms.extract import Boundary, Inside, Operands, Outline
-from ramie.nnx.transforms.statics import with_cells, without_cells
+from ramie.nnx.transforms.repeats import Given, Repeatable, repeated
+from ramie.nnx.transforms.statics import with_cells
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.walk import has_identity, members, walk
 
@@ -58,18 +60,12 @@ def while_loop(
         >>> int(total[...]), int(i)
         (6, 4)
     """
-    carried = _Carried(Boundary("while_loop", graph, graph_updates), init_val)
-
-    def goes_on(values: Any) -> Any:
-        go_on = cond_fun(carried.enter(values).tree)
-        return go_on.get_value() if isinstance(go_on, Variable) else go_on
-
-    def body(values: Any) -> Any:
-        inside = carried.enter(values)
-        return carried.leave(inside, body_fun(inside.tree))
-
-    final = jax.lax.while_loop(goes_on, body, carried.values)
-    out: T = carried.finish(final)
+    edge = Boundary("while_loop", graph, graph_updates)
+    carried = _Carried(edge, init_val)
+    loop = repeated(_While, edge, (cond_fun, body_fun), carried.given)
+    _, final = jax.lax.while_loop(loop.goes_on, loop.body, (carried.given, carried.given.values))
+    loop.settle()
+    out: T = carried.finish(final, loop.changes_of(carried.given))
     return out
 
 
@@ -109,52 +105,60 @@ def fori_loop(
         6
     """
     edge = Boundary("fori_loop", graph, graph_updates)
-    carried = _Carried(edge, init_val, may_renew=edge.mode.updates)
-
-    def body(i: Any, values: Any) -> Any:
-        inside = carried.enter(values)
-        return carried.leave(inside, body_fun(i, inside.tree))
-
-    final = jax.lax.fori_loop(lower, upper, body, carried.values, unroll=unroll)
-    out: T = carried.finish(final)
+    carried = _Carried(edge, init_val)
+    loop = repeated(_For, edge, (body_fun,), carried.given)
+    _, final = jax.lax.fori_loop(
+        lower, upper, loop.body, (carried.given, carried.given.values), unroll=unroll
+    )
+    loop.settle()
+    out: T = carried.finish(final, loop.changes_of(carried.given))
     return out
 
 
-class _Carried:
-    """What a loop carries.
-
-    Args:
-      edge: the boundary.
-      tree: what is carried into the first round.
-      may_renew: whether a round may return new modules and variables of the same structure. Those
-        that were carried in first keep their values then, and new ones come out.
+class _Changes:
+    """What rounds of a loop did.
 
     Attributes:
-      values: its values.
+      changed: numbers of the leaves with another value.
+      renewed: numbers of the leaves that are other variables.
+      renewed_roots: numbers of the roots that are other modules.
     """
 
-    def __init__(self, edge: Boundary, tree: Any, may_renew: bool = False) -> None:
-        self._may_renew = may_renew
-        self._renewed: set[int] = set()  # numbers of leaves
-        self._renewed_roots: set[int] = set()
-        self._edge = edge
-        self._tree = tree
-        self._operands: Operands = edge.take_apart(tree)
-        self._outline: Outline = self._operands.outline
-        self._changed: set[int] = set()
-        self.values, self._cells = without_cells(self._operands.groups[0])
+    def __init__(self) -> None:
+        self.changed: set[int] = set()
+        self.renewed: set[int] = set()
+        self.renewed_roots: set[int] = set()
 
-    def enter(self, values: Any) -> Inside:
+
+class _Loop(Repeatable):
+    """The functions of a loop, as those that JAX runs on values.
+
+    A round may return new modules and variables of the same structure if `may_renew`. Those that
+    were carried in first keep their values then, and new ones come out.
+    """
+
+    may_renew = False
+
+    def __init__(self, edge: Boundary, functions: tuple[Callable[..., Any], ...]) -> None:
+        super().__init__(edge, functions)
+        self._changes: dict[Given, _Changes] = {}
+
+    def changes_of(self, given: Given) -> _Changes:
+        """Return what rounds did to what was carried in; nothing if there were none."""
+        return self._changes.setdefault(given, _Changes())
+
+    def enter(self, given: Given, values: Any) -> Inside:
         """Put together what is carried."""
-        return self._edge.enter(self._outline, (with_cells(values, self._cells),))
+        self.was_traced = True
+        return self.edge.enter(given.outline, (with_cells(values, given.cells),))
 
-    def leave(self, inside: Inside, out: Any) -> list[Any]:
+    def leave(self, given: Given, inside: Inside, out: Any) -> tuple[Given, list[Any]]:
         """Return the values of what a round returned.
 
         Raises:
           ValueError: if it is not what was carried in.
         """
-        outline, name = self._outline, self._edge.mode.name
+        outline, name = given.outline, self.edge.mode.name
         roots, treedef = tree_flatten(out, is_leaf=has_identity)
         if treedef != outline.treedef:
             raise ValueError(
@@ -170,22 +174,32 @@ class _Carried:
                 "differ in what it returned. Only values may change: write "
                 "variable[...] = value in place of module.name = nnx.Param(value)."
             )
-        self._check_identity(inside, roots, found)
-        self._changed |= inside.changed() | {
+        changes = self.changes_of(given)
+        self._check_identity(outline, changes, inside, roots, found)
+        changes.changed |= inside.changed() | {
             number
             for number, (old, new) in enumerate(zip(before, found, strict=True))
             if old is not new
         }
-        return [
+        return given, [
             x.get_raw_value() if isinstance(x, Variable) else x
             for number, x in enumerate(found)
-            if number not in self._cells
+            if number not in given.cells
         ]
 
-    def _check_identity(self, inside: Inside, roots: Sequence[Any], found: Sequence[Any]) -> None:
+    def _check_identity(
+        self,
+        outline: Outline,
+        changes: _Changes,
+        inside: Inside,
+        roots: Sequence[Any],
+        found: Sequence[Any],
+    ) -> None:
         """Check that a round returned the variables that were carried in.
 
         Args:
+          outline: of what was carried in.
+          changes: gets what was renewed.
           inside: what was carried in.
           roots: what was returned.
           found: its variables and values.
@@ -199,43 +213,98 @@ class _Carried:
         for number, (old, new) in enumerate(zip(before, found, strict=True)):
             if new is old or not isinstance(old, Variable | jax.Ref):
                 continue
-            path = self._outline.paths()[number]
-            root, inner, _ = list(self._outline.leaves_by_root())[number]
-            is_renewed = self._may_renew and id(new) not in known and isinstance(old, Variable)
+            path = outline.paths()[number]
+            root, inner, _ = list(outline.leaves_by_root())[number]
+            is_renewed = self.may_renew and id(new) not in known and isinstance(old, Variable)
             if is_renewed and not (inner and roots[root] is own_roots[root]):
-                self._renewed.add(number)
+                changes.renewed.add(number)
                 pairs = zip(roots, own_roots, strict=True)
-                self._renewed_roots |= {
+                changes.renewed_roots |= {
                     i for i, (x, own) in enumerate(pairs) if x is not own and has_identity(x)
                 }
                 continue
             raise ValueError(
-                f"nnx.{self._edge.mode.name}: Variable identity must be preserved across "
+                f"nnx.{self.edge.mode.name}: Variable identity must be preserved across "
                 f"iterations, but its function returned another {type(new).__name__} at path "
                 f"{path} than was carried in. Change its value instead: variable[...] = value."
             )
 
-    def finish(self, values: Sequence[Any]) -> Any:
+
+class _While(_Loop):
+    """A condition and the body of a loop."""
+
+    def __init__(self, edge: Boundary, functions: tuple[Callable[..., Any], ...]) -> None:
+        super().__init__(edge, functions)
+        cond_fun, body_fun = functions
+
+        @functools.wraps(cond_fun)  # JAX says in messages where the function is
+        def goes_on(carry: tuple[Given, Any]) -> Any:
+            go_on = cond_fun(self.enter(*carry).tree)
+            return go_on.get_value() if isinstance(go_on, Variable) else go_on
+
+        @functools.wraps(body_fun)
+        def body(carry: tuple[Given, Any]) -> Any:
+            inside = self.enter(*carry)
+            return self.leave(carry[0], inside, body_fun(inside.tree))
+
+        self.goes_on, self.body = goes_on, body
+
+
+class _For(_Loop):
+    """The body of a loop that counts."""
+
+    def __init__(self, edge: Boundary, functions: tuple[Callable[..., Any], ...]) -> None:
+        super().__init__(edge, functions)
+        self.may_renew = edge.mode.updates
+        (body_fun,) = functions
+
+        @functools.wraps(body_fun)
+        def body(i: Any, carry: tuple[Given, Any]) -> Any:
+            inside = self.enter(*carry)
+            return self.leave(carry[0], inside, body_fun(i, inside.tree))
+
+        self.body = body
+
+
+class _Carried:
+    """What a loop carries, outside of it.
+
+    Args:
+      edge: the boundary.
+      tree: what is carried into the first round.
+
+    Attributes:
+      given: its structure, with its values.
+    """
+
+    def __init__(self, edge: Boundary, tree: Any) -> None:
+        self._edge = edge
+        self._tree = tree
+        self._operands: Operands = edge.take_apart(tree)
+        self.given = Given(self._operands)
+
+    def finish(self, values: Sequence[Any], changes: _Changes) -> Any:
         """Write the final values to the variables, and return what the last round did."""
-        operands, outline = self._operands, self._outline
-        values = with_cells(values, self._cells)
-        operands.store((values,), only=self._changed - self._renewed - self._cells.keys())
+        operands, outline = self._operands, self.given.outline
+        values = with_cells(values, self.given.cells)
+        changed, renewed = changes.changed, changes.renewed
+        operands.store((values,), only=changed - renewed - self.given.cells.keys())
         leaves = [
-            old if has_identity(old) and number not in self._renewed else new
+            old if has_identity(old) and number not in renewed else new
             for number, (old, new) in enumerate(zip(operands.leaves(0), values, strict=True))
         ]
         if not self._edge.mode.updates:
             return outline.tree(outline.roots(leaves))
         roots, _ = tree_flatten(self._tree, is_leaf=has_identity)
-        if self._renewed:
+        if renewed:
             made = outline.roots(leaves)
-            roots = [made[i] if i in self._renewed_roots else x for i, x in enumerate(roots)]
+            roots = [made[i] if i in changes.renewed_roots else x for i, x in enumerate(roots)]
         for number, (root, path, kind) in enumerate(outline.leaves_by_root()):
-            if kind is not LEAF or root in self._renewed_roots:
+            if kind is not LEAF or root in changes.renewed_roots:
                 continue
             if not path:
                 roots[root] = leaves[number]
-            elif number in self._changed:
+            elif number in changed:
                 _put(roots[root], path, leaves[number])
         return outline.tree(roots)
 

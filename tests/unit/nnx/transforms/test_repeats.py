@@ -1,0 +1,384 @@
+"""Branches and loops called again with the same functions: traced once, and never stale."""
+
+import functools
+import gc
+import weakref
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ramie import nnx
+from ramie.configurations import config
+
+MODES = [
+    {"graph": True, "graph_updates": True},
+    {"graph": True, "graph_updates": False},
+    {"graph": False},
+]
+every_mode = pytest.mark.parametrize("mode", MODES, ids=["updates", "graph", "tree"])
+
+SCALE = 1.0  # a global that functions of some tests read
+
+
+class Counter(nnx.Module):
+    def __init__(self, value=0.0, step=1):
+        self.value = nnx.Variable(jnp.array(value))
+        self.step = step
+
+
+def _cond(f, model, mode):
+    nnx.cond(True, f, f, model, **mode)
+
+
+def _switch(f, model, mode):
+    nnx.switch(1, [f, f, f], model, **mode)
+
+
+def _while_loop(f, model, mode):
+    def goes_on(carry):
+        return carry[1] < 1
+
+    def body(carry):
+        f(carry[0])
+        return carry[0], carry[1] + 1
+
+    _while_loop.functions = _while_loop.functions or {}
+    pair = _while_loop.functions.setdefault(f, (goes_on, body))
+    nnx.while_loop(*pair, (model, 0), **mode)
+
+
+def _fori_loop(f, model, mode):
+    def body(i, model):
+        f(model)
+        return model
+
+    _fori_loop.functions = _fori_loop.functions or {}
+    nnx.fori_loop(0, 1, _fori_loop.functions.setdefault(f, body), model, **mode)
+
+
+_while_loop.functions = _fori_loop.functions = None
+every_kind = pytest.mark.parametrize("run", [_cond, _switch, _while_loop, _fori_loop])
+
+
+@every_kind
+@every_mode
+def test_the_same_functions_are_traced_once(run, mode):
+    traces = 0
+
+    def f(model):
+        nonlocal traces
+        traces += 1
+        model.value[...] += model.step
+
+    models = [Counter(), Counter(5.0)]
+    for _ in range(3):
+        for model in models:
+            run(f, model, mode)
+    assert traces == 1
+    assert [float(model.value[...]) for model in models] == [3.0, 8.0]
+
+
+@every_kind
+@every_mode
+def test_other_structures_shapes_and_settings_are_traced_anew(run, mode):
+    seen = []
+
+    def f(model):
+        seen.append((model.step, model.value.shape, model.value.dtype.name))
+        model.value[...] += model.step
+
+    run(f, Counter(), mode)
+    model = Counter(step=2)
+    run(f, model, mode)
+    assert float(model.value[...]) == 2.0
+    model.step = 3
+    run(f, model, mode)
+    assert float(model.value[...]) == 5.0
+    model.value = nnx.Variable(jnp.zeros(2))
+    run(f, model, mode)
+    model.value = nnx.Variable(jnp.zeros(2, jnp.int32))
+    run(f, model, mode)
+    assert seen == [
+        (1, (), "float32"),
+        (2, (), "float32"),
+        (3, (), "float32"),
+        (3, (2,), "float32"),
+        (3, (2,), "int32"),
+    ]
+
+
+class Settings:
+    """Something that functions may read, and that changes without being another object."""
+
+    rate = 1.0
+
+
+def _reads_closure(box):
+    scale = box[0]
+
+    def change(value):
+        nonlocal scale
+        scale = value
+
+    def f(model):
+        model.value[...] += scale
+
+    return f, change
+
+
+def _reads_global(box):
+    def change(value):
+        global SCALE
+        SCALE = value
+
+    def f(model):
+        model.value[...] += SCALE
+
+    return f, change
+
+
+def _reads_global_inside(box):
+    def change(value):
+        global SCALE
+        SCALE = value
+
+    def f(model):
+        model.value[...] += next(SCALE for _ in range(1))
+
+    return f, change
+
+
+def _reads_list(box):
+    def f(model):
+        model.value[...] += box[0]
+
+    return f, lambda value: box.__setitem__(0, value)
+
+
+def _reads_dictionary(box):
+    settings = {"rates": {"first": box[0]}}
+
+    def f(model):
+        model.value[...] += settings["rates"]["first"]
+
+    return f, lambda value: settings["rates"].update(first=value)
+
+
+def _reads_variable(box):
+    variable = nnx.Variable(jnp.array(box[0]))
+
+    def f(model):
+        model.value[...] += variable[...]
+
+    return f, lambda value: variable.set_value(jnp.array(value))
+
+
+def _reads_model(box):
+    other = Counter(box[0])
+
+    def f(model):
+        model.value[...] += other.value[...]
+
+    return f, lambda value: other.value.set_value(jnp.array(value))
+
+
+def _reads_numpy(box):
+    array = np.array(box[0], np.float32)
+
+    def f(model):
+        model.value[...] += array
+
+    return f, lambda value: array.fill(value)
+
+
+def _reads_object(box):
+    settings = Settings()
+    settings.rate = box[0]
+
+    def f(model):
+        model.value[...] += settings.rate
+
+    return f, lambda value: setattr(settings, "rate", value)
+
+
+def _reads_default(box):
+    def f(model, scale=box[0]):
+        model.value[...] += scale
+
+    return f, lambda value: setattr(f, "__defaults__", (value,))
+
+
+def _calls_another(box):
+    inner, change = _reads_closure(box)
+
+    def f(model):
+        inner(model)
+
+    return f, change
+
+
+def _is_partial(box):
+    inner, change = _reads_closure(box)
+    return functools.partial(inner), change
+
+
+def _is_method_of_model(box):
+    class Adder(nnx.Module):
+        def __init__(self):
+            self.rate = box[0]
+
+        def add(self, model):
+            model.value[...] += self.rate
+
+    adder = Adder()
+    return adder.add, lambda value: setattr(adder, "rate", value)
+
+
+READERS = [
+    _reads_closure,
+    _reads_global,
+    _reads_global_inside,
+    _reads_list,
+    _reads_dictionary,
+    _reads_variable,
+    _reads_model,
+    _reads_numpy,
+    _reads_object,
+    _reads_default,
+    _calls_another,
+    _is_partial,
+    _is_method_of_model,
+]
+
+
+@pytest.mark.parametrize("reader", READERS)
+@every_kind
+def test_what_functions_read_from_outside_may_change(run, reader):
+    f, change = reader([1.0])
+    change(1.0)
+    model = Counter()
+    run(f, model, MODES[2])
+    assert float(model.value[...]) == 1.0
+    change(10.0)
+    run(f, model, MODES[2])
+    run(f, model, MODES[2])
+    assert float(model.value[...]) == 21.0
+
+
+@every_kind
+def test_flags_and_defaults_are_looked_at(run):
+    def f(model):
+        model.sow(nnx.Intermediate, "seen", model.value[...], init_fn=float, reduce_fn=jnp.add)
+
+    with_note = Counter()
+    with config.temp_flip_flag("nnx_sow_capture_noop", True):
+        run(f, with_note, MODES[2])
+    with config.temp_flip_flag("nnx_sow_capture_noop", False):
+        model = Counter(3.0)
+        model.seen = nnx.Intermediate(jnp.array(0.0))
+        run(f, model, MODES[2])
+        assert float(model.seen[...]) == 3.0
+        with config.temp_flip_flag("nnx_sow_capture_noop", True):
+            run(f, model, MODES[2])
+        assert float(model.seen[...]) == 3.0
+        run(f, model, MODES[2])
+        assert float(model.seen[...]) == 6.0
+
+
+def test_what_is_sown_under_a_kept_branch_is_captured():
+    class Sower(nnx.Module):
+        def half(self, x):
+            return x / 2
+
+        def __call__(self, x):
+            return nnx.cond(True, _halved, _halved, self, x)
+
+    def run():
+        return nnx.capture(Sower(), nnx.Intermediate, method_outputs=nnx.Intermediate)(4.0)
+
+    for _ in range(2):
+        y, found = run()
+        assert float(y) == 2.0 and float(found["half"].get_value()[0]) == 2.0
+
+
+def _halved(model, x):
+    return model.half(x)
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_only_what_changed_is_written_at_a_repeated_call(mode):
+    kept = nnx.Variable(jnp.array(2.0))
+    changed = nnx.Variable(jnp.array(0.0))
+
+    def f(kept, changed):
+        changed[...] += kept[...]
+
+    for count in range(1, 4):
+        value = kept.get_raw_value()
+        nnx.cond(count < 3, f, f, kept, changed, **mode)
+        assert kept.get_raw_value() is value
+        assert float(changed[...]) == 2.0 * count
+
+
+def test_a_repeated_call_may_be_under_a_transformation():
+    def f(model):
+        model.value[...] *= 2
+
+    @nnx.jit
+    def step(model):
+        nnx.cond(model.value[...] > 0, f, f, model)
+
+    model = Counter(1.0)
+    nnx.cond(True, f, f, model)
+    step(model)
+    nnx.cond(True, f, f, model)
+    assert float(model.value[...]) == 8.0
+
+    def doubled(x):
+        model = Counter()
+        model.value = nnx.Variable(x)
+        nnx.cond(True, f, f, model)
+        return model.value[...]
+
+    assert float(jax.grad(doubled)(3.0)) == 2.0
+    assert jax.vmap(doubled)(jnp.arange(3.0)).tolist() == [0.0, 2.0, 4.0]
+
+
+def test_new_modules_come_out_of_a_repeated_loop():
+    def body(i, model):
+        return Counter(7.0)
+
+    for _ in range(2):
+        model = Counter()
+        out = nnx.fori_loop(0, 2, body, model, graph=True, graph_updates=True)
+        assert out is not model and float(out.value[...]) == 7.0
+        assert float(model.value[...]) == 0.0
+
+
+def test_mistakes_are_told_at_every_call():
+    def one(x):
+        return x
+
+    def two(x):
+        return x, x
+
+    for _ in range(2):
+        with pytest.raises(TypeError, match="must return the same structure"):
+            nnx.cond(True, one, two, jnp.array(1.0))
+    assert float(nnx.cond(True, one, one, jnp.array(1.0))) == 1.0
+
+
+def test_functions_are_not_held_for_ever():
+    dead = []
+    for number in range(200):
+
+        def f(x, number=number):
+            return x + number
+
+        nnx.cond(True, f, f, 1.0)
+        dead.append(weakref.ref(f))
+        del f
+    gc.collect()
+    assert sum(ref() is not None for ref in dead) < 200
