@@ -52,7 +52,7 @@ class NnxRow:
     def layer(self, nnx: Any, **settings: Any) -> Any:
         """Make the layer, and move its parameters off their initial values.
 
-        Scales of weights stay: in Flax they are no parameters.
+        Scales of weights stay: before 0.12.12 Flax has no variables for them.
         """
         layer = self.make(nnx, nnx.Rngs(0, params=1), **settings)
         rng = np.random.default_rng(11)

@@ -14,12 +14,13 @@ __all__ = ["Linked", "Outline", "Result", "only_changed", "with_references"]
 
 
 def with_references(leaves: Sequence[Any], numbers: tuple[int, ...]) -> Sequence[Any]:
-    """Make array references of some values."""
+    """Make array references of some values; a shape alone, from `eval_shape`, stays what it is."""
     if not numbers:
         return leaves
     changed = list(leaves)
     for number in numbers:
-        changed[number] = jax.new_ref(changed[number])
+        if not isinstance(changed[number], jax.ShapeDtypeStruct):
+            changed[number] = jax.new_ref(changed[number])
     return changed
 
 

@@ -93,3 +93,15 @@ def test_checkify(graph, graph_updates):
         error.throw()
     with pytest.raises(ValueError, match="bound methods"):
         nnx.checkify(model.__call__)
+
+
+@modes
+def test_of_array_references_shapes_come_out(graph, graph_updates):
+    def make():
+        return nnx.Linear(1, 2, rngs=nnx.Rngs(0))
+
+    with nnx.var_defaults(ref=True):
+        model = nnx.eval_shape(make, graph=graph, graph_updates=graph_updates)
+        assert isinstance(make().kernel.get_raw_value(), jax.Ref)
+    assert model.kernel.get_value() == jax.ShapeDtypeStruct((1, 2), jnp.float32)
+    assert model.kernel.ref and isinstance(model.bias.get_value(), jax.ShapeDtypeStruct)
