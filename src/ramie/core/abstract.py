@@ -223,6 +223,7 @@ _ARITHMETIC = frozenset(
         *("exp", "log", "reduce_sum"),
     )
 )
+_FACTORING = frozenset(("mul", "div", "sqrt", "convert_element_type"))
 # Whole programs. JAX compiles them in an eager call too, except `checkpoint`: that it runs equation
 # by equation, as the evaluation here does.
 _PROGRAMS = frozenset(("jit", "pjit", "scan", "while", "cond", "checkpoint", "remat2"))
@@ -239,12 +240,18 @@ def _keeps_every_bit(jaxpr: Any) -> bool:
 
     A function of `jax.numpy` may be one compiled program when called eagerly, and several equations
     in a trace; XLA fuses within the program and can round differently there. The trace does not
-    tell. So no number that arithmetic has rounded may enter arithmetic again.
+    tell. So no number that arithmetic has rounded may enter arithmetic again. The exception are
+    factors: single numbers that come from nothing but known ones, by steps that nothing fuses.
     """
     rounded: set[Any] = set()
+    factors: set[Any] = set()
     for equation in jaxpr.eqns:
         name = equation.primitive.name
         arguments = [v for v in equation.invars if not isinstance(v, jex.Literal)]
+        if name in _FACTORING and factors.issuperset(arguments):
+            if all(v.aval.size == 1 for v in equation.outvars):
+                factors.update(equation.outvars)
+                continue
         has_rounded = any(v in rounded for v in arguments)
         if name in _MOVING:
             if has_rounded:
