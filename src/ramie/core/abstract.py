@@ -248,10 +248,10 @@ def _keeps_every_bit(jaxpr: Any) -> bool:
     for equation in jaxpr.eqns:
         name = equation.primitive.name
         arguments = [v for v in equation.invars if not isinstance(v, jex.Literal)]
-        if name in _FACTORING and factors.issuperset(arguments):
-            if all(v.aval.size == 1 for v in equation.outvars):
-                factors.update(equation.outvars)
-                continue
+        is_single = all(v.aval.size == 1 for v in equation.outvars)
+        if is_single and name in _FACTORING and factors.issuperset(arguments):
+            factors.update(equation.outvars)
+            continue
         has_rounded = any(v in rounded for v in arguments)
         if name in _MOVING:
             if has_rounded:

@@ -82,6 +82,7 @@ def numbers(shape: Shape, dtype: Any, start: int = 0) -> jax.Array:
     """
     kind = np.dtype(dtype)
     steps = np.arange(start, start + int(np.prod(shape, dtype=np.int64)), dtype=np.float64)
+    values: Any
     if kind.kind in "biu":
         values = steps % (2 if kind.kind == "b" else 3)
     else:
@@ -121,7 +122,8 @@ def _folder() -> Path | None:
 @functools.cache
 def _surroundings() -> str:
     """Return a short name for all that the bits of a program may depend on."""
-    parts: list[Any] = [jax.__version__, jax.lib.__version__, np.__version__]
+    compiler: Any = jax.lib  # its version is public, but not declared
+    parts: list[Any] = [jax.__version__, compiler.__version__, np.__version__]
     parts += [sys.platform, platform.machine(), _processor(), os.environ.get("XLA_FLAGS", "")]
     parts.append(_jax_config.jax_default_matmul_precision)
     with contextlib.suppress(OSError):  # the code may come out of an archive

@@ -142,7 +142,7 @@ def as_jax_draws(
         settings = {**settings, "distribution": routine}
 
     def plain() -> Any:
-        key = jax.random.wrap_key_data(np.array(_WORDS, np.uint32), impl="threefry2x32")
+        key = jax.random.wrap_key_data(jax.numpy.array(_WORDS, np.uint32), impl="threefry2x32")
         return getattr(jax_initializers, distribution)(**settings)(key, example, kind)
 
     def drawn(place: int) -> Array:
