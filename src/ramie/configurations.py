@@ -127,7 +127,7 @@ FLAGS = (
     Flag(
         "nnx_sow_capture_noop",
         False,
-        "sow and perturb of nnx Modules do nothing where nobody captures; else attributes are kept.",
+        "sow and perturb of nnx Modules do nothing where nobody captures what they store.",
     ),
     Flag(
         "ramie_compiled_layers",

@@ -116,9 +116,7 @@ def test_sequential_switches_its_layers():
 def test_sequential_refuses_a_name_that_comes_twice(taker):
     model = nnx.Sequential(_plus, lambda x: {"x": x, "scale": 7}, taker)
     assert model(1) == nnx.Sequential(_plus, lambda x: {"x": x, "scale": 7}, taker)(1, bias_of=3)
-    with pytest.raises(
-        TypeError, match=r"multiple values for .* 'scale' in Sequential\[2\]"
-    ):
+    with pytest.raises(TypeError, match=r"multiple values for .* 'scale' in Sequential\[2\]"):
         model(1, scale=3)
     layers = nnx.Sequential(lambda x: {"inputs": x}, nnx.Linear(1, 1, rngs=nnx.Rngs(0)))
     with pytest.raises(TypeError, match=r"'inputs' in Sequential\[1\], which is a Linear"):
