@@ -10,8 +10,9 @@ its values for constants.
 import collections
 import enum
 import functools
+import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from types import BuiltinFunctionType, CodeType, EllipsisType, FunctionType, ModuleType
 from typing import Any, TypeVar
 
@@ -38,8 +39,7 @@ _PLAIN = (
     *(int, float, complex, str, bytes, type(None), EllipsisType),
     *(np.generic, np.dtype, enum.Enum),
 )
-_FIXED = (type, ModuleType, BuiltinFunctionType)
-_LIBRARIES = frozenset(("jax", "jaxlib", "numpy", "ramie", "flax"))
+_LIBRARIES = frozenset(("jax", "jaxlib", "numpy", "ramie", "flax")) | sys.stdlib_module_names
 
 
 class Given:
@@ -156,24 +156,36 @@ class _Unknown(Exception):
 def _read_by(functions: tuple[Callable[..., Any], ...]) -> Any:
     """Return what functions read from outside, to be compared; None if it cannot be."""
     try:
-        return tuple(_described(f, _DEEPEST, set()) for f in functions)
+        return tuple(_described(f, _DEEPEST, set(), frozenset()) for f in functions)
     except _Unknown:
         return None
 
 
-def _described(x: Any, depth: int, seen: set[int]) -> Any:
+def _described(x: Any, depth: int, seen: set[int], names: Set[str]) -> Any:
+    """Return something that is equal while `x` is what it was.
+
+    Args:
+      x: what is read.
+      depth: how deep to look.
+      seen: functions and namespaces that are described already.
+      names: what the code that reads it names: what it may look up in a namespace.
+    """
     if isinstance(x, _PLAIN):
         return type(x), x
-    if isinstance(x, _FIXED) or _belongs_to_library(x):
+    if _belongs_to_library(x) or id(x) in seen:
         return x
     if depth == 0:
         raise _Unknown
-    deeper = functools.partial(_described, depth=depth - 1, seen=seen)
     if isinstance(x, FunctionType):
-        if id(x) in seen:
-            return x
         seen.add(id(x))
-        return x, tuple((name, deeper(value)) for name, value in _outside(x))
+        names = _names(x.__code__)
+        read = ((name, _described(v, depth - 1, seen, names)) for name, v in _outside(x, names))
+        return x, tuple(read)
+    deeper = functools.partial(_described, depth=depth - 1, seen=seen, names=names)
+    if isinstance(x, ModuleType | type):
+        seen.add(id(x))
+        found = [(name, vars(x)[name]) for name in sorted(names) if name in vars(x)]
+        return x, tuple((name, deeper(value)) for name, value in found)
     if type(x) is functools.partial:
         return deeper(x.func), deeper(x.args), deeper(x.keywords)
     if type(x) in (tuple, list, set, frozenset, dict) and len(x) <= _LONGEST:
@@ -184,10 +196,15 @@ def _described(x: Any, depth: int, seen: set[int]) -> Any:
 
 
 def _belongs_to_library(x: Any) -> bool:
-    """Tell whether something is a function of a library, which reads nothing that changes."""
+    """Tell whether something is of a library, and reads nothing that changes."""
     if isinstance(x, FunctionType):
         # What a library made of a function of a user reads what that reads.
         return x.__closure__ is None and _top(x.__module__) in _LIBRARIES
+    if isinstance(x, ModuleType | type):
+        name = x.__name__ if isinstance(x, ModuleType) else x.__module__
+        return _top(name) in _LIBRARIES
+    if isinstance(x, BuiltinFunctionType):
+        return True
     return callable(x) and _top(type(x).__module__) in ("jax", "jaxlib", "numpy")
 
 
@@ -195,8 +212,8 @@ def _top(module: str | None) -> str:
     return (module or "").partition(".")[0]
 
 
-def _outside(f: FunctionType) -> Iterator[tuple[str, Any]]:
-    """List what a function can read without being given it."""
+def _outside(f: FunctionType, names: Set[str]) -> Iterator[tuple[str, Any]]:
+    """List what a function can read without being given it; `names` are those in its code."""
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
         try:
             yield name, cell.cell_contents
@@ -204,7 +221,7 @@ def _outside(f: FunctionType) -> Iterator[tuple[str, Any]]:
             yield name, None
     yield "defaults", f.__defaults__
     yield "keyword defaults", f.__kwdefaults__
-    for name in sorted(_names(f.__code__)):
+    for name in sorted(names):
         if name in f.__globals__:
             yield name, f.__globals__[name]
 

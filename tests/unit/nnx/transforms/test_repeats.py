@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import types
 import weakref
 
 import jax
@@ -236,7 +237,42 @@ def _is_method_of_model(box):
     return adder.add, lambda value: setattr(adder, "rate", value)
 
 
+def _reads_class(box):
+    class Rates:
+        first = box[0]
+
+    def f(model):
+        model.value[...] += Rates.first
+
+    return f, lambda value: setattr(Rates, "first", value)
+
+
+def _reads_module(box):
+    settings = types.ModuleType("settings_of_a_user")
+    settings.deeper = types.ModuleType("deeper_settings_of_a_user")
+    settings.deeper.rate = box[0]
+
+    def f(model):
+        model.value[...] += settings.deeper.rate
+
+    return f, lambda value: setattr(settings.deeper, "rate", value)
+
+
+def _calls_function_of_module(box):
+    inner, change = _reads_closure(box)
+    library = types.ModuleType("library_of_a_user")
+    library.add = inner
+
+    def f(model):
+        library.add(model)
+
+    return f, change
+
+
 READERS = [
+    _reads_class,
+    _reads_module,
+    _calls_function_of_module,
     _reads_closure,
     _reads_global,
     _reads_global_inside,
