@@ -20,9 +20,12 @@ STEPS_PER_EPOCH = 5
 
 # A process that signals itself at one call of one function: the moment is exact, and nothing waits.
 DEMO_WITH_SIGNAL = """
-import os, sys
+import os, signal, sys
 import ramie.demo.with_linen
 from ramie.cli import main
+
+# What a shell starts in the background, these tests among it, ignores Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 owner = {"program": ramie.demo.with_linen, "os": os}[sys.argv[1]]
 name, number, signal_number = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
