@@ -1,6 +1,5 @@
 """Attention layers, and attention as a function that can store its weights in a module."""
 
-import functools
 import inspect
 import warnings
 from collections.abc import Callable
@@ -215,8 +214,8 @@ def dot_product_attention(
     )
 
 
-@functools.lru_cache(maxsize=128)
 def _accepted(attention_fn: Callable[..., Any]) -> frozenset[str]:
+    """Return the names of parameters; nothing is kept, for functions need not be hashable."""
     return frozenset(inspect.signature(attention_fn).parameters)
 
 

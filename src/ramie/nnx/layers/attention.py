@@ -1,6 +1,5 @@
 """Attention with several heads."""
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -474,7 +473,6 @@ class MultiHeadAttention(Module):
             self.init_cache((*linear.as_tuple(batch_size), max_length, self.in_features))
 
 
-@functools.lru_cache(maxsize=128)
 def _takes_positions(attention_fn: Callable[..., Any]) -> bool:
     """Tell whether an attention function has parameters for positions of queries and of keys."""
     try:

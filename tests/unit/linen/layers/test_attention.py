@@ -240,3 +240,22 @@ def test_only_the_call_is_a_method_that_interceptors_see():
     with nn.intercept_methods(watch):
         attention().apply(variables, X)
     assert set(seen) == {("MultiHeadDotProductAttention", "__call__"), ("DenseGeneral", "__call__")}
+
+
+class Unhashable:
+    """An attention function that cannot be hashed, as dataclasses with fields to compare."""
+
+    __hash__ = None
+
+    def __call__(self, query, key, value, bias=None, mask=None):
+        return nn.dot_product_attention(query, key, value, bias, mask)
+
+
+def test_attention_functions_need_not_be_hashable():
+    x = jnp.ones((1, 3, 4))
+    layers = [
+        nn.MultiHeadDotProductAttention(num_heads=2, attention_fn=fn)
+        for fn in (Unhashable(), nn.dot_product_attention)
+    ]
+    outputs = [layer.init_with_output(jax.random.key(0), x)[0] for layer in layers]
+    assert_exact(*outputs)

@@ -155,3 +155,19 @@ def test_heads_and_inputs_are_checked():
         layer(X[..., :3])
     with pytest.raises(ValueError, match="`inputs_k` cannot be None"):
         layer(X, None, X)
+
+
+class Unhashable:
+    """An attention function that cannot be hashed, as dataclasses with fields to compare."""
+
+    __hash__ = None
+
+    def __call__(self, query, key, value, mask=None, **_):
+        return nnx.dot_product_attention(query, key, value, mask=mask)
+
+
+def test_attention_functions_need_not_be_hashable_while_decoding():
+    x = jnp.ones((1, 3, 4))
+    layer = nnx.MultiHeadAttention(2, 4, attention_fn=Unhashable(), decode=True, rngs=nnx.Rngs(0))
+    layer.init_cache(x.shape)
+    assert layer(x[:, :1]).shape == (1, 1, 4)
