@@ -2,17 +2,18 @@
 
 JAX knows a function by its identity. So what stands around a function of a user is made once, and
 kept together with what the function reads from outside of its arguments: variables of closures,
-globals, defaults. If any of that is another one at the next call, everything is made anew. What
-holds data (arrays, variables, modules), or cannot be compared, is never kept: a trace would take
-its values for constants.
+globals, defaults, and what functions that it calls read. Only plain values, plain containers and
+functions are looked at. A function that reads anything else (arrays, variables, modules, a class or
+a module of a user, an attribute of its own) is never kept: a trace would take its values for
+constants, and the memory would keep them alive.
 """
 
 import collections
+import dis
 import enum
 import functools
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
 from types import BuiltinFunctionType, CodeType, EllipsisType, FunctionType, ModuleType
 from typing import Any, TypeVar
 
@@ -35,11 +36,11 @@ _KEPT = 128
 
 _DEEPEST = 4
 _LONGEST = 32
-_PLAIN = (
-    *(int, float, complex, str, bytes, type(None), EllipsisType),
-    *(np.generic, np.dtype, enum.Enum),
-)
-_LIBRARIES = frozenset(("jax", "jaxlib", "numpy", "ramie", "flax")) | sys.stdlib_module_names
+_EXACT = (int, str, bytes, type(None), EllipsisType, np.dtype, enum.Enum)
+_LIBRARIES = frozenset(("jax", "jaxlib", "numpy", "ramie", "flax", "math", "builtins"))
+_LOADS = frozenset(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"))
+# What these find, the code does not say.
+_HIDDEN = frozenset(("globals", "locals", "vars", "eval", "exec", "__import__", "__builtins__"))
 
 
 class Given:
@@ -102,13 +103,23 @@ class Repeatable:
         self.edge = edge
         self.functions = functions
         self.was_traced = True
+        self.key: Any = None
         self.read: Any = None
 
     def settle(self) -> None:
-        """Note what the functions read from outside, after they were traced."""
-        if self.was_traced:
-            self.read = _read_by(self.functions)
-            self.was_traced = False
+        """Note what the functions read from outside, after they were traced, and keep them."""
+        if not self.was_traced:
+            return
+        self.was_traced = False
+        self.read = None if self.key is None else _read_by(self.functions)
+        with _lock:
+            if self.read is None:
+                _kept.pop(self.key, None)
+                return
+            _kept[self.key] = self
+            _kept.move_to_end(self.key)
+            if len(_kept) > _KEPT:
+                _kept.popitem(last=False)
 
 
 _kept: collections.OrderedDict[Any, Repeatable] = collections.OrderedDict()
@@ -135,13 +146,9 @@ def repeated(
         found: Any = _kept.get(key)
     except TypeError:  # a function that cannot be hashed
         return kind(edge, functions)
-    if found is None or found.read is None or found.read != _read_by(functions):
+    if found is None or found.read != _read_by(functions):
         found = kind(edge, functions)
-    with _lock:
-        _kept[key] = found
-        _kept.move_to_end(key)
-        if len(_kept) > _KEPT:
-            _kept.popitem(last=False)
+        found.key = key
     kept: R = found
     return kept
 
@@ -156,36 +163,34 @@ class _Unknown(Exception):
 def _read_by(functions: tuple[Callable[..., Any], ...]) -> Any:
     """Return what functions read from outside, to be compared; None if it cannot be."""
     try:
-        return tuple(_described(f, _DEEPEST, set(), frozenset()) for f in functions)
+        return tuple(_described(f, _DEEPEST, set()) for f in functions)
     except _Unknown:
         return None
 
 
-def _described(x: Any, depth: int, seen: set[int], names: Set[str]) -> Any:
+def _described(x: Any, depth: int, seen: set[int]) -> Any:
     """Return something that is equal while `x` is what it was.
 
     Args:
       x: what is read.
       depth: how deep to look.
-      seen: functions and namespaces that are described already.
-      names: what the code that reads it names: what it may look up in a namespace.
+      seen: functions that are described already.
+
+    Raises:
+      _Unknown: if nothing tells.
     """
-    if isinstance(x, _PLAIN):
+    if isinstance(x, _EXACT):
         return type(x), x
+    if isinstance(x, float | complex | np.generic):
+        return type(x), np.asarray(x).tobytes()  # 0.0 and -0.0 are equal as numbers
     if _belongs_to_library(x) or id(x) in seen:
         return x
     if depth == 0:
         raise _Unknown
-    if isinstance(x, FunctionType):
+    deeper = functools.partial(_described, depth=depth - 1, seen=seen)
+    if isinstance(x, FunctionType) and not x.__dict__:
         seen.add(id(x))
-        names = _names(x.__code__)
-        read = ((name, _described(v, depth - 1, seen, names)) for name, v in _outside(x, names))
-        return x, tuple(read)
-    deeper = functools.partial(_described, depth=depth - 1, seen=seen, names=names)
-    if isinstance(x, ModuleType | type):
-        seen.add(id(x))
-        found = [(name, vars(x)[name]) for name in sorted(names) if name in vars(x)]
-        return x, tuple((name, deeper(value)) for name, value in found)
+        return x, tuple((name, deeper(value)) for name, value in _outside(x))
     if type(x) is functools.partial:
         return deeper(x.func), deeper(x.args), deeper(x.keywords)
     if type(x) in (tuple, list, set, frozenset, dict) and len(x) <= _LONGEST:
@@ -200,11 +205,15 @@ def _belongs_to_library(x: Any) -> bool:
     if isinstance(x, FunctionType):
         # What a library made of a function of a user reads what that reads.
         return x.__closure__ is None and _top(x.__module__) in _LIBRARIES
-    if isinstance(x, ModuleType | type):
-        name = x.__name__ if isinstance(x, ModuleType) else x.__module__
-        return _top(name) in _LIBRARIES
+    if isinstance(x, ModuleType):
+        return _top(x.__name__) in _LIBRARIES
+    if isinstance(x, type):
+        return _top(x.__module__) in _LIBRARIES
     if isinstance(x, BuiltinFunctionType):
-        return True
+        return isinstance(x.__self__, ModuleType | None)
+    wrapped = getattr(x, "__wrapped__", None)  # by jit, custom_jvp and the like
+    if wrapped is not None and not _belongs_to_library(wrapped):
+        return False
     return callable(x) and _top(type(x).__module__) in ("jax", "jaxlib", "numpy")
 
 
@@ -212,8 +221,8 @@ def _top(module: str | None) -> str:
     return (module or "").partition(".")[0]
 
 
-def _outside(f: FunctionType, names: Set[str]) -> Iterator[tuple[str, Any]]:
-    """List what a function can read without being given it; `names` are those in its code."""
+def _outside(f: FunctionType) -> Iterator[tuple[str, Any]]:
+    """List what a function can read without being given it."""
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
         try:
             yield name, cell.cell_contents
@@ -221,14 +230,28 @@ def _outside(f: FunctionType, names: Set[str]) -> Iterator[tuple[str, Any]]:
             yield name, None
     yield "defaults", f.__defaults__
     yield "keyword defaults", f.__kwdefaults__
-    for name in sorted(names):
-        if name in f.__globals__:
-            yield name, f.__globals__[name]
+    names = _globals_of(f.__code__)
+    if names is None:
+        raise _Unknown
+    found = {name: f.__globals__[name] for name in names if name in f.__globals__}
+    if np in found.values() and "random" in f.__code__.co_names:
+        raise _Unknown  # numbers of NumPy's own stream
+    yield from found.items()
 
 
-def _names(code: CodeType) -> set[str]:
-    found = set(code.co_names)
+@functools.lru_cache(maxsize=1024)
+def _globals_of(code: CodeType) -> tuple[str, ...] | None:
+    """Return the globals that code and functions inside it load, or None if it hides some."""
+    found: set[str] = set()
+    for step in dis.get_instructions(code):
+        if step.opname in _LOADS:
+            found.add(step.argval)
+        elif step.opname == "IMPORT_NAME":
+            return None
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            found |= _names(constant)
-    return found
+            inner = _globals_of(constant)
+            if inner is None:
+                return None
+            found.update(inner)
+    return None if found & _HIDDEN else tuple(sorted(found))

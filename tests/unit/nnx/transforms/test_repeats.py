@@ -2,6 +2,9 @@
 
 import functools
 import gc
+import math
+import os
+import sys
 import types
 import weakref
 
@@ -269,7 +272,135 @@ def _calls_function_of_module(box):
     return f, change
 
 
+class Shared:
+    """A namespace that two functions read, each something else."""
+
+    first = second = 1.0
+
+
+def _reads_class_beside_another(box):
+    def helper(model):
+        model.value[...] += Shared.second
+
+    def f(model):
+        helper(model)
+        model.value[...] += Shared.first
+
+    Shared.first = 0.0
+    return f, lambda value: setattr(Shared, "second", value)
+
+
+def _reads_inherited(box):
+    class Base:
+        rate = box[0]
+
+    class Derived(Base):
+        pass
+
+    def f(model):
+        model.value[...] += Derived.rate
+
+    return f, lambda value: setattr(Base, "rate", value)
+
+
+def _reads_own_attribute(box):
+    def f(model):
+        model.value[...] += f.rate
+
+    f.rate = box[0]
+    return f, lambda value: setattr(f, "rate", value)
+
+
+def _calls_custom_derivative(box):
+    inner, change = _reads_closure_of_number(box)
+    custom = jax.custom_jvp(inner)
+    custom.defjvp(lambda primals, tangents: (custom(*primals), tangents[0]))
+
+    def f(model):
+        model.value[...] = custom(model.value[...])
+
+    return f, change
+
+
+def _calls_compiled(box):
+    inner, change = _reads_closure_of_number(box)
+    compiled = jax.jit(inner)
+
+    def f(model):
+        compiled.clear_cache()
+        model.value[...] = compiled(model.value[...])
+
+    return f, change
+
+
+def _reads_closure_of_number(box):
+    scale = box[0]
+
+    def change(value):
+        nonlocal scale
+        scale = value
+
+    return lambda x: x + scale, change
+
+
+def _reads_module_with_a_name_of_python(box):
+    profile = types.ModuleType("profile")
+    profile.rate = box[0]
+
+    def f(model):
+        model.value[...] += profile.rate
+
+    return f, lambda value: setattr(profile, "rate", value)
+
+
+def _reads_by_getattr(box):
+    def f(model):
+        model.value[...] += getattr(Shared, "fir" + "st")
+
+    return f, lambda value: setattr(Shared, "first", value)
+
+
+def _reads_by_globals(box):
+    def change(value):
+        global SCALE
+        SCALE = value
+
+    def f(model):
+        model.value[...] += globals()["SCALE"]
+
+    return f, change
+
+
+def _imports(box):
+    module = types.ModuleType("imported_by_a_branch")
+    sys.modules[module.__name__] = module
+
+    def f(model):
+        import imported_by_a_branch
+
+        model.value[...] += imported_by_a_branch.rate
+
+    return f, lambda value: setattr(module, "rate", value)
+
+
+def _reads_environment(box):
+    def f(model):
+        model.value[...] += float(os.environ["RATE_OF_A_TEST"])
+
+    return f, lambda value: os.environ.update(RATE_OF_A_TEST=str(value))
+
+
 READERS = [
+    _reads_class_beside_another,
+    _reads_inherited,
+    _reads_own_attribute,
+    _calls_custom_derivative,
+    _calls_compiled,
+    _reads_module_with_a_name_of_python,
+    _reads_by_getattr,
+    _reads_by_globals,
+    _imports,
+    _reads_environment,
     _reads_class,
     _reads_module,
     _calls_function_of_module,
@@ -418,3 +549,61 @@ def test_functions_are_not_held_for_ever():
         del f
     gc.collect()
     assert sum(ref() is not None for ref in dead) < 200
+
+
+RATE = 2.0
+
+
+def _scaled(x):
+    return jnp.sin(x) * RATE
+
+
+def test_functions_of_constants_helpers_and_libraries_are_traced_once():
+    traces = 0
+
+    def f(x, factor=3.0, kinds=(nnx.Linear, np.float32)):
+        nonlocal traces
+        traces += 1
+        return _scaled(x) * factor * math.pi * jax.nn.relu(x) + len(kinds)
+
+    for _ in range(3):
+        nnx.cond(True, f, f, jnp.float32(1.0))
+    assert traces == 1
+
+
+def test_a_zero_with_another_sign_is_another_one():
+    zero = 0.0
+
+    def f(x):
+        return x / jnp.float32(zero)
+
+    def call():
+        return float(nnx.cond(True, f, f, jnp.float32(1.0)))
+
+    assert call() == float("inf")
+    zero = -0.0
+    assert call() == float("-inf")
+
+
+def test_what_branches_capture_is_not_kept_alive():
+    def call():
+        model = Counter()
+        nnx.cond(True, lambda x: x + model.value[...], lambda x: x, jnp.float32(1.0))
+        nnx.fori_loop(0, 2, lambda i, x: x + model.value[...], jnp.float32(1.0))
+        return weakref.ref(model)
+
+    refs = [call() for _ in range(3)]
+    gc.collect()
+    assert [ref() for ref in refs] == [None] * 3
+
+
+def test_no_tracer_that_a_branch_captures_is_kept():
+    @jax.jit
+    def outer(y):
+        x = nnx.cond(True, lambda x: x * y, lambda x: x, jnp.float32(2.0))
+        x = nnx.switch(0, [lambda x: x * y], x)
+        x = nnx.fori_loop(0, 2, lambda i, x: x * y, x)
+        return nnx.while_loop(lambda x: x < y, lambda x: x * y, x)
+
+    with jax.checking_leaks():
+        assert outer(3.0) == 162.0
