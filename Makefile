@@ -2,10 +2,10 @@
 # `make PYTHON=python3.13 test` uses another interpreter, in environments named after its version;
 # 3.13 or a path will do as well. What only a version manager knows is found, too.
 
-FOUND := $(shell .ci/find-python $(PYTHON))
+FOUND := $(shell .ci/find-python '$(PYTHON)')
 ifneq ($(filter-out undefined default,$(origin PYTHON)),)
   MINOR = import sys; print("%d.%d" % sys.version_info[:2])
-  VERSION := -$(if $(FOUND),$(shell $(FOUND) -c '$(MINOR)'),missing)
+  VERSION := -$(if $(FOUND),$(shell '$(FOUND)' -c '$(MINOR)'),missing)
 endif
 VENV := .venv$(VERSION)
 PEERS := .venv$(VERSION)-peers
@@ -70,8 +70,8 @@ peers .venv-peers: $(PEERS)/.stamp
 
 # environment FOLDER, GROUPS: makes it anew if its interpreter has gone, and installs.
 define environment
-	@test -n "$(FOUND)"
-	$(1)/bin/python -m pip --version >/dev/null 2>&1 || $(FOUND) -m venv --clear $(1)
+	@test -n '$(FOUND)'
+	$(1)/bin/python -m pip --version >/dev/null 2>&1 || '$(FOUND)' -m venv --clear $(1)
 	$(1)/bin/python -c '$(GROUPS_OF)' $(2) > $(1)/requirements.txt
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -e '.[demo]' -r $(1)/requirements.txt

@@ -90,6 +90,12 @@ def test_environments_do_not_overwrite_each_other():
     assert f".venv-{version}" not in plain.stdout
 
 
+def test_a_path_may_hold_spaces(tmp_path):
+    program = _real(tmp_path / "a b")
+    made = _make(f"PYTHON={program}", "test")
+    assert f"'{program}' -m venv --clear .venv-{'{}.{}'.format(*sys.version_info)}" in made.stdout
+
+
 @pytest.fixture
 def matrix(tmp_path):
     """Run the matrix with a `find-python` and a `make` of the test's own."""

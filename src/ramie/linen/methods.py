@@ -261,9 +261,13 @@ def _run(module: "Module", fun: Callable[..., Any], name: str, args: Any, kwargs
 def _wrap_setup(fun: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(fun)
     def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        if self.__dict__.get("scope") is None:
+        own = self.__dict__
+        if own.get("scope") is None:
             raise errors.CallSetupUnboundModuleError(module=type(self).__name__)
-        return fun(self, *args, **kwargs)
+        if own["_state"].setup_called is RUNNING:
+            return fun(self, *args, **kwargs)
+        run_setup(self)  # by hand: as before any other method, once
+        return None
 
     return method
 

@@ -112,11 +112,13 @@ def _folder() -> Path | None:
     programs = _jax_config.jax_compilation_cache_dir
     if programs:
         return None if "://" in programs else Path(programs) / "ramie-proofs"
-    chosen = os.environ.get("XDG_CACHE_HOME")
+    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
-        return (Path(chosen) if chosen else Path.home() / ".cache") / "ramie" / "proofs"
+        # A relative path is to be ignored, says the XDG Base Directory Specification.
+        caches = chosen if chosen.is_absolute() else Path.home() / ".cache"
     except RuntimeError:  # there is no home
         return None
+    return caches / "ramie" / "proofs" if len(caches.parts) > 2 else None  # no home: "/.cache"
 
 
 @functools.cache
@@ -159,6 +161,9 @@ def _write(file: Path, text: str) -> None:
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".")
-        with os.fdopen(handle, "w") as stream:
-            stream.write(text)
-        os.replace(temporary, file)
+        try:
+            with os.fdopen(handle, "w") as stream:
+                stream.write(text)
+            os.replace(temporary, file)
+        except OSError:
+            os.unlink(temporary)

@@ -134,6 +134,31 @@ def test_setup_is_not_called_by_hand():
     Affine(2).setup()  # there is none
 
 
+def test_setup_by_hand_of_a_bound_module_runs_once():
+    ran = []
+
+    class Base(nn.Module):
+        def setup(self):
+            ran.append("base")
+            self.inner = nn.Dense(2)
+
+        def __call__(self, x):
+            return self.inner(x)
+
+    class Derived(Base):
+        def setup(self):
+            super().setup()
+            ran.append("derived")
+
+    x = jnp.ones((1, 2))
+    variables = Derived().init(jax.random.key(0), x)
+    ran.clear()
+    bound = Derived().bind(variables)
+    assert bound.setup() is None and bound.setup() is None
+    assert bound(x).shape == (1, 2)
+    assert ran == ["base", "derived"]
+
+
 def test_an_attribute_is_set_by_the_documented_argument_names():
     module = Affine(2)
     module.__setattr__(name="note", val=3)

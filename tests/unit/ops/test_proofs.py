@@ -102,6 +102,16 @@ def test_where_nothing_can_be_kept_it_is_found_out_again(folder, monkeypatch):
             assert _ask(1.0) == (0, ["plain", 0])
 
 
+def test_what_could_not_get_its_name_leaves_nothing_behind(folder):
+    _ask(1.0)
+    (file,) = folder.iterdir()
+    file.unlink()
+    file.mkdir()
+    proofs.forget()
+    assert _ask(1.0) == (0, ["plain", 0])
+    assert list(folder.iterdir()) == [file]
+
+
 def test_another_jax_processor_or_compiler_flag_is_asked_anew(monkeypatch):
     for change in (
         lambda patch: patch.setattr(jax, "__version__", "99.0"),
@@ -141,6 +151,12 @@ def test_files_lie_beside_the_programs_of_jax_or_in_the_cache_of_the_user(monkey
         assert proofs._folder() == tmp_path / "ramie" / "proofs"
         with config.temp_flip_flag("keep_proofs", False):
             assert proofs._folder() is None
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        for chosen in ("", "relative/caches"):
+            monkeypatch.setenv("XDG_CACHE_HOME", chosen)
+            assert proofs._folder() == tmp_path / "home" / ".cache" / "ramie" / "proofs"
+        monkeypatch.setenv("HOME", "/")
+        assert proofs._folder() is None
     finally:
         jax.config.update("jax_compilation_cache_dir", programs)
 

@@ -215,8 +215,19 @@ def dot_product_attention(
 
 
 def _accepted(attention_fn: Callable[..., Any]) -> frozenset[str]:
-    """Return the names of parameters; nothing is kept, for functions need not be hashable."""
-    return frozenset(inspect.signature(attention_fn).parameters)
+    """Return the names of parameters; nothing is kept, for functions need not be hashable.
+
+    Raises:
+      ValueError: if it says of itself that it cannot be called, such as a partial of a function
+        with a name that the function does not take.
+    """
+    try:
+        return frozenset(inspect.signature(attention_fn).parameters)
+    except ValueError as error:
+        raise ValueError(
+            f"attention_fn={attention_fn!r} cannot be called: {error}. Look at the names that a "
+            "functools.partial binds; rotary attention of Linen takes theta=, and no rope=."
+        ) from error
 
 
 def _cache_index() -> Array:
