@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ramie.checkpoint import remote, storage
+from ramie.checkpoint.threads import started
 from ramie.errors import CheckpointBusyError
 
 fcntl: Any
@@ -135,8 +136,10 @@ class _Syncing:
     def start(self) -> None:
         """Have the disk write what was written to the file so far, if it is not at it already."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="ramie-sync", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._work, name="ramie-sync", daemon=True)
+            if not started(thread):
+                return  # then the last sync does it all
+            self._thread = thread
         if self._orders.empty():
             self._orders.put(True)
 

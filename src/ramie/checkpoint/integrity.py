@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ramie.checkpoint import remote, storage
+from ramie.checkpoint.threads import started
 from ramie.errors import DamagedCheckpointError, MalformedDataError
 
 __all__ = [
@@ -122,11 +123,15 @@ class Checksum:
         self._queue: queue.Queue[Any] = queue.Queue(_PENDING)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="ramie-checksum", daemon=True)
-        self._thread.start()
+        self._is_threaded = started(self._thread)
 
     def add(self, piece: Any) -> None:
         """Append bytes; their memory must stay as it is until `record` or `close` returns."""
-        self._queue.put(memoryview(piece))
+        if self._is_threaded:
+            self._queue.put(memoryview(piece))
+            return
+        with memoryview(piece) as view:
+            self._update(view)
 
     def record(self, inode: int = 0) -> Record:
         """Wait for everything added, and return what was found."""
