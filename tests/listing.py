@@ -2,7 +2,7 @@
 
 import os
 
-from ramie.checkpoint.integrity import manifest_path
+from ramie.checkpoint.storage.integrity import manifest_path
 
 
 def names(folder):

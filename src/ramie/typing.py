@@ -28,7 +28,7 @@ import jax
 import numpy as np
 
 if TYPE_CHECKING:
-    from ramie.core.frozen import FrozenDict as FrozenDict
+    from ramie.trees.frozen import FrozenDict as FrozenDict
 
     FrozenVariableDict = FrozenDict[str, Mapping[str, Any]]
 
@@ -410,7 +410,7 @@ class BaseConfigContext(ABC):
 
 def __getattr__(name: str) -> Any:
     if name in ("FrozenDict", "FrozenVariableDict"):
-        from ramie.core.frozen import FrozenDict
+        from ramie.trees.frozen import FrozenDict
 
         globals()["FrozenDict"] = FrozenDict
         globals()["FrozenVariableDict"] = FrozenDict[str, Mapping[str, Any]]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ramie import demo
-from ramie.demo.settings import Settings
+from ramie.cli import demo
+from ramie.cli.demo.settings import Settings
 
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")

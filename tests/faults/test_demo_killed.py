@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from ramie import demo
-from ramie.checkpoint import storage
-from ramie.demo import pictures
-from ramie.demo.settings import Settings
+from ramie.checkpoint.storage import entries as storage
+from ramie.cli import demo
+from ramie.cli.demo import pictures
+from ramie.cli.demo.settings import Settings
 
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
@@ -21,13 +21,13 @@ STEPS_PER_EPOCH = 5
 # A process that signals itself at one call of one function: the moment is exact, and nothing waits.
 DEMO_WITH_SIGNAL = """
 import os, signal, sys
-import ramie.demo.with_linen
+import ramie.cli.demo.with_linen
 from ramie.cli import main
 
 # What a shell starts in the background, these tests among it, ignores Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-owner = {"program": ramie.demo.with_linen, "os": os}[sys.argv[1]]
+owner = {"program": ramie.cli.demo.with_linen, "os": os}[sys.argv[1]]
 name, number, signal_number = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 real, calls = getattr(owner, name), 0
 

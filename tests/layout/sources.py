@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "ramie"
+PATHS = PACKAGE / "compat" / "paths"
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,17 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def module_name(path: Path) -> str:
-    """Return the dotted name of a file of the package."""
+def place_of(path: Path) -> str:
+    """Return the dotted name of a file by the folder that it lies in."""
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def module_name(path: Path) -> str:
+    """Return the dotted name under which a file of the package is imported."""
+    if PATHS in path.parents:  # what answers to a path of Flax is imported by that path
+        return place_of(PACKAGE / path.relative_to(PATHS))
+    return place_of(path)
 
 
 @functools.cache
@@ -47,7 +55,10 @@ def parse(path: Path) -> ast.Module:
 
 @functools.cache
 def modules() -> dict[str, Path]:
-    return {module_name(path): path for path in source_files()}
+    # `__init__` files below compat/paths stand for packages that have one of their own.
+    found = {module_name(path): path for path in source_files() if PATHS in path.parents}
+    rooms = [path for path in source_files() if PATHS not in path.parents]
+    return {**found, **{module_name(path): path for path in rooms}}
 
 
 def _is_typing_guard(node: ast.AST) -> bool:

@@ -8,16 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ramie.checkpoint import storage
-from ramie.checkpoint.contents import nest, outline, recognise
-from ramie.checkpoint.directory_writer import save_tree
 from ramie.checkpoint.formats import msgpack, orbax_saving, safetensors
 from ramie.checkpoint.formats.leaf import Leaf, read_array
+from ramie.checkpoint.formats.match import restore_into
 from ramie.checkpoint.formats.orbax import is_orbax
 from ramie.checkpoint.formats.safetensors import Tensor
-from ramie.checkpoint.health import check
-from ramie.checkpoint.match import restore_into
-from ramie.checkpoint.writer import write_file
+from ramie.checkpoint.inspecting.contents import nest, outline, recognise
+from ramie.checkpoint.inspecting.health import check
+from ramie.checkpoint.saving.directory_writer import save_tree
+from ramie.checkpoint.saving.writer import write_file
+from ramie.checkpoint.storage import entries as storage
 from ramie.errors import CheckpointOptionError
 from ramie.serialization import to_state_dict
 

@@ -8,12 +8,12 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ramie import struct
-from ramie.checkpoint.match import restore_into
+from ramie.checkpoint.formats.match import restore_into
 from ramie.checkpoint.reader import restore
+from ramie.checkpoint.saving.writer import save
 from ramie.checkpoint.summary import Checkpoint, Summary
-from ramie.checkpoint.writer import save
 from ramie.errors import MalformedDataError
+from ramie.trees import struct
 
 if TYPE_CHECKING:
     from ramie.typing import FrozenDict

@@ -5,9 +5,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from ramie.checkpoint import folders, health, multiprocess, steps, storage
+from ramie.checkpoint.folders import multiprocess, steps
+from ramie.checkpoint.folders import publishing as folders
 from ramie.checkpoint.formats import msgpack, orbax, orbax_target, spread_arrays
-from ramie.checkpoint.match import restore_into
+from ramie.checkpoint.formats.match import restore_into
+from ramie.checkpoint.inspecting import health
+from ramie.checkpoint.storage import entries as storage
 from ramie.errors import (
     CheckpointNotFoundError,
     DamagedCheckpointError,

@@ -228,7 +228,7 @@ def _add_verify(subcommands: Any) -> None:
 
 def _verify(arguments: Arguments) -> int:
     from ramie import checkpoint
-    from ramie.checkpoint import inspection
+    from ramie.checkpoint.inspecting import survey as inspection
 
     found = []
     with waiting() as progress:

@@ -1,35 +1,13 @@
 """Which Ramie module answers to which Flax path.
 
-One rule covers nearly everything: `flax.a.b` is `ramie.a.b`. The table below holds the paths whose
-subject lives under another name here; an entry also carries every path beneath it.
+One rule covers everything below `flax`: `flax.a.b` is `ramie.a.b`, where `compat/paths` answers to
+what is no room of ours. The table holds what must differ, and the other package; an entry also
+carries every path beneath it.
 """
 
 ROOTS = ("flax", "flax_extra")
 
 ALIASES: dict[str, str] = {
-    "flax.core.frozen_dict": "ramie.core.frozen",
-    "flax.core.nn": "ramie.linen.scoped",
-    "flax.core.spmd": "ramie.core.sharding",
-    "flax.core.tracers": "ramie.core.trace",
-    "flax.core.variables": "ramie.core.collections",
-    "flax.nnx.extract": "ramie.nnx.transforms.trees",
-    "flax.nnx.filterlib": "ramie.nnx.filters",
-    "flax.nnx.graph": "ramie.nnx.graphlib",
-    "flax.nnx.helpers": "ramie.nnx.containers",
-    "flax.nnx.ids": "ramie.ids",
-    "flax.nnx.nn": "ramie.nnx.layers",
-    "flax.nnx.nn.activations": "ramie.nnx.activations",
-    "flax.nnx.nn.initializers": "ramie.ops.initializers",
-    "flax.nnx.nn.linear": "ramie.nnx.linear",
-    "flax.nnx.nn.normalization": "ramie.nnx.normalization",
-    "flax.nnx.nn.recurrent": "ramie.nnx.recurrent",
-    "flax.nnx.object": "ramie.nnx.pytree",
-    "flax.nnx.pytreelib": "ramie.nnx.pytree",
-    "flax.nnx.training.ema": "ramie.nnx.ema",
-    "flax.nnx.training.metrics": "ramie.nnx.metrics",
-    "flax.nnx.training.optimizer": "ramie.nnx.optimizer",
-    "flax.nnx.transforms.transforms": "ramie.nnx.transforms.control",
-    "flax.nnx.variablelib": "ramie.nnx.variable",
     "flax.optim": "ramie.compat.optim",
     "flax.version": "ramie.compat.version",
     "flax_extra.checkpoint": "ramie.checkpoint",
@@ -69,7 +47,7 @@ def target_of(name: str) -> str | None:
 
     Example:
         >>> target_of("flax.linen.linear"), target_of("flax.core.frozen_dict")
-        ('ramie.linen.linear', 'ramie.core.frozen')
+        ('ramie.linen.linear', 'ramie.core.frozen_dict')
     """
     if name in ROOTS:
         return None

@@ -14,7 +14,9 @@ from ramie.compat import distribution
 from ramie.compat.aliases import ALIASES, is_aliased, target_of
 from ramie.compat.attributes import ATTRIBUTES, attributes_of
 from ramie.compat.namespace import Namespace
-from ramie.version import __version__ as ramie_version
+from ramie.foundation.version import __version__ as ramie_version
+
+_IMPORTS_ITS_MODULES = ("flax.core", "flax.linen", "flax.nnx")
 
 
 class AliasLoader(Loader):
@@ -52,8 +54,8 @@ class AliasLoader(Loader):
             if alias.rpartition(".")[0] == name and _find(behind) is not None:
                 importlib.import_module(alias)
         for alias in ATTRIBUTES:
-            # The package has imported these of its modules, so that no import of them will follow.
-            if alias.rpartition(".")[0] == name and target_of(alias) in sys.modules:
+            # Flax's packages have imported these, so programs read them without an import.
+            if alias.rpartition(".")[0] == name and name in _IMPORTS_ITS_MODULES:
                 importlib.import_module(alias)
 
     def _add_attributes(self, name: str, module: ModuleType) -> None:

@@ -1,6 +1,6 @@
 """Two classes of ``flax.core.lift`` that Ramie's own lifting has no use for.
 
-They are there for code that imports them. Ramie counts random draws in `ramie.core.crossing`.
+They are there for code that imports them. Ramie counts random draws in `ramie.core.lift.crossing`.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ramie.traverse_util import flatten_dict, unflatten_dict
+from ramie.trees.nested import flatten_dict, unflatten_dict
 
 __all__ = ["CountsHolder", "TransformContext"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import ramie
 from ramie.compat.version import __version__ as peer_version
-from ramie.version import __version__ as ramie_version
+from ramie.foundation.version import __version__ as ramie_version
 
 
 class Namespace(ModuleType):

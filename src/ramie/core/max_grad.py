@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.core import trace
+from ramie.core.tracing import trace
 from ramie.typing import Array
 
 __all__ = ["MAX_GRAD_FLOAT32", "MaxGradDType", "MaxGradRules", "MaxGradScalar"]

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
-from ramie import errors, struct
+from ramie import errors
+from ramie.trees import struct
 
 __all__ = [
     "PARTITION_NAME",

@@ -15,7 +15,7 @@ import numpy as np
 from ramie import errors
 from ramie.core import meta
 from ramie.interop.torch_layers import Conversion, Leaf, conversion_of
-from ramie.traverse_util import flatten_dict, unflatten_dict
+from ramie.trees.nested import flatten_dict, unflatten_dict
 from ramie.typing import VariableDict
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class _Layer:
 
 def _shapes(module: "Module", args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `init` returns, by shape."""
-    from ramie.core.cost import split_arrays
+    from ramie.core.inspection.cost import split_arrays
 
     arrays, rebuild = split_arrays((args, dict(kwargs)))
 

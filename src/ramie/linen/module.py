@@ -12,30 +12,32 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from ramie import errors
 from ramie.core.filters import DenyList as DenyList
 from ramie.core.filters import Filter
-from ramie.core.frozen import FrozenDict as FrozenDict
-from ramie.core.scope import Scope, Variable
-from ramie.core.trace import api_boundary
-from ramie.linen import adopt, capture, display, entry, identity, summary
-from ramie.linen.adopt import share_scope as share_scope
-from ramie.linen.context import CaptureFilter, context
-from ramie.linen.entry import INIT_COLLECTIONS
-from ramie.linen.entry import apply as apply
-from ramie.linen.entry import init as init
-from ramie.linen.entry import init_with_output as init_with_output
-from ramie.linen.methods import InterceptorContext as InterceptorContext
-from ramie.linen.methods import compact as compact
-from ramie.linen.methods import compact_name_scope as compact_name_scope
-from ramie.linen.methods import disable_named_call as disable_named_call
-from ramie.linen.methods import enable_named_call as enable_named_call
-from ramie.linen.methods import intercept_methods as intercept_methods
-from ramie.linen.methods import nowrap as nowrap
-from ramie.linen.methods import override_named_call as override_named_call
-from ramie.linen.methods import run_setup, wrap_class
-from ramie.linen.methods import wrap_method_once as wrap_method_once
-from ramie.linen.plan import UNSPECIFIED, ClassPlan, make_plan
-from ramie.linen.settings import merge_param as merge_param
-from ramie.linen.state import NEW, ModuleBase, ModuleState
-from ramie.linen.state import SetupState as SetupState
+from ramie.core.scope.collections import Variable
+from ramie.core.scope.tree import Scope
+from ramie.core.tracing.trace import api_boundary
+from ramie.linen.inspection import summary
+from ramie.linen.machinery import adopt, capture, display, entry, identity
+from ramie.linen.machinery.adopt import share_scope as share_scope
+from ramie.linen.machinery.context import CaptureFilter, context
+from ramie.linen.machinery.entry import INIT_COLLECTIONS
+from ramie.linen.machinery.entry import apply as apply
+from ramie.linen.machinery.entry import init as init
+from ramie.linen.machinery.entry import init_with_output as init_with_output
+from ramie.linen.machinery.methods import InterceptorContext as InterceptorContext
+from ramie.linen.machinery.methods import compact as compact
+from ramie.linen.machinery.methods import compact_name_scope as compact_name_scope
+from ramie.linen.machinery.methods import disable_named_call as disable_named_call
+from ramie.linen.machinery.methods import enable_named_call as enable_named_call
+from ramie.linen.machinery.methods import intercept_methods as intercept_methods
+from ramie.linen.machinery.methods import nowrap as nowrap
+from ramie.linen.machinery.methods import override_named_call as override_named_call
+from ramie.linen.machinery.methods import run_setup, wrap_class
+from ramie.linen.machinery.methods import wrap_method_once as wrap_method_once
+from ramie.linen.machinery.plan import UNSPECIFIED, ClassPlan, make_plan
+from ramie.linen.machinery.settings import merge_param as merge_param
+from ramie.linen.machinery.state import NEW, ModuleBase, ModuleState
+from ramie.linen.machinery.state import SetupState as SetupState
+from ramie.trees.frozen import FrozenDict as FrozenDict
 from ramie.typing import PRNGKey, VariableDict
 
 __all__ = [
@@ -540,7 +542,7 @@ class Module(ModuleBase):
           mutable: as for `apply`; the copy's `variables` show what was written.
         """
         entry.check_module(self, "bind")
-        from ramie.core.scope import bind
+        from ramie.core.scope.entry import bind
 
         return adopt.rebind(self, bind(variables, rngs, mutable))  # type: ignore[return-value]
 

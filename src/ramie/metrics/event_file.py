@@ -20,7 +20,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ramie import errors, io
+from ramie import errors
+from ramie.foundation import io
 
 __all__ = ["EventFile", "Messages", "as_array", "as_tensor", "messages", "read"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ramie import io as io
+from ramie.foundation import io as io
 from ramie.metrics import encodings
 from ramie.metrics.event_file import EventFile, as_tensor, messages
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
-from ramie.configurations import config
+from ramie.foundation.configurations import config
 
 __all__ = ["set_graph_mode", "set_graph_updates", "use_eager_sharding", "using_eager_sharding"]
 

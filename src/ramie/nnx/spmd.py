@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ramie.core.meta import PARTITION_NAME as PARTITION_NAME
 from ramie.core.sharding import logical_axis_rules as logical_axis_rules
-from ramie.nnx import functional
+from ramie.nnx.graph import functional
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.variable.kinds import with_metadata
 from ramie.nnx.variable.placement import mesh_of, partition_spec

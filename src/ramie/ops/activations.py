@@ -32,9 +32,9 @@ from jax.nn import standardize as standardize
 from jax.nn import swish as swish
 from jax.numpy import tanh as tanh
 
-from ramie.ops.dispatch import eager_compiled
+from ramie.ops.eager.dispatch import eager_compiled
+from ramie.ops.eager.proofs import numbers
 from ramie.ops.moments import as_array
-from ramie.ops.proofs import numbers
 from ramie.typing import Array
 
 normalize = standardize

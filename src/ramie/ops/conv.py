@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.ops.dispatch import eager_compiled
+from ramie.ops.eager.dispatch import eager_compiled
+from ramie.ops.eager.proofs import numbers
 from ramie.ops.linear import add_bias
-from ramie.ops.proofs import numbers
 from ramie.typing import (
     Array,
     ConvGeneralDilatedT,

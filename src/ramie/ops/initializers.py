@@ -18,9 +18,9 @@ from jax.nn import initializers as _jax
 from jax.nn.initializers import ones as ones
 from jax.nn.initializers import zeros as zeros
 
-from ramie.jax_versions import INLINE
-from ramie.ops import sampling
-from ramie.ops.requests import as_jax_draws, request_of
+from ramie.foundation.jax_versions import INLINE
+from ramie.ops.drawing import sampling
+from ramie.ops.drawing.requests import as_jax_draws, request_of
 from ramie.typing import Array, Dtype, PRNGKey, Shape
 from ramie.typing import Initializer as Initializer
 
@@ -158,7 +158,7 @@ class DescribedInitializer:
     def draw(
         self, key: PRNGKey, shape: Shape, dtype: Dtype | None, final_shape: Shape | None = None
     ) -> Array | None:
-        """Draw an array with `ramie.ops.sampling`, without compiling anything for its shape.
+        """Draw an array (see `ramie.ops.drawing`), without compiling anything for its shape.
 
         Args:
           key: the random key, or the data of a threefry key as a NumPy array.

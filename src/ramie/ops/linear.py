@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.ops.dispatch import PROVEN_DTYPES, eager_compiled
-from ramie.ops.proofs import numbers
+from ramie.ops.eager.dispatch import PROVEN_DTYPES, eager_compiled
+from ramie.ops.eager.proofs import numbers
 from ramie.typing import Array, DotGeneralT, Dtype, PrecisionLike, Shape
 
 __all__ = [

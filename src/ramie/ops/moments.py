@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.ops.dispatch import PROVEN_DTYPES, eager_compiled
 from ramie.ops.dtypes import canonicalize_dtype
-from ramie.ops.proofs import numbers
+from ramie.ops.eager.dispatch import PROVEN_DTYPES, eager_compiled
+from ramie.ops.eager.proofs import numbers
 from ramie.typing import Array, Axes, Dtype
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from ramie.ops.dispatch import eager_compiled
+from ramie.ops.eager.dispatch import eager_compiled
 from ramie.ops.moments import (
     as_array,
     canonical_axes,

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.ops.dispatch import eager_compiled
+from ramie.ops.eager.dispatch import eager_compiled
+from ramie.ops.eager.proofs import numbers
 from ramie.ops.moments import as_array, canonical_axes
-from ramie.ops.proofs import numbers
 from ramie.typing import Array, PRNGKey
 
 __all__ = ["dropout", "keep_mask"]

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.ops.dispatch import eager_compiled
 from ramie.ops.dtypes import canonicalize_dtype
+from ramie.ops.eager.dispatch import eager_compiled
 from ramie.ops.moments import alike, as_array, canonical_axes, cast, expand
 from ramie.typing import Array, Axes, Dtype
 

@@ -15,18 +15,19 @@ from typing import Any
 import jax
 
 from ramie import checkpoint
-from ramie.checkpoint import directory_writer, multiprocess, writer
-from ramie.checkpoint.background import AsyncManager as AsyncManager
-from ramie.checkpoint.background import snapshot
+from ramie.checkpoint.folders import multiprocess
+from ramie.checkpoint.folders.steps import natural_sort as natural_sort
 from ramie.checkpoint.formats import orbax_saving
 from ramie.checkpoint.formats.msgpack import is_spread
 from ramie.checkpoint.reader import loader, restore_by
-from ramie.checkpoint.steps import natural_sort as natural_sort
-from ramie.checkpoint.storage import safe_normpath as safe_normpath
-from ramie.configurations import config
-from ramie.core.frozen import FrozenDict
+from ramie.checkpoint.saving import directory_writer, writer
+from ramie.checkpoint.saving.background import AsyncManager as AsyncManager
+from ramie.checkpoint.saving.background import snapshot
+from ramie.checkpoint.storage.entries import safe_normpath as safe_normpath
 from ramie.errors import CheckpointOptionError
+from ramie.foundation.configurations import config
 from ramie.serialization import to_state_dict
+from ramie.trees.frozen import FrozenDict
 
 __all__ = [
     "AsyncManager",

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ramie import struct
+from ramie.trees import struct
 from ramie.typing import Array
 
 __all__ = ["DynamicScale", "DynamicScaleResult"]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from ramie import struct
+from ramie.trees import struct
 
 __all__ = ["EarlyStopping"]
 

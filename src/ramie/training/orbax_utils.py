@@ -10,8 +10,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from ramie import serialization, traverse_util
+from ramie import serialization
 from ramie.checkpoint.formats.orbax import import_orbax
+from ramie.trees.nested import flatten_dict
 
 __all__ = [
     "is_multi_device_array",
@@ -110,5 +111,5 @@ def maybe_construct_transformations(target: Any, transforms: Any | None) -> Any:
         return transforms
     orbax = import_orbax(_PURPOSE)
     state = serialization.to_state_dict(target)
-    flat = traverse_util.flatten_dict(state, sep="/") if isinstance(state, dict) else {"": state}
+    flat = flatten_dict(state, sep="/") if isinstance(state, dict) else {"": state}
     return {path: orbax.Transform(use_fallback=True) for path, v in flat.items() if v is None}

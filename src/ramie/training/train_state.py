@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from ramie import core, struct
+from ramie import core
+from ramie.trees import struct
 from ramie.typing import Array
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pytest
 from tests.faults import scale
 
 from ramie import checkpoint, errors
-from ramie.checkpoint import integrity
+from ramie.checkpoint.storage import integrity
 
 BLOCK = 4096
 

@@ -14,7 +14,7 @@ import pytest
 from tests.faults import scale
 
 from ramie import checkpoint, errors
-from ramie.checkpoint import integrity, parallel
+from ramie.checkpoint.storage import integrity, parallel
 
 ROUNDS = scale.times(120, 2_500)
 # Python objects are many times larger than their bytes, and files are read through buffers.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ramie import checkpoint, errors
-from ramie.checkpoint import integrity
+from ramie.checkpoint.storage import integrity
 
 ROUNDS = 600
 

@@ -10,7 +10,7 @@ import jax
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramie.core import frozen as ours
+from ramie.trees import frozen as ours
 
 LEAVES = st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=2)
 TREES = st.recursive(

@@ -5,9 +5,8 @@ import importlib
 import jax
 import jax.numpy as jnp
 import pytest
-from tests.tolerance import assert_exact
-
 from ramie.configurations import config
+from tests.tolerance import assert_exact
 
 flax = pytest.importorskip("flax")
 

@@ -10,7 +10,7 @@ from flax import nnx as theirs  # noqa: E402
 from tests.tolerance import assert_exact  # noqa: E402
 
 from ramie import nnx as ours  # noqa: E402
-from ramie.core.trace import has_boxes  # noqa: E402
+from ramie.core.tracing.trace import has_boxes  # noqa: E402
 
 BOTH = (ours, theirs)
 

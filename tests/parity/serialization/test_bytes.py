@@ -23,7 +23,7 @@ from tests.tolerance import assert_exact
 
 from ramie import serialization as ours
 from ramie import struct
-from ramie.core.frozen import FrozenDict
+from ramie.trees.frozen import FrozenDict
 
 NUMPY_NAMES = """
     bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 longdouble

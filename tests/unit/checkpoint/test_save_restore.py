@@ -11,8 +11,8 @@ from tests.listing import names
 from tests.tolerance import assert_exact
 
 from ramie import checkpoint, errors, serialization, struct
-from ramie.checkpoint import integrity
-from ramie.core.frozen import FrozenDict
+from ramie.checkpoint.storage import integrity
+from ramie.trees.frozen import FrozenDict
 
 
 @struct.dataclass
@@ -131,7 +131,7 @@ def test_retention_acts_after_the_new_checkpoint_is_durable(tmp_path, monkeypatc
     monkeypatch.setattr(os, "replace", lambda a, b: (events.append("rename"), replace(a, b)))
     monkeypatch.setattr(os, "unlink", lambda path: (events.append("remove"), unlink(path)))
     monkeypatch.setattr(
-        "ramie.checkpoint.storage.sync_directory", lambda path: events.append("sync")
+        "ramie.checkpoint.storage.entries.sync_directory", lambda path: events.append("sync")
     )
     checkpoint.save(tmp_path, {}, 2)
     # The manifest goes before the checkpoint, in both.

@@ -13,7 +13,7 @@ from tests.listing import names
 from tests.tolerance import assert_exact
 
 from ramie import checkpoint, errors
-from ramie.core.frozen import FrozenDict
+from ramie.trees.frozen import FrozenDict
 
 PARAMS = FrozenDict({"w": jnp.arange(3.0)})
 

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from ramie import demo, errors
-from ramie.cli import main
-from ramie.demo.settings import SettingsError
-from ramie.version import __version__
+from ramie import errors
+from ramie.cli import demo, main
+from ramie.cli.demo.settings import SettingsError
+from ramie.foundation.version import __version__
 
 
 def exit_code(*argv):

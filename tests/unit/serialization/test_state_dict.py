@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 from tests.tolerance import assert_exact
 
 from ramie import serialization, struct
-from ramie.core.frozen import FrozenDict
+from ramie.trees.frozen import FrozenDict
 
 
 class Pair(NamedTuple):

@@ -9,8 +9,8 @@ import pytest
 from tests.tolerance import assert_exact
 
 from ramie import errors
-from ramie.core.frozen import FrozenDict
 from ramie.training import checkpoints
+from ramie.trees.frozen import FrozenDict
 
 
 def test_positional_arguments_as_documented(tmp_path):

@@ -17,7 +17,7 @@ def test_train_state_is_an_attribute():
 
 
 def test_unknown_names_say_what_there_is():
-    with pytest.raises(AttributeError, match="has no attribute 'optimizers'; it offers"):
+    with pytest.raises(AttributeError, match="has no attribute 'optimizers'; it offers TrainState"):
         _ = training.optimizers
 
 

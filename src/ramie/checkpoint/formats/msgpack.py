@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from ramie.checkpoint import integrity, parallel, remote
+from ramie.checkpoint.storage import integrity, parallel, remote
 from ramie.errors import CheckpointOptionError, MPACheckpointingRequiredError
 from ramie.serialization import state_pieces
 from ramie.serialization.decode import decode

@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from ramie.checkpoint import storage
 from ramie.checkpoint.formats.leaf import Leaf
+from ramie.checkpoint.storage import entries as storage
 from ramie.errors import CheckpointOptionError, MalformedDataError, MissingExtraError
 
 __all__ = [

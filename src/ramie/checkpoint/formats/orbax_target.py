@@ -13,8 +13,8 @@ import jax
 import numpy as np
 
 from ramie.checkpoint.formats import orbax
+from ramie.checkpoint.formats.match import find_differences, restore_into
 from ramie.checkpoint.formats.orbax import Entry, Names
-from ramie.checkpoint.match import find_differences, restore_into
 from ramie.errors import CheckpointMismatchError, MPARestoreTargetRequiredError
 from ramie.serialization import to_state_dict
 

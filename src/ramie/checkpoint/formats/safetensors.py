@@ -21,8 +21,8 @@ from typing import Any, NamedTuple, NoReturn
 import ml_dtypes
 import numpy as np
 
-from ramie.checkpoint import integrity, parallel
 from ramie.checkpoint.formats.leaf import Leaf, open_regular, read_array
+from ramie.checkpoint.storage import integrity, parallel
 from ramie.errors import CheckpointOptionError, FormatLimitError, MalformedDataError
 from ramie.serialization import arrays
 

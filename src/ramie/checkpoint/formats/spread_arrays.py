@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ramie.checkpoint import integrity
+from ramie.checkpoint.storage import integrity
 from ramie.errors import (
     MalformedDataError,
     MissingExtraError,

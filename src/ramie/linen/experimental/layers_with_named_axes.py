@@ -13,8 +13,8 @@ import numpy as np
 
 from ramie.linen.layers.linear import place
 from ramie.linen.module import Module, compact
-from ramie.linen.partitioning import param_with_axes as param_with_axes
-from ramie.linen.spmd import with_logical_constraint as with_sharding_constraint
+from ramie.linen.sharding.partitioning import param_with_axes as param_with_axes
+from ramie.linen.sharding.spmd import with_logical_constraint as with_sharding_constraint
 from ramie.ops import initializers as initializers
 from ramie.ops import linear, norm
 from ramie.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionLike

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from ramie.linen.layers.linear import place
 from ramie.linen.module import Module, compact, merge_param
 from ramie.ops import initializers, norm
+from ramie.ops.drawing.sampling import filled
 from ramie.ops.moments import canonical_axes
-from ramie.ops.sampling import filled
 from ramie.typing import Array, Axes, Dtype, Initializer
 
 __all__ = [

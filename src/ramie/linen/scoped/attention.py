@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie import struct
-from ramie.core.scope import Scope
-from ramie.linen import initializers
+from ramie.core.scope.tree import Scope
 from ramie.linen.scoped.linear import default_kernel_init as default_kernel_init
 from ramie.linen.scoped.linear import dense_general as dense_general
-from ramie.ops import axis_attention
+from ramie.ops import initializers
+from ramie.ops.attention import along_axes as axis_attention
 from ramie.ops.stochastic import check_rate
+from ramie.trees import struct
 from ramie.typing import Array, Dtype, Initializer, PrecisionLike, PRNGKey, Shape
 
 __all__ = [

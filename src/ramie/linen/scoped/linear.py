@@ -9,14 +9,14 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ramie import struct
-from ramie.core.scope import Scope
-from ramie.linen import initializers
+from ramie.core.scope.tree import Scope
 from ramie.linen.layers import conv as _conv
 from ramie.linen.layers import linear as _linear
 from ramie.linen.layers.linear import default_embed_init as default_embed_init
 from ramie.linen.layers.linear import default_kernel_init as default_kernel_init
+from ramie.ops import initializers
 from ramie.ops.linear import embed_attend
+from ramie.trees import struct
 from ramie.typing import Array, Dtype, Initializer, PaddingLike, PrecisionLike
 
 __all__ = [

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.core.scope import Scope
-from ramie.linen import initializers
+from ramie.core.scope.tree import Scope
+from ramie.ops import initializers
 from ramie.ops.moments import as_array, canonical_axes, cast, moments, normalize, stat_dtype
 from ramie.ops.norm import channels_per_group
 from ramie.typing import Array, Axes, Dtype, Initializer, Shape

@@ -6,8 +6,8 @@ from typing import Any
 from ramie import linen
 from ramie.nnx.bridge.module import Module, adopt_submodule, current_context
 from ramie.nnx.bridge.wrappers import ToNNX
-from ramie.nnx.module import Module as NNXModule
-from ramie.nnx.rng import Rngs
+from ramie.nnx.modules.module import Module as NNXModule
+from ramie.nnx.randomness.rng import Rngs
 
 __all__ = ["linen_in_bridge_mdl", "nnx_in_bridge_mdl"]
 

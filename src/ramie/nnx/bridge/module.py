@@ -19,15 +19,15 @@ from ramie.core.filters import in_filter
 from ramie.nnx.bridge.context import MODULE_CONTEXT as MODULE_CONTEXT
 from ramie.nnx.bridge.context import ModuleStackEntry, entered
 from ramie.nnx.bridge.variables import collections_of, linen_vars_to_nnx_attrs, to_nnx_var
-from ramie.nnx.functional import clone, update
-from ramie.nnx.marks import Mark, has_data
-from ramie.nnx.module import Module as NNXModule
-from ramie.nnx.nested import Path, raw
-from ramie.nnx.pytree import Pytree, PytreeMeta, PytreeState
-from ramie.nnx.rng import Rngs, RngState
-from ramie.nnx.states import State
+from ramie.nnx.graph.functional import clone, update
+from ramie.nnx.graph.walk import members
+from ramie.nnx.modules.module import Module as NNXModule
+from ramie.nnx.objects.marks import Mark, has_data
+from ramie.nnx.objects.pytree import Pytree, PytreeMeta, PytreeState
+from ramie.nnx.randomness.rng import Rngs, RngState
+from ramie.nnx.states.nested import Path, raw
+from ramie.nnx.states.state import State
 from ramie.nnx.variable.base import Variable
-from ramie.nnx.walk import members
 from ramie.typing import MISSING, PRNGKey
 
 __all__ = [

@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 import jax
 from jax.sharding import Mesh, PartitionSpec
 
-from ramie import struct
 from ramie.core import meta
-from ramie.core.frozen import unfreeze
 from ramie.nnx import spmd
-from ramie.nnx.nested import Path, raw
+from ramie.nnx.states.nested import Path, raw
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.variable.kinds import variable_name_from_type, variable_type_from_name
 from ramie.nnx.variable.metadata import HOOKS
+from ramie.trees import struct
+from ramie.trees.frozen import unfreeze
 
 __all__ = [
     "NNXMeta",

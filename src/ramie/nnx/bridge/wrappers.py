@@ -9,9 +9,8 @@ from typing import Any, Generic, TypeVar
 import jax
 
 from ramie import linen
-from ramie.core.frozen import FrozenDict
 from ramie.core.meta import AxisMetadata
-from ramie.linen.context import context
+from ramie.linen.machinery.context import context
 from ramie.nnx.bridge.module import current_module
 from ramie.nnx.bridge.variables import (
     collections_of,
@@ -20,15 +19,16 @@ from ramie.nnx.bridge.variables import (
     to_linen_var,
     to_nnx_var,
 )
-from ramie.nnx.functional import split, state, update
-from ramie.nnx.marks import Mark
-from ramie.nnx.module import Module, iter_modules
-from ramie.nnx.nested import Path, flattened, nested
-from ramie.nnx.pytree import PytreeState
-from ramie.nnx.rng import Rngs, RngState
-from ramie.nnx.states import State
-from ramie.nnx.structure import GraphDef
+from ramie.nnx.graph.functional import split, state, update
+from ramie.nnx.graph.structure import GraphDef
+from ramie.nnx.modules.module import Module, iter_modules
+from ramie.nnx.objects.marks import Mark
+from ramie.nnx.objects.pytree import PytreeState
+from ramie.nnx.randomness.rng import Rngs, RngState
+from ramie.nnx.states.nested import Path, flattened, nested
+from ramie.nnx.states.state import State
 from ramie.nnx.variable.base import Variable
+from ramie.trees.frozen import FrozenDict
 from ramie.typing import PRNGKey
 
 __all__ = [

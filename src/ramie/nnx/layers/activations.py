@@ -7,10 +7,10 @@ import jax.numpy as jnp
 
 from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
 from ramie.nnx.layers.parameters import NO_METADATA, keep
-from ramie.nnx.module import Module
+from ramie.nnx.modules.module import Module
 from ramie.nnx.variable.kinds import Param
 from ramie.ops import activations
-from ramie.ops.sampling import filled
+from ramie.ops.drawing.sampling import filled
 from ramie.typing import Array, Dtype
 
 __all__ = ["PReLU"]

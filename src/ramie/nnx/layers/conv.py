@@ -17,9 +17,9 @@ from ramie.nnx.layers.parameters import (
     new_param,
     raw,
 )
-from ramie.nnx.marks import data
-from ramie.nnx.module import Module
-from ramie.nnx.rng import Rngs
+from ramie.nnx.modules.module import Module
+from ramie.nnx.objects.marks import data
+from ramie.nnx.randomness.rng import Rngs
 from ramie.ops import conv
 from ramie.ops.linear import as_tuple
 from ramie.typing import (

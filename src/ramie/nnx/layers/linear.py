@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.core.frozen import FrozenDict
 from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
 from ramie.nnx.layers.parameters import (
     NO_METADATA,
@@ -19,10 +18,11 @@ from ramie.nnx.layers.parameters import (
     new_param,
     raw,
 )
-from ramie.nnx.marks import data
-from ramie.nnx.module import Module
-from ramie.nnx.rng import Rngs
+from ramie.nnx.modules.module import Module
+from ramie.nnx.objects.marks import data
+from ramie.nnx.randomness.rng import Rngs
 from ramie.ops import initializers, linear
+from ramie.trees.frozen import FrozenDict
 from ramie.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionLike, Shape
 
 __all__ = [

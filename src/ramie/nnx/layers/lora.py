@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
 from ramie.nnx.layers.linear import Linear
 from ramie.nnx.layers.parameters import NO_METADATA, keep, new_param
-from ramie.nnx.module import Module
-from ramie.nnx.rng import Rngs
+from ramie.nnx.modules.module import Module
+from ramie.nnx.randomness.rng import Rngs
 from ramie.nnx.variable.base import A, Variable
 from ramie.nnx.variable.kinds import Param
 from ramie.ops import initializers, linear

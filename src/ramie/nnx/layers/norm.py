@@ -8,9 +8,9 @@ import jax.numpy as jnp
 
 from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
 from ramie.nnx.layers.parameters import NO_METADATA, keep, new_param, raw
-from ramie.nnx.marks import data
-from ramie.nnx.module import Module
-from ramie.nnx.rng import Rngs
+from ramie.nnx.modules.module import Module
+from ramie.nnx.objects.marks import data
+from ramie.nnx.randomness.rng import Rngs
 from ramie.nnx.variable.kinds import Param
 from ramie.ops import initializers, norm
 from ramie.ops.moments import canonical_axes

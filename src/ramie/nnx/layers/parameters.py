@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from ramie.nnx.module import Module
-from ramie.nnx.rng import Rngs, RngStream
+from ramie.nnx.modules.module import Module
+from ramie.nnx.randomness.rng import Rngs, RngStream
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.variable.kinds import Param
 from ramie.ops import initializers
-from ramie.ops.sampling import filled
+from ramie.ops.drawing.sampling import filled
 from ramie.typing import Array, Dtype, Initializer, Shape
 
 __all__ = [

@@ -6,9 +6,9 @@ from typing import Any
 import jax
 
 from ramie.nnx.layers.parameters import of_stream
-from ramie.nnx.marks import data
-from ramie.nnx.module import Module
-from ramie.nnx.rng import Rngs, RngStream
+from ramie.nnx.modules.module import Module
+from ramie.nnx.objects.marks import data
+from ramie.nnx.randomness.rng import Rngs, RngStream
 from ramie.ops import stochastic
 from ramie.typing import Array, PRNGKey
 

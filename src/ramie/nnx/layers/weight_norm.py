@@ -4,20 +4,20 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ramie.nnx.filters import Filter, PathContains
-from ramie.nnx.functional import state
+from ramie.nnx.graph.functional import state
 from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
 from ramie.nnx.layers.parameters import drawn, filling, keep
-from ramie.nnx.marks import data
-from ramie.nnx.module import Module
-from ramie.nnx.nested import Path
-from ramie.nnx.rng import Rngs
-from ramie.nnx.statelib import to_flat_state
+from ramie.nnx.modules.module import Module
+from ramie.nnx.objects.marks import data
+from ramie.nnx.randomness.rng import Rngs
+from ramie.nnx.states.filters import Filter, PathContains
+from ramie.nnx.states.functions import to_flat_state
+from ramie.nnx.states.nested import Path
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.variable.kinds import BatchStat, Param
 from ramie.ops import initializers
+from ramie.ops.drawing.sampling import filled
 from ramie.ops.moments import canonical_axes, cast
-from ramie.ops.sampling import filled
 from ramie.ops.weight_norm import spectral_normalize, weight_normalize
 from ramie.typing import Array, Axes, Dtype, Initializer
 

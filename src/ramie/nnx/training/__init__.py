@@ -1,7 +1,9 @@
 """The parts of NNX that training loops need besides models and transformations."""
 
-from ramie.nnx import ema as ema
-from ramie.nnx import metrics as metrics
-from ramie.nnx import optimizer as optimizer
+from ramie.foundation.doors import door
 
-__all__ = ["ema", "metrics", "optimizer"]
+__all__, __getattr__, __dir__ = door(
+    __name__,
+    {},
+    modules="ema metrics optimizer",
+)

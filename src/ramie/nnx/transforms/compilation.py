@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import jax
 
-from ramie.nnx.cache import flatten
-from ramie.nnx.functional import clone
-from ramie.nnx.transforms.checks import refuse_other_values
-from ramie.nnx.transforms.extract import Boundary, refuse_bound_method
-from ramie.nnx.transforms.operands import Operands
-from ramie.nnx.transforms.prefixes import StateSharding as StateSharding
-from ramie.nnx.transforms.sharded import shard_map as shard_map
+from ramie.nnx.graph.cache import flatten
+from ramie.nnx.graph.functional import clone
+from ramie.nnx.transforms.arguments.checks import refuse_other_values
+from ramie.nnx.transforms.arguments.extract import Boundary, refuse_bound_method
+from ramie.nnx.transforms.arguments.operands import Operands
+from ramie.nnx.transforms.arguments.prefixes import StateSharding as StateSharding
+from ramie.nnx.transforms.iteration.sharded import shard_map as shard_map
 from ramie.nnx.transforms.stages import Lowered, Traced
 from ramie.typing import MISSING
 

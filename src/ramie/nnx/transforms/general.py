@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ramie.nnx.transforms.contexts import update_context
+from ramie.nnx.graph.contexts import update_context
 from ramie.nnx.transforms.trees import clear_non_graph_nodes, from_tree, to_tree
 from ramie.typing import MISSING
 

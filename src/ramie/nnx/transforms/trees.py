@@ -7,18 +7,23 @@ from typing import Any, NamedTuple, Self, TypeVar
 import jax
 from jax.tree_util import tree_flatten, tree_flatten_with_path
 
-from ramie import struct
-from ramie.nnx import functional
-from ramie.nnx.filters import to_predicate
+from ramie.nnx.graph import functional
+from ramie.nnx.graph.contexts import MergeContext, SplitContext, merge_context, split_context
+from ramie.nnx.graph.structure import GraphDef
+from ramie.nnx.graph.walk import has_identity, key_of
 from ramie.nnx.modes import set_graph_mode
-from ramie.nnx.nested import Path
-from ramie.nnx.pytree import Pytree as Pytree
-from ramie.nnx.states import State
-from ramie.nnx.structure import GraphDef
-from ramie.nnx.transforms.checks import met
-from ramie.nnx.transforms.contexts import MergeContext, SplitContext, merge_context, split_context
-from ramie.nnx.transforms.prefixes import Mode, Prefixes, PrefixMapping, check_same_prefixes
-from ramie.nnx.walk import has_identity, key_of
+from ramie.nnx.objects.pytree import Pytree as Pytree
+from ramie.nnx.states.filters import to_predicate
+from ramie.nnx.states.nested import Path
+from ramie.nnx.states.state import State
+from ramie.nnx.transforms.arguments.checks import met
+from ramie.nnx.transforms.arguments.prefixes import (
+    Mode,
+    Prefixes,
+    PrefixMapping,
+    check_same_prefixes,
+)
+from ramie.trees import struct
 from ramie.typing import MISSING
 
 __all__ = [

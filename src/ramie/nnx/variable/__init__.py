@@ -1,39 +1,18 @@
 """Variables: boxes around values, their kinds, and what is known of them."""
 
-from ramie.nnx.modes import use_eager_sharding as use_eager_sharding
-from ramie.nnx.modes import using_eager_sharding as using_eager_sharding
-from ramie.nnx.variable.base import Variable as Variable
-from ramie.nnx.variable.base import VariableMetadata as VariableMetadata
-from ramie.nnx.variable.defaults import VarDefaults as VarDefaults
-from ramie.nnx.variable.defaults import VarDefaultsContext as VarDefaultsContext
-from ramie.nnx.variable.defaults import var_defaults as var_defaults
-from ramie.nnx.variable.hijax import HijaxVariable as HijaxVariable
-from ramie.nnx.variable.kinds import BatchStat as BatchStat
-from ramie.nnx.variable.kinds import Cache as Cache
-from ramie.nnx.variable.kinds import Intermediate as Intermediate
-from ramie.nnx.variable.kinds import Param as Param
-from ramie.nnx.variable.kinds import Perturbation as Perturbation
-from ramie.nnx.variable.kinds import register_variable_name as register_variable_name
-from ramie.nnx.variable.kinds import variable_name_from_type as variable_name_from_type
-from ramie.nnx.variable.kinds import variable_type_from_name as variable_type_from_name
-from ramie.nnx.variable.kinds import with_metadata as with_metadata
+from ramie.foundation.doors import door
+from ramie.nnx.variable import hijax as hijax  # `Variable(hijax=True)` makes one of its class
 
-__all__ = [
-    "BatchStat",
-    "Cache",
-    "HijaxVariable",
-    "Intermediate",
-    "Param",
-    "Perturbation",
-    "VarDefaults",
-    "VarDefaultsContext",
-    "Variable",
-    "VariableMetadata",
-    "register_variable_name",
-    "use_eager_sharding",
-    "using_eager_sharding",
-    "var_defaults",
-    "variable_name_from_type",
-    "variable_type_from_name",
-    "with_metadata",
-]
+__all__, __getattr__, __dir__ = door(
+    __name__,
+    {
+        "ramie.nnx.modes": "use_eager_sharding using_eager_sharding",
+        "ramie.nnx.variable.base": "Variable VariableMetadata",
+        "ramie.nnx.variable.defaults": "VarDefaults VarDefaultsContext var_defaults",
+        "ramie.nnx.variable.hijax": "HijaxVariable",
+        "ramie.nnx.variable.kinds": (
+            "BatchStat Cache Intermediate Param Perturbation register_variable_name "
+            "variable_name_from_type variable_type_from_name with_metadata"
+        ),
+    },
+)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ramie.core.trace import has_boxes, is_box, new_box
+from ramie.core.tracing.trace import has_boxes, is_box, new_box
 from ramie.nnx.variable.metadata import VariableDef
 from ramie.typing import MISSING
 

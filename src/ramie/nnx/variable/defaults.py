@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
-from ramie.configurations import config
+from ramie.foundation.configurations import config
 
 __all__ = ["VarDefaults", "VarDefaultsContext", "here", "var_defaults"]
 

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 
 from ramie import errors
-from ramie.core.trace import box_owner, has_boxes, is_box, is_top_level, trace_token
+from ramie.core.tracing.trace import box_owner, has_boxes, is_box, is_top_level, trace_token
 from ramie.nnx.variable.base import Variable, definition_of
 from ramie.nnx.variable.cells import contents, held_as, is_ref
 from ramie.nnx.variable.metadata import Metadata, VariableDef, metadata_of

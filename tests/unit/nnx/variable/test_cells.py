@@ -10,7 +10,7 @@ import pytest
 from tests.tolerance import assert_exact
 
 from ramie import errors, nnx
-from ramie.core.trace import has_boxes
+from ramie.core.tracing.trace import has_boxes
 from ramie.nnx.variable import HijaxVariable
 
 KINDS = [

@@ -10,7 +10,7 @@ import pytest
 from tests.tolerance import assert_close, assert_exact
 
 from ramie import errors, nnx
-from ramie.core import trace
+from ramie.core.tracing import trace
 from ramie.nnx.variable import HijaxVariable
 
 

@@ -1,0 +1,24 @@
+# Made by `make stubs` from the table in __init__.py.
+from ramie import checkpoint as checkpoint
+from ramie import compat as compat
+from ramie import core as core
+from ramie import errors as errors
+from ramie import linen as linen
+from ramie import metrics as metrics
+from ramie import nnx as nnx
+from ramie import ops as ops
+from ramie import serialization as serialization
+from ramie import training as training
+from ramie import typing as typing
+from ramie.compat.paths import testing as testing
+from ramie.compat.paths import traverse_util as traverse_util
+from ramie.core import tracebacks as traceback_util
+from ramie.foundation import configurations as configurations
+from ramie.foundation import ids as ids
+from ramie.foundation import io as io
+from ramie.foundation import version as version
+from ramie.foundation.configurations import config as config
+from ramie.foundation.version import __version__ as __version__
+from ramie.training import jax_utils as jax_utils
+from ramie.trees import cursor as cursor
+from ramie.trees import struct as struct

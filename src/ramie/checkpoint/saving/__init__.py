@@ -1,0 +1,1 @@
+"""Saving: to one file or directory, in the background; and removing what is old."""

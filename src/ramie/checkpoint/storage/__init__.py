@@ -1,0 +1,1 @@
+"""Where bytes lie: durable files and folders, checksums, other machines."""

@@ -1,0 +1,126 @@
+"""`ramie demo`: train on handwritten digits, and survive being killed."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ramie import errors
+from ramie.cli.demo.settings import APIS, Settings, SettingsError
+
+__all__ = ["add_parser"]
+
+_INTERRUPTED = 130
+
+
+def add_parser(commands: Any) -> None:
+    """Add `demo` to the commands of the `ramie` parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "demo",
+        help="train a small network on real handwritten digits",
+        description=(
+            "Train a small convolutional network on the handwritten digits that scikit-learn "
+            "ships, with a checkpoint after each epoch. Stop it whenever you like: the same "
+            "command goes on from the last checkpoint and ends with the same parameters, bit "
+            "for bit, as if it had never stopped."
+        ),
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    default = Settings()
+    parser.add_argument(
+        "--workdir",
+        type=Path,
+        default=default.workdir,
+        metavar="DIR",
+        help="directory of checkpoints and pictures",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=_whole_number,
+        default=default.epochs,
+        metavar="N",
+        help="how often to go through the training images, over all runs in DIR together",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=_whole_number,
+        default=default.batch_size,
+        metavar="N",
+        help="images per optimizer step",
+    )
+    parser.add_argument(
+        "--learning-rate",
+        type=_number,
+        default=default.learning_rate,
+        metavar="X",
+        help="step size of the optimizer",
+    )
+    parser.add_argument(
+        "--seed",
+        type=_whole_number,
+        default=default.seed,
+        metavar="N",
+        help="decides the initial parameters and the order of the images",
+    )
+    parser.add_argument(
+        "--api",
+        choices=APIS,
+        default=default.api,
+        help="in which API the network and its training step are written",
+    )
+    parser.set_defaults(call=lambda arguments: _run(parser, arguments))
+
+
+def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    try:
+        settings = Settings(
+            workdir=arguments.workdir,
+            epochs=arguments.epochs,
+            batch_size=arguments.batch_size,
+            learning_rate=arguments.learning_rate,
+            seed=arguments.seed,
+            api=arguments.api,
+        )
+    except SettingsError as error:
+        parser.error(_in_terms_of_options(error))
+    try:
+        # Only now: a mistyped option should not wait for JAX to load.
+        from ramie.cli import demo
+
+        demo.run(settings)
+    except SettingsError as error:
+        parser.error(_in_terms_of_options(error))
+    except KeyboardInterrupt:
+        return _say_how_to_resume(settings)
+    except errors.RamieError as error:
+        print(f"ramie demo: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"ramie demo: cannot use --workdir {settings.workdir}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _say_how_to_resume(settings: Settings) -> int:
+    saved = settings.saved_checkpoints()
+    where = f"go on from {saved[-1]}" if saved else "start again (no epoch was finished yet)"
+    print(f"\nInterrupted. To {where}, run:\n  {settings.command()}", file=sys.stderr)
+    return _INTERRUPTED
+
+
+def _in_terms_of_options(error: SettingsError) -> str:
+    return f"argument --{error.name.replace('_', '-')}: {error.problem}"
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, but it is {text!r}") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, but it is {text!r}") from None

@@ -1,0 +1,1 @@
+"""What tables of models say: costs and text; of either style."""

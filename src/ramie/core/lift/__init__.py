@@ -1,0 +1,28 @@
+"""Lifted transformations: JAX transformations of functions of a scope.
+
+The primitive they stand on is in `crossing`; `pack` offers it for transformations of your own.
+"""
+
+from ramie.foundation.doors import door
+
+__all__, __getattr__, __dir__ = door(
+    __name__,
+    {
+        "ramie.core.filters": (
+            "DenyList group_collections in_filter intersect_filters is_filter_empty "
+            "subtract_filters union_filters"
+        ),
+        "ramie.core.lift.compile": (
+            "checkpoint fold_rngs id_fn jit map_variables pack remat swap_collection"
+        ),
+        "ramie.core.lift.control": "cond switch while_loop",
+        "ramie.core.lift.crossing": "set_from_dict tree_map_rngs",
+        "ramie.core.lift.grad": "custom_vjp jvp value_and_grad vjp",
+        "ramie.core.lift.mapping": "add_metadata_axis remat_scan scan vmap",
+        "ramie.core.scope.rng": "LazyRng",
+        "ramie.core.scope.tree": "Scope",
+        "ramie.trees.frozen": "freeze unfreeze",
+        "ramie.typing": "In Out",
+    },
+    modules="axes_scan meta=ramie.core.meta",
+)

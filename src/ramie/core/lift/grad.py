@@ -1,0 +1,239 @@
+"""Lifted differentiation: of functions of a scope, by arguments and by variables."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ramie.core.filters import Filter
+from ramie.core.lift.crossing import Group, Lift, Scopes
+from ramie.trees.frozen import unfreeze
+
+__all__ = ["custom_vjp", "jvp", "value_and_grad", "vjp"]
+
+
+def _refuse_reduce_axes(reduce_axes: Any) -> None:
+    if reduce_axes:
+        raise NotImplementedError(
+            "JAX no longer has reduce_axes: sum over the axes yourself, with jax.lax.psum."
+        )
+
+
+def _with_aux(y: Any, has_aux: bool) -> tuple[Any, Any]:
+    return y if has_aux else (y, None)
+
+
+def _only_gradients(pullback: Callable[..., Any], y_t: Any) -> tuple[Any, ...]:
+    group, *args = pullback(y_t)
+    return (group[0] if len(group) == 1 else list(group)), *args
+
+
+def _check_scalar(y: Any) -> None:
+    shapes = [jnp.shape(leaf) for leaf in jax.tree_util.tree_leaves(y)]
+    if shapes != [()]:
+        raise ValueError(
+            "Gradients are those of a function that returns one scalar; this one returned arrays "
+            f"of shapes {shapes}. Sum or average, return the rest with has_aux=True, or use vjp."
+        )
+
+
+def vjp(
+    fn: Callable[..., Any],
+    scope: Scopes,
+    *primals: Any,
+    has_aux: bool = False,
+    reduce_axes: Any = (),
+    vjp_variables: Filter = "params",
+    variables: Filter = True,
+    rngs: Filter = True,
+) -> Any:
+    """Lift `jax.vjp` to functions of a scope.
+
+    Args:
+      fn: called as ``fn(scope, *primals)``; returns y or, with `has_aux`, a pair of y and more.
+      scope: a scope or a pytree of scopes.
+      *primals: arguments to differentiate by.
+      has_aux: whether `fn` returns a pair.
+      reduce_axes: no longer supported by JAX.
+      vjp_variables: the collections to differentiate by as well.
+      variables: the other collections that `fn` may use.
+      rngs: the random streams that `fn` may use.
+
+    Returns:
+      y and a function from a cotangent of y to cotangents of the variables, by collection, and of
+      each of the primals; with `has_aux` also what `fn` returned besides y.
+    """
+    _refuse_reduce_axes(reduce_axes)
+    groups = (vjp_variables, variables)
+    with Lift(groups, groups, (rngs,), "vjp").open(scope) as crossing:
+        by, others = crossing.variables
+
+        def inside(by: Group, *args: Any) -> Any:
+            inner = crossing.enter((by, others), crossing.rngs)
+            y, aux = _with_aux(fn(inner, *args), has_aux)
+            return y, (aux, crossing.leave(inner))
+
+        y, pullback, (aux, written) = jax.vjp(inside, by, *primals, has_aux=True)
+        crossing.commit(written)
+        gradients = jax.tree_util.Partial(_only_gradients, pullback)
+        return (y, gradients, aux) if has_aux else (y, gradients)
+
+
+def value_and_grad(
+    fn: Callable[..., Any],
+    scope: Scopes,
+    *primals: Any,
+    has_aux: bool = False,
+    reduce_axes: Any = (),
+    variables: Filter = True,
+    rngs: Filter = True,
+) -> Any:
+    """Lift `jax.value_and_grad` to functions of a scope; gradients are those by the arguments.
+
+    Args:
+      fn: called as ``fn(scope, *primals)``; returns a scalar or, with `has_aux`, a pair of a
+        scalar and more.
+      scope: a scope or a pytree of scopes.
+      *primals: arguments to differentiate by.
+      has_aux: whether `fn` returns a pair.
+      reduce_axes: no longer supported by JAX.
+      variables: the collections that `fn` may use.
+      rngs: the random streams that `fn` may use.
+
+    Returns:
+      The value and a tuple of gradients; with `has_aux` the value, the rest and the gradients.
+
+    Raises:
+      ValueError: if the function returns something else than a scalar.
+    """
+    _refuse_reduce_axes(reduce_axes)
+    with Lift((variables,), (variables,), (rngs,), "value_and_grad").open(scope) as crossing:
+
+        def inside(*args: Any) -> Any:
+            inner = crossing.enter(crossing.variables, crossing.rngs)
+            y, aux = _with_aux(fn(inner, *args), has_aux)
+            return y, (aux, crossing.leave(inner))
+
+        y, pullback, (aux, written) = jax.vjp(inside, *primals, has_aux=True)
+        _check_scalar(y)
+        crossing.commit(written)
+        gradients = pullback(jax.tree.map(jnp.ones_like, y))
+        return (y, aux, gradients) if has_aux else (y, gradients)
+
+
+def jvp(
+    fn: Callable[..., Any],
+    scope: Scopes,
+    primals: tuple[Any, ...],
+    tangents: tuple[Any, ...],
+    variable_tangents: Any,
+    variables: Filter = True,
+    rngs: Filter = True,
+) -> tuple[Any, Any]:
+    """Lift `jax.jvp` to functions of a scope.
+
+    Args:
+      fn: called as ``fn(scope, *primals)``.
+      scope: a scope or a pytree of scopes.
+      primals: the arguments.
+      tangents: the tangents of the arguments.
+      variable_tangents: tangents of variables, by collection; for several scopes a sequence of
+        such dictionaries. Collections without tangents have the tangent zero.
+      variables: the other collections that `fn` may use.
+      rngs: the random streams that `fn` may use.
+
+    Returns:
+      The result and its tangent.
+
+    Raises:
+      TypeError: if the tangents of a collection are structured unlike its variables.
+    """
+    by_scope = (variable_tangents,) if isinstance(variable_tangents, Mapping) else variable_tangents
+    named = {col for collections in by_scope for col, part in collections.items() if part}
+    groups = (named, variables)
+    with Lift(groups, groups, (rngs,), "jvp").open(scope) as crossing:
+        by, others = crossing.variables
+        variable_ts = tuple(
+            {col: _tangents_like(col, part, given.get(col)) for col, part in collections.items()}
+            for collections, given in zip(by, by_scope, strict=True)
+        )
+
+        def inside(by: Group, args: tuple[Any, ...]) -> Any:
+            inner = crossing.enter((by, others), crossing.rngs)
+            y = fn(inner, *args)
+            return y, crossing.leave(inner)
+
+        y, y_t, written = jax.jvp(
+            inside, (by, tuple(primals)), (variable_ts, tuple(tangents)), has_aux=True
+        )
+        crossing.commit(written)
+        return y, y_t
+
+
+def _tangents_like(col: str, part: Any, tangents: Any) -> Any:
+    given = unfreeze(tangents) if tangents is not None else {}
+    wanted: Any = jax.tree_util.tree_structure(unfreeze(part))
+    leaves, found = jax.tree_util.tree_flatten(given)
+    if wanted != found:
+        raise TypeError(
+            f"The variable_tangents of collection {col!r} have the structure {found}, but the "
+            f"variables have {wanted}. Give one tangent for each variable."
+        )
+    return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(part), leaves)
+
+
+def custom_vjp(
+    fn: Callable[..., Any],
+    forward_fn: Callable[..., Any],
+    backward_fn: Callable[..., Any],
+    grad_vars: Filter = "params",
+    nondiff_argnums: Any = (),
+) -> Callable[..., Any]:
+    """Lift `jax.custom_vjp` to functions of a scope: a function with a derivative of its own.
+
+    Args:
+      fn: called as ``fn(scope, *args)`` where no derivative is taken.
+      forward_fn: called as ``forward_fn(scope, *args)``; returns the result and residuals.
+      backward_fn: called as ``backward_fn(*nondiff_args, residuals, y_t)``; returns cotangents of
+        the variables, by collection, and of each differentiable argument.
+      grad_vars: the collections that `backward_fn` returns cotangents of; those of all others are
+        zero.
+      nondiff_argnums: the positions of arguments that are not differentiated by; the scope has
+        position 0.
+
+    Returns:
+      A function ``(scope, *args)``.
+    """
+    groups = (grad_vars, True)
+    lift = Lift(groups, groups, (True,), "custom_vjp")
+    positions = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
+
+    def with_derivative(scopes: Scopes, *args: Any) -> Any:
+        with lift.open(scopes) as crossing:
+
+            def run(which: Callable[..., Any], by: Any, others: Any, rngs: Any, args: Any) -> Any:
+                inner = crossing.enter((by, others), rngs)
+                return which(inner, *args), crossing.leave(inner)
+
+            def primal(by: Group, others: Group, rngs: Any, *args: Any) -> Any:
+                return run(fn, by, others, rngs, args)
+
+            def forward(by: Group, others: Group, rngs: Any, *args: Any) -> Any:
+                (y, residuals), written = run(forward_fn, by, others, rngs, args)
+                return (y, written), residuals
+
+            def backward(*given: Any) -> Any:
+                *nondiff, residuals, (y_t, _) = given
+                variables_t, *args_t = backward_fn(*nondiff, residuals, y_t)
+                by_t = (variables_t,) if len(crossing.roots) == 1 else tuple(variables_t)
+                # None is a zero of any structure.
+                return by_t, None, None, *args_t
+
+            derived = jax.custom_vjp(primal, nondiff_argnums=tuple(i + 2 for i in positions))
+            derived.defvjp(forward, backward)
+            y, written = derived(*crossing.variables, crossing.rngs, *args)
+            crossing.commit(written)
+            return y
+
+    return with_derivative

@@ -1,0 +1,19 @@
+"""Scopes: cursors into collections of variables, and functions that run on them."""
+
+from ramie.foundation.doors import door
+
+__all__, __getattr__, __dir__ = door(
+    __name__,
+    {
+        "ramie.core.filters": (
+            "DenyList filter_to_set group_collections intersect_filters subtract_filters "
+            "union_filters"
+        ),
+        "ramie.core.scope.collections": "Variable",
+        "ramie.core.scope.entry": "apply bind init lazy_init _is_valid_rng",
+        "ramie.core.scope.rng": "LazyRng",
+        "ramie.core.scope.tree": "Scope no_flag",
+        "ramie.trees.frozen": "FrozenDict freeze unfreeze",
+        "ramie.typing": "CollectionFilter FrozenVariableDict PRNGSequenceFilter",
+    },
+)

@@ -1,0 +1,22 @@
+# Made by `make stubs` from the table in __init__.py.
+from ramie.core.filters import DenyList as DenyList
+from ramie.core.filters import filter_to_set as filter_to_set
+from ramie.core.filters import group_collections as group_collections
+from ramie.core.filters import intersect_filters as intersect_filters
+from ramie.core.filters import subtract_filters as subtract_filters
+from ramie.core.filters import union_filters as union_filters
+from ramie.core.scope.collections import Variable as Variable
+from ramie.core.scope.entry import _is_valid_rng as _is_valid_rng
+from ramie.core.scope.entry import apply as apply
+from ramie.core.scope.entry import bind as bind
+from ramie.core.scope.entry import init as init
+from ramie.core.scope.entry import lazy_init as lazy_init
+from ramie.core.scope.rng import LazyRng as LazyRng
+from ramie.core.scope.tree import Scope as Scope
+from ramie.core.scope.tree import no_flag as no_flag
+from ramie.trees.frozen import FrozenDict as FrozenDict
+from ramie.trees.frozen import freeze as freeze
+from ramie.trees.frozen import unfreeze as unfreeze
+from ramie.typing import CollectionFilter as CollectionFilter
+from ramie.typing import FrozenVariableDict as FrozenVariableDict
+from ramie.typing import PRNGSequenceFilter as PRNGSequenceFilter

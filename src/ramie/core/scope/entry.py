@@ -1,0 +1,197 @@
+"""Running a function of a scope: bind it to variables, call it, hand back what changed."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ramie import errors
+from ramie.core.filters import DenyList as DenyList
+from ramie.core.filters import Filter, in_filter, is_filter_empty
+from ramie.core.filters import filter_to_set as filter_to_set
+from ramie.core.filters import group_collections as group_collections
+from ramie.core.filters import intersect_filters as intersect_filters
+from ramie.core.filters import subtract_filters as subtract_filters
+from ramie.core.filters import union_filters as union_filters
+from ramie.core.scope.collections import Variable as Variable
+from ramie.core.scope.collections import copied
+from ramie.core.scope.rng import LazyRng as LazyRng
+from ramie.core.scope.rng import check_rngs, is_valid_rng
+from ramie.core.scope.tree import Scope as Scope
+from ramie.core.scope.tree import no_flag as no_flag
+from ramie.core.tracing.abstract import evaluate_without
+from ramie.trees.frozen import FrozenDict as FrozenDict
+from ramie.trees.frozen import freeze as freeze
+from ramie.trees.frozen import unfreeze as unfreeze
+from ramie.typing import CollectionFilter as CollectionFilter
+from ramie.typing import FrozenVariableDict as FrozenVariableDict
+from ramie.typing import PRNGSequenceFilter as PRNGSequenceFilter
+
+__all__ = [
+    "CollectionFilter",
+    "DenyList",
+    "FrozenDict",
+    "LazyRng",
+    "PRNGSequenceFilter",
+    "Scope",
+    "Variable",
+    "apply",
+    "bind",
+    "filter_to_set",
+    "freeze",
+    "group_collections",
+    "in_filter",
+    "init",
+    "intersect_filters",
+    "is_filter_empty",
+    "lazy_init",
+    "no_flag",
+    "subtract_filters",
+    "unfreeze",
+    "union_filters",
+]
+
+_is_valid_rng = is_valid_rng  # the name that code written for Flax imports
+
+
+def _check_variables(variables: Any) -> None:
+    if not isinstance(variables, Mapping):
+        raise errors.ApplyScopeInvalidVariablesTypeError(
+            found=f"a value of type {type(variables).__name__}"
+        )
+    for name, collection in variables.items():
+        if not isinstance(name, str):
+            raise errors.ApplyScopeInvalidVariablesTypeError(
+                found=f"the collection name {name!r} of type {type(name).__name__}"
+            )
+        if not isinstance(collection, Mapping):
+            raise errors.ApplyScopeInvalidVariablesTypeError(
+                found=f"collection {name!r} of type {type(collection).__name__}"
+            )
+        for key in collection:
+            if not isinstance(key, str):
+                raise errors.ApplyScopeInvalidVariablesTypeError(
+                    found=f"the key {key!r} in collection {name!r}"
+                )
+    params = variables.get("params")
+    if params is not None and "params" in params and isinstance(params["params"], Mapping):
+        raise errors.ApplyScopeInvalidVariablesStructureError(variables)
+
+
+def bind(
+    variables: Mapping[str, Mapping[str, Any]],
+    rngs: Any = None,
+    mutable: Filter = False,
+    flags: Mapping[str, Any] | None = None,
+) -> Scope:
+    """Make a root scope on variables.
+
+    Collections that may be written are copied, so the caller's variables never change.
+
+    Args:
+      variables: collections by name.
+      rngs: one key, taken as the stream ``params``, or streams by name.
+      mutable: a filter for the collections that may be written.
+      flags: settings that every scope below sees.
+
+    Raises:
+      ApplyScopeInvalidVariablesTypeError: if `variables` is not a dictionary of dictionaries.
+      ApplyScopeInvalidVariablesStructureError: if it has a second ``params`` level.
+      InvalidRngError: if `rngs` is neither a key nor a dictionary of keys.
+    """
+    _check_variables(variables)
+    if rngs is not None:
+        if is_valid_rng(rngs):
+            rngs = {"params": rngs}
+        else:
+            check_rngs(
+                rngs,
+                "The ``rngs`` argument passed to an apply function should be a ``jax.PRNGKey`` or "
+                "a dictionary mapping strings to ``jax.PRNGKey``.",
+            )
+    own = dict(variables)
+    if mutable is not False and not is_filter_empty(mutable):
+        for name, collection in own.items():
+            if in_filter(mutable, name):
+                own[name] = copied(collection)
+    return Scope(own, rngs, mutable=mutable, flags=flags)
+
+
+def apply(
+    fn: Callable[..., Any], mutable: Filter = False, flags: Mapping[str, Any] | None = None
+) -> Callable[..., Any]:
+    """Make a pure function of variables out of a function of a scope.
+
+    Args:
+      fn: called as ``fn(scope, *args, **kwargs)``.
+      mutable: a filter for the collections that `fn` may write.
+      flags: settings that every scope sees.
+
+    Returns:
+      A function ``(variables, *args, rngs=None, **kwargs)``. It returns what `fn` returns or, if
+      `mutable` names anything, the pair of that and the mutable collections as `fn` left them.
+    """
+
+    @functools.wraps(fn)
+    def applied(
+        variables: Mapping[str, Mapping[str, Any]], *args: Any, rngs: Any = None, **kwargs: Any
+    ) -> Any:
+        with bind(variables, rngs, mutable, flags).temporary() as root:
+            output = fn(root, *args, **kwargs)
+            if mutable is False:
+                return output
+            return output, root.take_mutable_variables()
+
+    return applied
+
+
+def _init_streams(rngs: Any) -> Mapping[str, Any]:
+    if is_valid_rng(rngs):
+        return {"params": rngs}
+    check_rngs(
+        rngs,
+        "First argument passed to an init function should be a ``jax.PRNGKey`` or a dictionary "
+        "mapping strings to ``jax.PRNGKey``.",
+    )
+    return rngs
+
+
+def init(
+    fn: Callable[..., Any], mutable: Filter = True, flags: Mapping[str, Any] | None = None
+) -> Callable[..., Any]:
+    """Make a function that creates the variables which a function of a scope asks for.
+
+    Args:
+      fn: called as ``fn(scope, *args, **kwargs)``.
+      mutable: a filter for the collections that are created and returned.
+      flags: settings that every scope sees; `initializing` is set to True.
+
+    Returns:
+      A function ``(rngs, *args, **kwargs)`` that returns the pair of what `fn` returns and the
+      variables.
+    """
+    run = apply(fn, mutable, {**(flags or {}), "initializing": True})
+
+    @functools.wraps(fn)
+    def initialised(rngs: Any, *args: Any, **kwargs: Any) -> Any:
+        result = run({}, *args, rngs=_init_streams(rngs), **kwargs)
+        return (result, {}) if mutable is False else result
+
+    return initialised
+
+
+def lazy_init(
+    fn: Callable[..., Any], mutable: Filter = True, flags: Mapping[str, Any] | None = None
+) -> Callable[..., Any]:
+    """Like `init`, but arguments may be `jax.ShapeDtypeStruct` and only variables are computed.
+
+    Returns:
+      A function ``(rngs, *args, **kwargs)`` that returns the variables. It raises
+      `LazyInitError` if a variable depends on the value of an argument that is only a shape.
+    """
+    run = init(fn, mutable, flags)
+
+    def initialised(rngs: Any, *args: Any, **kwargs: Any) -> Any:
+        streams = _init_streams(rngs)
+        return evaluate_without(lambda *a, **k: run(streams, *a, **k)[1], args, kwargs)
+
+    return initialised

@@ -1,0 +1,1 @@
+"""Looking at modules: tables of layers, and what they cost."""

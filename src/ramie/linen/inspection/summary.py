@@ -1,0 +1,356 @@
+"""Tables that show what a module is made of: `tabulate`."""
+
+import dataclasses
+import importlib
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from ramie.core import meta as meta
+from ramie.core.filters import DenyList as DenyList
+from ramie.core.filters import Filter
+from ramie.core.inspection.cost import split_arrays
+from ramie.core.inspection.summary_text import (
+    Line,
+    ShownObject,
+    as_rich,
+    describe,
+    outline,
+    size_and_bytes,
+    size_pieces,
+)
+from ramie.core.scope.rng import LazyRng as LazyRng
+from ramie.linen.inspection.cost import Call
+from ramie.linen.machinery.adopt import template_copy
+from ramie.linen.machinery.entry import INIT_COLLECTIONS
+from ramie.linen.machinery.methods import InterceptorContext, intercept_methods, wrap_method_once
+from ramie.trees.frozen import unfreeze as unfreeze
+from ramie.typing import FrozenVariableDict as FrozenVariableDict
+from ramie.typing import PRNGKey, RNGSequences, VariableDict
+
+if TYPE_CHECKING:
+    from ramie.linen.module import Module
+
+__all__ = ["NO_EXTRAS", "Row", "Table", "tabulate"]
+
+_ObjectRepresentation = ShownObject  # under this name Flax's tests look for it
+
+NO_EXTRAS: Mapping[str, Any] = MappingProxyType({})
+"""The default of arguments that are passed on to `rich`."""
+
+_CONSOLE = {"force_terminal": True, "force_jupyter": False}
+
+Path = tuple[str, ...]
+
+
+@dataclasses.dataclass
+class Row:
+    """One call of a module's method.
+
+    Attributes:
+      path: the place of the module.
+      module_copy: the module, unbound.
+      method: the name of the method.
+      inputs: what it was called with, as `summary_text.describe` shows it: the argument if there is
+        one, else the arguments in a tuple, whose last item is a dictionary of those with names.
+      outputs: what it returned.
+      module_variables: the module's own variables by collection, without those of its submodules.
+        Empty if an earlier row shows them.
+      counted_variables: `module_variables`, and those of submodules that have no row.
+      flops: the cost of the call, 0 if it was not asked for.
+      vjp_flops: the cost of the call and its gradient, 0 if it was not asked for.
+    """
+
+    path: Path
+    module_copy: "Module"
+    method: str
+    inputs: Any
+    outputs: Any
+    module_variables: dict[str, dict[str, Any]]
+    counted_variables: dict[str, dict[str, Any]]
+    flops: int
+    vjp_flops: int
+
+    def size_and_bytes(self, collections: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """Return the number of elements and of bytes that this row counts, by collection."""
+        return {name: size_and_bytes(self.counted_variables.get(name, {})) for name in collections}
+
+
+class Table(list[Row]):
+    """The rows of a summary.
+
+    Args:
+      module: the module that is summarised.
+      collections: the names of its collections, in the order of their columns.
+      rows: the rows.
+    """
+
+    def __init__(self, module: "Module", collections: Sequence[str], rows: Iterable[Row]) -> None:
+        super().__init__(rows)
+        self.module = module
+        self.collections = collections
+
+
+@dataclasses.dataclass
+class _Recorded:
+    """A call as the interceptor saw it."""
+
+    path: Path
+    module: "Module"
+    method: str
+    inputs: Any
+    outputs: Any
+    cost: Call
+
+
+def tabulate(
+    module: "Module",
+    rngs: PRNGKey | RNGSequences,
+    depth: int | None = None,
+    show_repeated: bool = False,
+    mutable: Filter = INIT_COLLECTIONS,
+    console_kwargs: Mapping[str, Any] | None = None,
+    table_kwargs: Mapping[str, Any] = NO_EXTRAS,
+    column_kwargs: Mapping[str, Any] = NO_EXTRAS,
+    compute_flops: bool = False,
+    compute_vjp_flops: bool = False,
+    **kwargs: Any,
+) -> Callable[..., str]:
+    """Make a function that shows a module as a table, without computing anything.
+
+    Each module whose method runs in `init` has a row, in the order of the calls: its path, class
+    and, unless it is ``__call__``, method; inputs and outputs; and per collection its own variables
+    with their number and bytes. Totals stand at the foot.
+
+    Args:
+      module: the module.
+      rngs: as for `init`.
+      depth: how many levels of submodules have rows, None for all. What lies deeper is counted in
+        the row above it, so that the totals stay.
+      show_repeated: give every call a row; otherwise only the first call at each path. Variables
+        stand in the first row of a path.
+      mutable: the collections that `init` creates; by default all but ``intermediates``.
+      console_kwargs: arguments of `rich.console.Console`, for example ``{"width": 120}``, beyond
+        `force_terminal`, on by default, and `force_jupyter`, off.
+      table_kwargs: arguments of `rich.table.Table`.
+      column_kwargs: arguments of `rich.table.Column`, for all columns.
+      compute_flops: add a column with the estimated floating-point operations of each call. It
+        lowers a program per row, which takes a while for large models; nothing is executed.
+      compute_vjp_flops: add such a column for each call together with its gradient.
+      **kwargs: passed to `init`, for example `method`.
+
+    Returns:
+      A function ``(*args, **kwargs) -> str`` of the arguments of the module's method; arrays may be
+      `jax.ShapeDtypeStruct`.
+
+    Example:
+      >>> import jax, ramie.linen as nn
+      >>> x = jax.ShapeDtypeStruct((16, 9), jax.numpy.float32)
+      >>> show = nn.tabulate(nn.Dense(4), jax.random.key(0), console_kwargs={"no_color": True})
+      >>> "Total Parameters: 40" in show(x)
+      True
+
+    Differs from Flax: collections are in alphabetical order, not in that of a hash; names and text
+    of the user are never read as markup; with `show_repeated`, a lifted module has a row per trace
+    of its body and none besides.
+    """
+
+    def show(*call_args: Any, **call_kwargs: Any) -> str:
+        make = _get_module_table(module, depth, show_repeated, compute_flops, compute_vjp_flops)
+        table = make(rngs, *call_args, mutable=mutable, **call_kwargs, **kwargs)
+        costs = {"flops": compute_flops, "vjp_flops": compute_vjp_flops}
+        shown = [name for name, wanted in costs.items() if wanted]
+        return _render(table, shown, console_kwargs, table_kwargs, column_kwargs)
+
+    return show
+
+
+def _get_module_table(
+    module: "Module",
+    depth: int | None,
+    show_repeated: bool,
+    compute_flops: bool,
+    compute_vjp_flops: bool,
+) -> Callable[..., Table]:
+    """Make a function of the arguments of `init` that returns the rows; see `tabulate`."""
+
+    def make(rngs: Any, *args: Any, **kwargs: Any) -> Table:
+        calls, variables = _trace(module, rngs, args, kwargs)
+        paths = {call.path for call in calls}
+        shown = {path for path in paths if depth is None or len(path) <= depth}
+        met: set[Path] = set()
+        rows = []
+        for call in calls:
+            is_first = call.path not in met
+            if call.path in shown and (is_first or show_repeated):
+                own = _below(variables, call.path, paths) if is_first else {}
+                counted = _below(variables, call.path, shown) if is_first else {}
+                flops = call.cost.flops() if compute_flops else 0
+                vjp_flops = call.cost.flops(backward=True) if compute_vjp_flops else 0
+                rows.append(
+                    Row(
+                        call.path,
+                        call.module,
+                        call.method,
+                        call.inputs,
+                        call.outputs,
+                        own,
+                        counted,
+                        flops,
+                        vjp_flops,
+                    )
+                )
+            met.add(call.path)
+        return Table(module, tuple(sorted(variables)), rows)
+
+    return make
+
+
+def _trace(
+    module: "Module", rngs: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[list[_Recorded], VariableDict]:
+    """Run `init` on shapes alone.
+
+    Returns:
+      The calls of methods in the order in which they began, and the variables by shape.
+    """
+    mutable = kwargs.get("mutable", INIT_COLLECTIONS)
+    arrays, rebuild = split_arrays((rngs, args, dict(kwargs)))
+    calls: list[_Recorded | None] = []
+
+    def record(
+        next_fun: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        about: InterceptorContext,
+    ) -> Any:
+        scope = about.module.scope
+        if about.method_name == "setup" or scope is None:
+            return next_fun(*args, **kwargs)
+        place = len(calls)
+        calls.append(None)  # a call that fails, and is caught, leaves no row
+        copy = template_copy(about.module)
+        rngs = {name: lazy.rng for name, lazy in scope.rngs.items()}
+        inputs = describe(_as_one(args, kwargs))
+        bound: Any = about.orig_method
+        method = wrap_method_once(bound.__func__)  # its name need not be an attribute
+        cost = Call(copy, method, rngs, args, kwargs, mutable)
+        outputs = next_fun(*args, **kwargs)
+        calls[place] = _Recorded(
+            scope.path, copy, about.method_name, inputs, describe(outputs), cost
+        )
+        return outputs
+
+    def create(arrays: list[Any]) -> Any:
+        rngs, args, kwargs = rebuild(arrays)
+        return module.init(rngs, *args, **kwargs)
+
+    with intercept_methods(record):
+        variables = jax.eval_shape(create, arrays)
+    return [call for call in calls if call is not None], unfreeze(variables)
+
+
+def _as_one(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if args and kwargs:
+        return (*args, kwargs)
+    if kwargs:
+        return kwargs
+    return args[0] if len(args) == 1 else args
+
+
+def _below(variables: VariableDict, path: Path, stops: set[Path]) -> dict[str, dict[str, Any]]:
+    """Return the variables at a path by collection, without what belongs to paths below it."""
+
+    def prune(tree: Any, at: Path) -> Any:
+        if not isinstance(tree, Mapping):
+            return tree
+        kept = {name: prune(value, (*at, name)) for name, value in tree.items()}
+        return {
+            name: value
+            for name, value in kept.items()
+            if (*at, name) not in stops and not (value == {} and tree[name])
+        }
+
+    found = {}
+    for collection, held in variables.items():
+        tree: Any = held
+        for name in path:
+            tree = tree.get(name) if isinstance(tree, Mapping) else None
+        if isinstance(tree, Mapping):
+            found[collection] = prune(tree, path)
+    return found
+
+
+# Rendering -----------------------------------------------------------------------------------
+
+
+def _render(
+    table: Table,
+    costs: Sequence[str],
+    console_kwargs: Mapping[str, Any] | None,
+    table_kwargs: Mapping[str, Any],
+    column_kwargs: Mapping[str, Any],
+) -> str:
+    import rich.console
+    import rich.table
+
+    names = ["path", "module", "inputs", "outputs", *costs]
+    totals = _totals(table)
+    layout = {
+        "show_header": True,
+        "show_lines": True,
+        "show_footer": True,
+        "title": f"{type(table.module).__name__} Summary",
+    }
+    total = [("\nTotal Parameters: ", "")]
+    grand = size_pieces(*(sum(column) for column in zip((0, 0), *totals.values(), strict=True)))
+    layout["caption"] = as_rich([total + grand], "bold")
+    shown = rich.table.Table(**{**layout, **table_kwargs})
+    for name in names:
+        footer = (
+            {"footer": as_rich([[("Total", "")]], justify="right")} if name == names[-1] else {}
+        )
+        shown.add_column(name, **{**column_kwargs, **footer})
+    for name, size in totals.items():
+        footer = {"footer": as_rich([size_pieces(*size)])}
+        shown.add_column(as_rich([[(name, "")]]), **{**column_kwargs, **footer})
+    for row in table:
+        shown.add_row(*_cells(row, costs, table.collections))
+    out = io.StringIO()
+    console = rich.console.Console(file=out, **{**_CONSOLE, **(console_kwargs or {})})
+    console.print(shown)
+    return f"\n{out.getvalue()}\n"
+
+
+def _totals(table: Table) -> dict[str, tuple[int, int]]:
+    sums = {name: (0, 0) for name in table.collections}
+    for row in table:
+        for name, (size, num_bytes) in row.size_and_bytes(table.collections).items():
+            sums[name] = (sums[name][0] + size, sums[name][1] + num_bytes)
+    return sums
+
+
+def _cells(row: Row, costs: Sequence[str], collections: Sequence[str]) -> list[Any]:
+    method = "" if row.method == "__call__" else f" ({row.method})"
+    lines: list[list[Line]] = [
+        [[("/".join(row.path), "")]],
+        [[(f"{type(row.module_copy).__name__}{method}", "")]],
+        outline(row.inputs),
+        outline(row.outputs),
+        *([[(str(getattr(row, name)), "")]] for name in costs),
+    ]
+    sizes = row.size_and_bytes(collections)
+    for name in collections:
+        own = outline(describe(row.module_variables.get(name, {})))
+        size = [(piece, f"bold {style}".strip()) for piece, style in size_pieces(*sizes[name])]
+        lines.append([*own, [], size] if own else [size])
+    return [as_rich(cell) for cell in lines]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "module_lib":  # defined on top of this module, so it cannot be imported up there
+        return importlib.import_module("ramie.linen.module")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,55 @@
+"""What is going on here: which module's method runs, who listens.
+
+A call of a module runs in one thread from beginning to end, so what belongs to the call is kept per
+thread. What a program switches around calls is kept per context (`contextvars`): it holds in the
+thread or asynchronous task that set it, and in no other that runs meanwhile.
+"""
+
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from ramie.foundation.configurations import config
+
+if TYPE_CHECKING:
+    from ramie.linen.module import Module
+
+__all__ = ["CaptureFilter", "context", "interceptors", "named_call"]
+
+CaptureFilter = Callable[["Module", str], bool]
+
+
+interceptors: ContextVar[tuple[Callable[..., Any], ...]] = ContextVar("interceptors", default=())
+"""Functions around each method call, innermost last."""
+
+named_call: ContextVar[bool] = ContextVar("named_call", default=bool(config.flax_profile))
+"""Whether methods show in profiles and compiled programs under their names."""
+
+
+class _Context(threading.local):
+    """One per thread.
+
+    Attributes:
+      stack: the modules whose methods are running, innermost last. None marks the edge of an
+        outermost call: what is constructed there has no parent.
+      capture: filters of `capture_intermediates`, the one in force last.
+    """
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = [None]
+        self.capture: list[CaptureFilter | None] = [None]
+
+    @property
+    def module_stack(self) -> list[Any]:
+        """The part of `stack` that belongs to the running outermost call: for other projects."""
+        edge = max(i for i, module in enumerate(self.stack) if module is None)
+        return self.stack[edge:]
+
+    @property
+    def capture_stack(self) -> list[CaptureFilter | None]:
+        """The name under which other projects read `capture`."""
+        return self.capture
+
+
+context = _Context()

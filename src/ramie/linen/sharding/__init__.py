@@ -1,0 +1,1 @@
+"""Names of axes and meshes for variables of modules."""

@@ -1,0 +1,24 @@
+# Made by `make stubs` from the table in __init__.py.
+from ramie.core import meta as meta
+from ramie.core.scope.collections import Variable as Variable
+from ramie.core.scope.tree import Scope as Scope
+from ramie.linen.transforms.fingerprint import ModuleKey as _HashableProxy
+from ramie.linen.transforms.lifted_calls import cond as cond
+from ramie.linen.transforms.lifted_calls import custom_vjp as custom_vjp
+from ramie.linen.transforms.lifted_calls import grad as grad
+from ramie.linen.transforms.lifted_calls import jvp as jvp
+from ramie.linen.transforms.lifted_calls import switch as switch
+from ramie.linen.transforms.lifted_calls import value_and_grad as value_and_grad
+from ramie.linen.transforms.lifted_calls import vjp as vjp
+from ramie.linen.transforms.lifted_calls import while_loop as while_loop
+from ramie.linen.transforms.lifting import fork_rngs as fork_rngs
+from ramie.linen.transforms.transformations import add_metadata_axis as add_metadata_axis
+from ramie.linen.transforms.transformations import checkpoint as checkpoint
+from ramie.linen.transforms.transformations import fold_rngs as fold_rngs
+from ramie.linen.transforms.transformations import jit as jit
+from ramie.linen.transforms.transformations import map_variables as map_variables
+from ramie.linen.transforms.transformations import named_call as named_call
+from ramie.linen.transforms.transformations import remat as remat
+from ramie.linen.transforms.transformations import remat_scan as remat_scan
+from ramie.linen.transforms.transformations import scan as scan
+from ramie.linen.transforms.transformations import vmap as vmap

@@ -1,0 +1,128 @@
+"""What a trace of a module depends on, as a value that can be hashed and compared."""
+
+import dataclasses
+import functools
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ramie import serialization
+from ramie.core.scope.collections import Variable
+from ramie.linen.machinery.context import context, interceptors, named_call
+from ramie.linen.module import Module
+
+__all__ = ["ModuleKey", "fingerprint"]
+
+_ATOMS = (int, float, complex, str, bytes, type(None), type, np.dtype)
+
+
+class _ById:
+    """Compares by identity and keeps its object alive, so that the identity stays taken."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ById) and other.held is self.held
+
+    def __hash__(self) -> int:
+        return id(self.held)
+
+
+def fingerprint(value: Any, seen: dict[int, int] | None = None) -> Hashable:
+    """Return something equal for values that lead to the same trace.
+
+    Names and places of modules do not count; what they share does. Containers and types that
+    serialize are compared by content, functions by identity.
+
+    Args:
+      value: a module, or a value of one of its fields.
+      seen: the modules met so far, by identity, with their numbers.
+    """
+    seen = {} if seen is None else seen
+    kind = type(value)
+    if isinstance(value, _ATOMS):
+        return kind, value
+    if isinstance(value, Module):
+        return _of_module(value, seen)
+    if isinstance(value, Variable):
+        return Variable, value.collection, value.name, value.unbox
+    if isinstance(value, list | tuple):
+        return (kind, *[fingerprint(item, seen) for item in value])
+    if isinstance(value, Mapping):
+        return (kind, *[(key, fingerprint(item, seen)) for key, item in value.items()])
+    if isinstance(value, functools.partial):
+        parts = value.func, value.args, value.keywords
+        return (kind, *[fingerprint(part, seen) for part in parts])
+    if isinstance(value, jax.core.Tracer):
+        return object()  # lives for this trace only: no other call may use it
+    if isinstance(value, jax.Array | np.ndarray | np.generic):
+        words: Any = jax.random.key_data(value) if _is_key(value) else value  # type: ignore[arg-type]
+        array = np.asarray(words)
+        return kind, str(value.dtype), array.shape, array.tobytes()
+    if dataclasses.is_dataclass(value) and hasattr(value, "_flax_dataclass"):
+        fields = dataclasses.fields(value)
+        return (kind, *[fingerprint(getattr(value, f.name), seen) for f in fields])
+    if serialization.is_serializable(value):
+        return kind, fingerprint(serialization.to_state_dict(value), seen)
+    try:
+        hash(value)
+    except TypeError:
+        return _ById(value)
+    return kind, value
+
+
+def _is_key(array: Any) -> bool:
+    return bool(jnp.issubdtype(array.dtype, jax.dtypes.prng_key))
+
+
+def _of_module(module: Module, seen: dict[int, int]) -> Hashable:
+    number = seen.get(id(module))
+    if number is not None:
+        return Module, number
+    seen[id(module)] = len(seen)
+    own = module.__dict__
+    state = own["_state"]
+    fields = [(name, fingerprint(own.get(name), seen)) for name in module._plan.fields]
+    return (
+        type(module),
+        own["scope"] is None,
+        state.in_compact_method,
+        state.in_setup,
+        tuple(sorted(state.autoname_cursor.items())) if state.in_compact_method else (),
+        *fields,
+    )
+
+
+class ModuleKey:
+    """Stands for modules as a compile-time constant of a compiled function.
+
+    A compiled function keeps its constants; to not keep modules and their variables alive with
+    them, `payload` is taken away when the call is over, and comparison does without it.
+
+    Args:
+      modules: the modules, and variables, that the function is called with.
+      payload: what the function needs while it is being traced.
+    """
+
+    def __init__(self, modules: list[Any], payload: Any = None) -> None:
+        seen: dict[int, int] = {}
+        # Interceptors, captures and names leave their marks in a trace.
+        around = (*interceptors.get(), context.capture[-1], named_call.get())
+        self._key = (*[fingerprint(module, seen) for module in modules], *around)
+        self._hash = hash(self._key)
+        self.payload = payload
+
+    @classmethod
+    def from_module(cls, module: Module) -> "ModuleKey":
+        """Make the key of one module."""
+        return cls([module])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ModuleKey) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return self._hash

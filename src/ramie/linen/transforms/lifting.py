@@ -1,0 +1,447 @@
+"""Modules crossing the boundary of a lifted transformation.
+
+`core` lifts functions of scopes. Here a function of a module becomes one: the scopes of the module,
+of the modules in its fields and of those among the arguments are lifted, and on the inside copies
+of the modules are bound to the scopes there.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy as shallow_copy
+from typing import Any
+
+import jax
+
+from ramie import errors
+from ramie.core.scope.collections import Variable
+from ramie.core.scope.rng import LazyRng
+from ramie.core.scope.tree import Scope
+from ramie.linen.machinery.adopt import map_modules
+from ramie.linen.machinery.methods import run_setup, wrap_method_once
+from ramie.linen.machinery.state import DONE, NEW, RUNNING, ModuleState
+from ramie.linen.module import Module
+
+__all__ = ["Boundary", "Lifter", "as_module_function", "fork_rngs", "lift_target", "lifted_by"]
+
+Lifter = Callable[[Callable[..., Any], type[Module] | None], Callable[..., Any]]
+"""Makes ``(module, *args, **kwargs)`` transformed out of a function of the same.
+
+The second argument is the class that the module gets inside, None for its own.
+"""
+
+
+@jax.tree_util.register_static
+class _Slot:
+    """Stands for a module or variable among the arguments: a pytree without leaves."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Slot) and other.index == self.index
+
+    def __hash__(self) -> int:
+        return hash((_Slot, self.index))
+
+
+def _is_slot(value: Any) -> bool:
+    return isinstance(value, _Slot)
+
+
+class TestScope(Scope):
+    """The scope of a trial run of `setup`, which code can tell by the name of this class."""
+
+    __slots__ = ()
+    __test__ = False  # its name must not make pytest take it for tests
+
+
+class Boundary:
+    """The modules of one call of a transformed function, outside and inside.
+
+    Args:
+      module: the first argument of the function.
+      args: its other arguments.
+      kwargs: its keyword arguments.
+
+    Attributes:
+      held: the module, and then the modules and variables among the arguments.
+      scopes: the scopes to lift.
+      args: the arguments, with a placeholder for each module and variable.
+      kwargs: the keyword arguments, likewise.
+    """
+
+    def __init__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.held: list[Any] = [module]
+        self.args, self.kwargs = self._with_slots((args, kwargs))
+        self.scopes: list[Scope] = []
+        seen: set[int] = set()
+        # The order is that in which new variables enter their collections: arguments first.
+        for item in (*self.held[1:], module):
+            self._collect(item, seen)
+        self._check_setup()
+        self._start = dict(module._state.autoname_cursor)
+        self._reached: dict[str, int] = {}
+
+    def _with_slots(self, tree: Any) -> Any:
+        leaves, treedef = jax.tree_util.tree_flatten(tree)
+        if not any(isinstance(leaf, Module | Variable) for leaf in leaves):
+            return tree
+        for position, leaf in enumerate(leaves):
+            if isinstance(leaf, Module | Variable):
+                self.held.append(leaf)
+                leaves[position] = _Slot(len(self.held) - 1)
+        return jax.tree_util.tree_unflatten(treedef, leaves)
+
+    def _collect(self, item: Any, seen: set[int]) -> None:
+        scope = item.scope
+        if scope is None or id(item) in seen:
+            return
+        seen.add(id(item))
+        for held in _in_fields(item) if isinstance(item, Module) else ():
+            self._collect(held, seen)
+        if all(scope is not known for known in self.scopes):
+            self.scopes.append(scope)
+
+    def _check_setup(self) -> None:
+        """In `init`, run `setup` on a copy without variables before it runs inside.
+
+        A mistake in it then shows outside of the transformation, with a plain traceback.
+        """
+        module = self.held[0]
+        pending = module._plan.has_setup and module._state.setup_called is NEW
+        outer = module.__dict__["scope"]
+        if not pending or outer is None or not outer.get_flag("initializing", False):
+            return
+
+        def on_its_own() -> None:
+            rngs = {name: jax.random.key(0) for name in outer.rngs}
+            with TestScope({}, rngs, mutable=True, flags=outer.flags).temporary() as root:
+                places = {id(scope): root.push(f"_{i}") for i, scope in enumerate(self.scopes)}
+                run_setup(_Copies({**places, id(outer): root}).of(module))
+
+        jax.eval_shape(on_its_own)
+
+    def enter(
+        self, scopes: Sequence[Scope], cls: type[Module] | None, args: Any, kwargs: Any
+    ) -> tuple[Module, tuple[Any, ...], dict[str, Any]]:
+        """Bind copies of the modules to the scopes inside.
+
+        Args:
+          scopes: the scopes inside, as `self.scopes` outside.
+          cls: the class that the copy of the first module gets; by default its own.
+          args: the arguments as they are inside.
+          kwargs: the keyword arguments as they are inside.
+
+        Returns:
+          The copy of the first module, and the arguments with copies for placeholders.
+        """
+        copies = _Copies(dict(zip(map(id, self.scopes), scopes, strict=True)))
+        inside = [copies.of(item, cls if i == 0 else None) for i, item in enumerate(self.held)]
+        copies.finish()
+        # A transformation may trace several times: each time names go on from the same numbers.
+        inside[0]._state.autoname_cursor = dict(self._start)
+        if len(inside) > 1:
+            args, kwargs = jax.tree_util.tree_map(
+                lambda leaf: inside[leaf.index] if _is_slot(leaf) else leaf,
+                (args, kwargs),
+                is_leaf=_is_slot,
+            )
+        return inside[0], args, kwargs
+
+    def reached(self, module: Module) -> dict[str, int]:
+        """Note how far automatic names have come in the copy of the first module."""
+        for kind, number in module._state.autoname_cursor.items():
+            self._reached[kind] = max(number, self._reached.get(kind, 0))
+        return self._reached
+
+    def finish(self, reached: Mapping[str, int] | None = None) -> None:
+        """Let automatic names outside go on where they were left inside."""
+        state = self.held[0]._state
+        if state.in_compact_method:
+            cursor = state.autoname_cursor
+            for kind, number in (self._reached if reached is None else reached).items():
+                cursor[kind] = max(number, cursor.get(kind, 0))
+
+
+@contextlib.contextmanager
+def names_of_first_call(module: Module, function: Callable[..., Any]) -> Iterator[None]:
+    """Let automatic names begin where they began at the first call of a function.
+
+    Calls of one compiled function within one run of a compact method share their submodules, as
+    they share their program.
+    """
+    state = module._state
+    if not state.in_compact_method:
+        yield
+        return
+    cursor = state.autoname_cursor
+    if state.first_calls is None or state.first_calls[0] is not cursor:  # another run
+        state.first_calls = (cursor, {})
+    state.autoname_cursor = dict(state.first_calls[1].setdefault(function, dict(cursor)))
+    try:
+        yield
+    finally:
+        state.autoname_cursor = cursor
+
+
+class _Copies:
+    """Copies of modules and variables in other scopes, each made once."""
+
+    def __init__(self, scopes: dict[int, Scope]) -> None:
+        self._scopes = scopes
+        self._made: dict[int, Module] = {}
+
+    def scope(self, outer: Scope) -> Scope:
+        """Return the scope inside for one outside that is lifted or lies in a lifted one."""
+        inner = self._scopes.get(id(outer))
+        if inner is None and outer.parent is not None and outer.name is not None:
+            inner = self.scope(outer.parent).push(outer.name, reuse=True)
+            self._scopes[id(outer)] = inner
+        return outer if inner is None else inner
+
+    def of(self, item: Any, cls: type[Module] | None = None) -> Any:
+        """Return the copy of a bound module or variable; anything unbound is returned itself."""
+        if isinstance(item, Variable):
+            inside = shallow_copy(item)  # of its own class, with all it carries
+            inside.scope = self.scope(item.scope)
+            return inside
+        own = item.__dict__
+        if own["scope"] is None:
+            return item
+        made = self._made.get(id(item))
+        if made is None:
+            made = self._made[id(item)] = object.__new__(cls or type(item))
+            self._fill(made, own)
+        return made
+
+    def _fill(self, copy: Module, outer: dict[str, Any]) -> None:
+        state = outer["_state"]
+        fields = copy._plan.fields
+        own = copy.__dict__
+        for name, value in outer.items():
+            if name in fields or state.setup_called is RUNNING:
+                own[name] = self._inside(value)
+            elif state.setup_called is NEW or (copy._plan.rebuilds and not _modules_in(value)):
+                own[name] = value  # made by __post_init__; setup will make its own again
+        own["name"] = outer["name"]
+        own["scope"] = own["_parent_ref"] = self.scope(outer["scope"])
+        own["_state"] = _state_inside(state, copy._plan.has_setup)
+
+    def _inside(self, value: Any) -> Any:
+        if isinstance(value, Variable):
+            return self.of(value)
+        return map_modules(value, lambda module, _: self.of(module))
+
+    def finish(self) -> None:
+        """Let `setup` of the copies take names again that the lifted scopes have."""
+        for copy in self._made.values():
+            copy._state.lifted_names = set(copy.__dict__["scope"].reservations)
+
+
+def _state_inside(outer: ModuleState, has_setup: bool) -> ModuleState:
+    state = ModuleState()
+    state.is_initialized = True
+    state.in_compact_method = outer.in_compact_method
+    state.in_setup = outer.in_setup
+    state.setup_called = outer.setup_called if outer.setup_called is RUNNING else DONE
+    if has_setup and outer.setup_called is not RUNNING:
+        state.setup_called = NEW
+    state.autoname_cursor = dict(outer.autoname_cursor)
+    return state
+
+
+def _in_fields(module: Module) -> list[Any]:
+    """Return the modules and variables in a module's fields."""
+    found: list[Any] = []
+    running = module._state.setup_called is RUNNING
+    own = module.__dict__
+    for name in list(own) if running else module._plan.fields:
+        value = own.get(name)
+        if isinstance(value, Variable):
+            found.append(value)
+        else:
+            found.extend(_modules_in(value))
+    return found
+
+
+def _modules_in(value: Any) -> list[Module]:
+    found: list[Module] = []
+
+    def note(module: Module, _: str) -> Module:
+        found.append(module)
+        return module
+
+    map_modules(value, note)
+    return found
+
+
+@contextlib.contextmanager
+def fork_rngs(module: Module) -> Iterator[None]:
+    """Give a module streams of random keys that do not depend on its path.
+
+    Each stream is seeded with one key drawn from the present one, which goes on counting.
+    """
+    scope = module.__dict__["scope"]
+    if scope is None:
+        yield
+        return
+    counters = scope.rng_counters  # before the streams change, which they belong to
+    base, suffix = scope._rng_base, scope._rng_suffix
+    scope.rngs = {name: LazyRng(scope.make_rng(name)) for name in base}
+    scope._counters = counters
+    try:
+        yield
+    finally:
+        scope._rng_base, scope._rng_suffix = base, suffix
+
+
+# Functions -----------------------------------------------------------------------------------
+
+
+def as_module_function(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function of a module behave like a method: setup, naming, the place in profiles."""
+    return wrap_method_once(getattr(fn, "__func__", fn))
+
+
+def checked_output(y: Any, fn: Callable[..., Any]) -> Any:
+    """Return a result, unless a module or variable hides in it.
+
+    Raises:
+      TransformedMethodReturnValueError: if one does.
+    """
+    if any(isinstance(leaf, Module | Variable) for leaf in jax.tree_util.tree_leaves(y)):
+        raise errors.TransformedMethodReturnValueError(getattr(fn, "__name__", repr(fn)))
+    return y
+
+
+def require_module(module: Any, target: Any) -> Module:
+    """Return the first argument of a transformed function, if it is a module.
+
+    Raises:
+      TransformTargetError: if it is not.
+    """
+    if not isinstance(module, Module):
+        raise errors.TransformTargetError(target)
+    return module
+
+
+def run_setup_if_bound(module: Module) -> None:
+    """Run `setup` of a module now, if it has variables and has not been set up."""
+    if module.__dict__["scope"] is not None:
+        run_setup(module)
+
+
+def lifted_by(transform: Callable[..., Any], *args: Any, **options: Any) -> Lifter:
+    """Lift a transformation of `core` to functions of modules.
+
+    Args:
+      transform: called as ``transform(fn, *args, **options)`` with a function of scopes.
+      *args: see above.
+      **options: see above.
+    """
+
+    def lifter(fn: Callable[..., Any], cls: type[Module] | None) -> Callable[..., Any]:
+        method = as_module_function(fn)
+
+        def call(module: Any, /, *call_args: Any, **call_kwargs: Any) -> Any:
+            boundary = Boundary(require_module(module, fn), call_args, call_kwargs)
+
+            def inside(scopes: list[Scope], *args: Any, **kwargs: Any) -> Any:
+                inner, args, kwargs = boundary.enter(scopes, cls, args, kwargs)
+                y = checked_output(method(inner, *args, **kwargs), method)
+                boundary.reached(inner)
+                return y
+
+            lifted = transform(inside, *args, **options)
+            y = lifted(boundary.scopes, *boundary.args, **boundary.kwargs)
+            boundary.finish()
+            return y
+
+        return call
+
+    return lifter
+
+
+# Targets -------------------------------------------------------------------------------------
+
+
+def lift_target(
+    target: Any,
+    name: str,
+    lifter: Callable[..., Lifter],
+    options: Mapping[str, Any],
+    methods: Any = None,
+) -> Any:
+    """Transform a module class, or a function of a module.
+
+    Args:
+      target: a module class, a partial application of one, or a function whose first argument is
+        a module, such as a method in a class body.
+      name: what the names of transformed classes begin with.
+      lifter: makes the lifter from options.
+      options: those given by the user.
+      methods: which methods of a class to transform: names, or a dictionary from names to options
+        of their own; by default ``__call__``.
+
+    Returns:
+      A subclass whose methods are transformed, or a function.
+
+    Raises:
+      TransformTargetError: if the target is neither, for example a module instance.
+      ValueError: if `methods` is something else.
+      AttributeError: if the class has no such method.
+    """
+    if isinstance(target, functools.partial) and _is_module_class(target.func):
+        inner = lift_target(target.func, name, lifter, options, methods)
+        return functools.partial(inner, *target.args, **target.keywords)
+    if _is_module_class(target):
+        return _lift_class(target, name, lifter, options, methods)
+    if isinstance(target, Module) or not callable(target):
+        raise errors.TransformTargetError(target)
+    return _as_method(lifter(**options)(target, None), target)
+
+
+def _is_module_class(target: Any) -> bool:
+    return isinstance(target, type) and issubclass(target, Module)
+
+
+def _as_method(call: Callable[..., Any], like: Any) -> Callable[..., Any]:
+    # The copy inside runs setup, naming and interceptors; around the transformation there is
+    # nothing of it, so what setup creates is created inside.
+    method = functools.wraps(like)(call) if hasattr(like, "__dict__") else call
+    method.nowrap = True  # type: ignore[attr-defined]
+    return method
+
+
+def _lift_class(
+    cls: type[Module],
+    name: str,
+    lifter: Callable[..., Lifter],
+    options: Mapping[str, Any],
+    methods: Any,
+) -> type[Module]:
+    if methods is None:
+        methods = ("__call__",)
+    if isinstance(methods, Mapping):
+        by_method = dict(methods)
+    elif isinstance(methods, list | tuple):
+        by_method = dict.fromkeys(methods, options)
+    else:
+        raise ValueError(
+            "The methods argument of a transform must be None, a tuple or list of method names, "
+            f"or a dict from names to options, found {methods!r}."
+        )
+    body: dict[str, Any] = {
+        "__module__": cls.__module__,
+        "__doc__": cls.__doc__,
+        "_lifted_methods": tuple(by_method),
+    }
+    for method_name, method_options in by_method.items():
+        fn = getattr(cls, method_name, None)
+        if fn is None or not any(method_name in base.__dict__ for base in cls.__mro__):
+            raise AttributeError(
+                f"Cannot transform {method_name!r}: the class {cls.__name__} has no such method."
+            )
+        body[method_name] = _as_method(lifter(**method_options)(fn, cls), fn)
+    return type(f"{name}{cls.__name__}", (cls,), body)

@@ -1,0 +1,1 @@
+"""Looking at models: tables of layers, and what they cost."""

@@ -1,0 +1,1 @@
+"""Modules, their containers, and what comes from inside of their calls."""

@@ -1,0 +1,1 @@
+"""How objects are shown: as text, and in notebooks."""

@@ -1,5 +1,0 @@
-"""What `call` and `GraphDef.apply` return: a model whose calls return a new state, too."""
-
-from ramie.nnx.functional import Caller as CallableProxy
-
-__all__ = ["CallableProxy"]

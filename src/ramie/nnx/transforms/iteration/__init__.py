@@ -1,0 +1,15 @@
+"""Transformations that go along axes or run several times."""
+
+from ramie.foundation.doors import door
+
+__all__, __getattr__, __dir__ = door(
+    __name__,
+    {
+        "ramie.nnx.transforms.arguments.axes": "Carry StateAxes",
+        "ramie.nnx.transforms.flow.loops": "fori_loop while_loop",
+        "ramie.nnx.transforms.iteration.mapping": "vmap",
+        "ramie.nnx.transforms.iteration.partitioning": "transform_metadata",
+        "ramie.nnx.transforms.iteration.scanning": "scan",
+        "ramie.nnx.transforms.iteration.sharded": "pmap",
+    },
+)

@@ -1,0 +1,183 @@
+"""Restoring into a target that does not fit: everything that differs, at once, by path."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tests.tolerance import assert_exact
+
+from ramie import checkpoint, errors, struct
+from ramie.checkpoint.formats.match import find_differences
+from ramie.training import checkpoints
+from ramie.training.train_state import TrainState
+from ramie.trees.frozen import FrozenDict
+
+
+@struct.dataclass
+class State:
+    step: int
+    params: object
+
+
+def saved(tmp_path, tree):
+    checkpoint.save(tmp_path, tree, 1)
+    return tmp_path
+
+
+def test_all_differences_are_listed_at_once(tmp_path):
+    folder = saved(
+        tmp_path,
+        {
+            "dense": {"kernel": np.ones((2, 3), np.float32), "bias": np.ones(3, np.float32)},
+            "old": 1,
+            "norm": {"scale": np.ones(3)},
+        },
+    )
+    target = {
+        "dense": {"kernel": jnp.ones((3, 3)), "bias": jnp.ones(3, jnp.bfloat16)},
+        "new": {"a": 0, "b": 0},
+        "norm": jnp.ones(3),
+    }
+    with pytest.raises(errors.CheckpointMismatchError) as caught:
+        checkpoint.restore(folder, target)
+    error = caught.value
+    assert error.source == str(tmp_path / "checkpoint_1")
+    assert error.missing == ["./new"]
+    assert error.extra == ["./old"]
+    assert error.shapes == ["./dense/kernel: (3, 3) wanted, (2, 3) found"]
+    assert error.dtypes == ["./dense/bias: bfloat16 wanted, float32 found"]
+    assert error.kinds == ["./norm: an array float32[3] wanted, a container of 1 found"]
+    for line in (*error.missing, *error.extra, *error.shapes, *error.dtypes, *error.kinds):
+        assert line in str(error)
+    assert "target=None" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        ({"a": np.zeros((2, 1), np.float32)}, "shapes"),
+        ({"a": jax.ShapeDtypeStruct((3,), jnp.float32)}, "shapes"),
+        ({"a": jnp.zeros(2, jnp.int32)}, "dtypes"),
+    ],
+)
+def test_a_leaf_of_another_shape_or_dtype_is_refused(tmp_path, target, kind):
+    folder = saved(tmp_path, {"a": np.zeros(2, np.float32), "more": 1})
+    with pytest.raises(errors.CheckpointMismatchError) as caught:
+        checkpoint.restore(folder, target)
+    assert len(getattr(caught.value, kind)) == 1
+    assert not caught.value.extra, "what the target lacks stays in the file"
+
+
+def test_shapes_and_dtypes_as_saved_on_request_and_in_the_documented_function(tmp_path):
+    folder = saved(tmp_path, {"a": np.zeros((4, 5), np.float32)})
+    target = {"a": jnp.zeros(2, jnp.int32)}
+    for restored in (
+        checkpoint.restore(folder, target, strict=False),
+        checkpoints.restore_checkpoint(folder, target),
+    ):
+        assert_exact(restored["a"], np.zeros((4, 5), np.float32))
+    with pytest.raises(errors.CheckpointMismatchError, match=r"missing from the file:\n.*\./b"):
+        checkpoints.restore_checkpoint(folder, {"a": 0, "b": 0})
+
+
+def test_what_is_no_array_in_the_target_takes_any_value(tmp_path):
+    tree = {"a": np.zeros(2, np.float32), "step": np.int32(3), "none": None, "empty": {}, "s": "x"}
+    folder = saved(tmp_path, tree)
+    target = {"a": None, "step": 0, "none": np.ones(3), "empty": {}, "s": 1}
+    restored = checkpoint.restore(folder, target)
+    assert_exact(restored["a"], tree["a"])
+    assert restored["step"] == 3 and restored["none"] is None and restored["s"] == "x"
+
+
+def test_shapes_say_what_is_wanted_without_arrays(tmp_path):
+    state = State(3, {"w": jnp.arange(6.0).reshape(2, 3)})
+    folder = saved(tmp_path, state)
+    wanted = jax.eval_shape(lambda: State(0, {"w": jnp.zeros((2, 3))}))
+    restored = checkpoint.restore(folder, wanted)
+    assert isinstance(restored, State)
+    assert_exact(restored.params["w"], state.params["w"])
+
+
+def test_optimizer_states_that_differ_are_compared_by_path(tmp_path):
+    params = {"w": jnp.ones(2)}
+    folder = saved(tmp_path, optax.adam(1e-3).init(params))
+    with pytest.raises(errors.CheckpointMismatchError) as caught:
+        checkpoint.restore(folder, optax.sgd(1e-3, momentum=0.9).init(params))
+    assert caught.value.missing == ["./0/trace"]
+    assert set(caught.value.extra) == {"./0/count", "./0/mu", "./0/nu"}
+
+
+def test_equal_trees_have_no_differences():
+    tree = {"a": {"b": np.ones(2)}, "c": 1}
+    assert not any(find_differences(tree, tree).values())
+
+
+def test_a_restored_state_does_not_retrace(tmp_path):
+    traces = []
+
+    @jax.jit
+    def step(state):
+        traces.append(None)
+        return jax.tree.map(lambda x: x + 1, state)
+
+    params = {"w": jnp.ones((2, 3))}
+    state = step(State(jnp.int32(0), (params, optax.adam(1e-3).init(params))))
+    restored = checkpoint.restore(saved(tmp_path, state), state)
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    step(restored)
+    assert len(traces) == 1
+    chosen = jax.lax.cond(True, lambda: restored, lambda: state)
+    jax.tree.map(assert_exact, chosen, state)
+
+
+class Statistics(NamedTuple):
+    mean: object
+    count: object
+
+
+@dataclasses.dataclass
+class Settings:
+    rate: float
+
+
+class Training(TrainState):
+    statistics: object = None
+    settings: object = struct.field(pytree_node=False, default=None)
+
+
+@pytest.mark.parametrize("restore", [checkpoint.restore, checkpoints.restore_checkpoint])
+def test_a_resumed_training_state_is_traced_once_and_fits_into_branches(tmp_path, restore):
+    tx = optax.chain(
+        optax.clip(1.0),
+        optax.inject_hyperparams(optax.adam)(learning_rate=0.1),
+        optax.masked(optax.add_decayed_weights(0.1), {"w": True, "b": False}),
+    )
+    params = {"w": jnp.ones((2, 3)), "b": jnp.ones(3)}
+    statistics = FrozenDict({"norm": Statistics(jnp.zeros(3), jnp.zeros((), jnp.int32))})
+    blank = Training.create(
+        apply_fn=None, params=params, tx=tx, statistics=statistics, settings=Settings(0.5)
+    )
+    traces = []
+
+    @jax.jit
+    def train(state):
+        traces.append(None)
+        better = state.apply_gradients(grads=jax.tree.map(jnp.ones_like, state.params))
+        return jax.lax.cond(
+            state.step > 10, lambda: state.replace(step=state.step + 1), lambda: better
+        )
+
+    state = train(train(blank))
+    checkpoint.save(tmp_path, state, 2)
+    restored = restore(tmp_path, blank)
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    assert type(restored.statistics) is FrozenDict and restored.settings is blank.settings
+    assert isinstance(restored.statistics["norm"], Statistics)
+    traces.clear()
+    resumed = train(train(train(restored)))
+    assert len(traces) == 1, "the restored state and those made of it are of one type"
+    jax.tree.map(assert_exact, resumed, train(train(train(state))))
