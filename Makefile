@@ -18,7 +18,7 @@ GROUPS_OF = import sys, tomllib; \
   print(*(line for name in sys.argv[1:] for line in groups[name]), sep="\n")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix faults lint format bench peers .venv .venv-peers
+.PHONY: help demo test matrix faults lint format stubs bench peers .venv .venv-peers
 
 help:
 	@echo "make demo     train the digits network (resumes where it stopped; ARGS='--epochs 3' is passed on)"
@@ -27,6 +27,7 @@ help:
 	@echo "make faults   kill, damage and mislead at length (RAMIE_FAULTS=2 for twice as often); half an hour"
 	@echo "make lint     ruff (rules and format) and mypy"
 	@echo "make format   let ruff rewrite the files"
+	@echo "make stubs    write the stubs of packages anew, after a table of names has changed"
 	@echo "make bench    measure against Flax and raw JAX, write benchmarks/RESULTS.md"
 	@echo "make peers    the environment that holds Flax, for parity tests and benchmarks"
 	@echo "PYTHON=3.13 after any of these uses that Python, in environments of its own"
@@ -61,6 +62,9 @@ lint: $(VENV)/.stamp
 format: $(VENV)/.stamp
 	$(VENV)/bin/ruff check --fix-only --quiet .
 	$(VENV)/bin/ruff format .
+
+stubs: $(VENV)/.stamp
+	$(VENV)/bin/python -m tests.layout.stubs
 
 bench: $(PEERS)/.stamp
 	$(PEERS)/bin/python -m benchmarks $(ARGS)
