@@ -1,7 +1,7 @@
 """Variable collections: nested dictionaries, and the handle on one variable in them."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -10,10 +10,16 @@ from ramie.core import meta
 from ramie.foundation.configurations import config
 from ramie.trees.frozen import FrozenDict, freeze, unfreeze
 
-if TYPE_CHECKING:
-    from ramie.core.scope.tree import Scope
-
-__all__ = ["Collection", "MutableCollection", "Variable", "as_returned", "copied", "plain", "unbox"]
+__all__ = [
+    "Collection",
+    "Holder",
+    "MutableCollection",
+    "Variable",
+    "as_returned",
+    "copied",
+    "plain",
+    "unbox",
+]
 
 T = TypeVar("T")
 
@@ -56,6 +62,23 @@ def as_returned(collections: dict[str, Any]) -> Any:
     return freeze(collections) if config.flax_return_frozendict else collections
 
 
+class Holder(Protocol):
+    """What a handle asks of the scope that its variable lives in."""
+
+    @property
+    def path_text(self) -> str:
+        """The path as text."""
+
+    def is_mutable_collection(self, col: str) -> bool:
+        """Tell whether a collection may be written."""
+
+    def get_variable(self, col: str, name: str, default: Any = None) -> Any:
+        """Return the value of a variable, boxed if it was stored boxed."""
+
+    def put_variable(self, col: str, name: str, value: Any) -> None:
+        """Set a variable."""
+
+
 class Variable(Generic[T]):
     """A handle on one variable: reads and writes go to the scope.
 
@@ -68,7 +91,7 @@ class Variable(Generic[T]):
 
     __slots__ = ("__weakref__", "collection", "name", "scope", "unbox")
 
-    def __init__(self, scope: "Scope", collection: str, name: str, unbox: bool = True) -> None:
+    def __init__(self, scope: Holder, collection: str, name: str, unbox: bool = True) -> None:
         self.scope = scope
         self.collection = collection
         self.name = name

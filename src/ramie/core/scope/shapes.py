@@ -9,17 +9,12 @@ and the constants it closes over; whatever closes over something that can change
 import functools
 import types
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
-from ramie import errors
-
-if TYPE_CHECKING:
-    from ramie.core.scope.tree import Scope
-
-__all__ = ["check_shape", "expected_shapes", "is_self_contained", "leaf_shapes", "needs_key"]
+__all__ = ["expected_shapes", "is_self_contained", "leaf_shapes", "mismatch", "needs_key"]
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -147,26 +142,20 @@ def expected_shapes(
     return known
 
 
-def check_shape(
-    scope: "Scope",
-    name: str,
-    value: Any,
-    init_fn: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-) -> None:
+def mismatch(
+    value: Any, init_fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Any, Any] | None:
     """Compare a parameter that exists with what its initializer would give.
 
-    Raises:
-      ScopeParamShapeError: if the shapes of the leaves, or their number, differ.
+    Returns:
+      None if they agree; otherwise what was found and what was expected: two shapes, or the shapes
+      of all leaves where their number differs.
     """
     expected: Any = expected_shapes(init_fn, args, kwargs)
     shape = getattr(value, "shape", None)
     found: Any = (shape,) if type(shape) is tuple else leaf_shapes(value)
     if found == expected:
-        return
+        return None
     if len(found) != len(expected):
-        raise errors.ScopeParamShapeError(name, scope.path_text, found, expected)
-    for got, want in zip(found, expected, strict=True):
-        if got != want:
-            raise errors.ScopeParamShapeError(name, scope.path_text, got, want)
+        return found, expected
+    return next((got, want) for got, want in zip(found, expected, strict=True) if got != want)

@@ -25,7 +25,7 @@ from ramie.core.scope.collections import (
 from ramie.core.scope.collections import unbox as unboxed
 from ramie.core.scope.initialise import create, create_param, failure_note
 from ramie.core.scope.rng import LazyRng
-from ramie.core.scope.shapes import check_shape
+from ramie.core.scope.shapes import mismatch
 from ramie.core.tracing.trace import at_traced_forward, current_trace, is_leak, outside_traces
 from ramie.trees.frozen import FrozenDict
 from ramie.typing import PRNGKey
@@ -571,7 +571,9 @@ class Scope:
         if name in held:
             value = held[name]
             bare = unboxed(value)
-            check_shape(self, name, bare, init_fn, init_args, init_kwargs)
+            differs = mismatch(bare, init_fn, init_args, init_kwargs)
+            if differs is not None:
+                raise errors.ScopeParamShapeError(name, self.path_text, *differs)
             return bare if unbox else value
         if not self.is_mutable_collection("params"):
             if self.is_collection_empty("params"):

@@ -14,8 +14,7 @@ from jax.sharding import PartitionSpec
 
 from ramie.core import lift
 from ramie.core.filters import Filter
-from ramie.core.scope.collections import Variable
-from ramie.core.scope.tree import Scope
+from ramie.core.scope.collections import Holder, Variable
 from ramie.core.sharding import get_logical_axis_rules as get_axis_rules
 from ramie.core.sharding import logical_axis_rules as axis_rules
 from ramie.core.sharding import set_logical_axis_rules as set_axis_rules
@@ -98,7 +97,7 @@ class PartitionedVariable(Variable[Any]):
 
     def __init__(
         self,
-        scope: Scope,
+        scope: Holder,
         collection: str,
         name: str,
         axes: tuple[str | None, ...] | None = None,

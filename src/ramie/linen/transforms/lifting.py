@@ -9,7 +9,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy as shallow_copy
-from typing import Any
+from typing import Any, cast
 
 import jax
 
@@ -204,7 +204,7 @@ class _Copies:
         """Return the copy of a bound module or variable; anything unbound is returned itself."""
         if isinstance(item, Variable):
             inside = shallow_copy(item)  # of its own class, with all it carries
-            inside.scope = self.scope(item.scope)
+            inside.scope = self.scope(cast(Scope, item.scope))
             return inside
         own = item.__dict__
         if own["scope"] is None:
