@@ -6,8 +6,8 @@ __all__, __getattr__, __dir__ = door(
     __name__,
     {
         "ramie.core.filters": (
-            "DenyList filter_to_set group_collections intersect_filters subtract_filters "
-            "union_filters"
+            "DenyList filter_to_set group_collections in_filter intersect_filters is_filter_empty "
+            "subtract_filters union_filters"
         ),
         "ramie.core.scope.collections": "Variable",
         "ramie.core.scope.entry": "apply bind init lazy_init _is_valid_rng",

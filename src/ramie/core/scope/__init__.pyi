@@ -2,7 +2,9 @@
 from ramie.core.filters import DenyList as DenyList
 from ramie.core.filters import filter_to_set as filter_to_set
 from ramie.core.filters import group_collections as group_collections
+from ramie.core.filters import in_filter as in_filter
 from ramie.core.filters import intersect_filters as intersect_filters
+from ramie.core.filters import is_filter_empty as is_filter_empty
 from ramie.core.filters import subtract_filters as subtract_filters
 from ramie.core.filters import union_filters as union_filters
 from ramie.core.scope.collections import Variable as Variable
