@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 from jax.extend.core import jaxprs_in_params
-from ramie.configurations import config
 
 from benchmarks import resnet, transformer
 from benchmarks.measure import Series, alternate, cpu_time
+from ramie.configurations import config
 
 NAMESPACES = {"ramie": "ramie.linen", "flax": "flax.linen"}
 

@@ -15,9 +15,9 @@ import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from ramie.configurations import config
 
 from ramie import checkpoint
+from ramie.configurations import config
 from ramie.training import checkpoints
 
 ARRAYS = 12

@@ -5,8 +5,9 @@ import importlib
 import jax
 import jax.numpy as jnp
 import pytest
-from ramie.configurations import config
 from tests.tolerance import assert_exact
+
+from ramie.configurations import config
 
 flax = pytest.importorskip("flax")
 

@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 import pytest
-import ramie.linen.partitioning
 from tests.tolerance import assert_exact
 
 import ramie.linen
+import ramie.linen.partitioning
 
 flax_linen = pytest.importorskip("flax.linen")
 flax_partitioning = pytest.importorskip("flax.linen.partitioning")

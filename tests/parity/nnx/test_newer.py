@@ -82,6 +82,7 @@ def test_sow_and_perturb(flag, capture_noop):
         return outside, out, [nnx.to_pure_dict(state) for state in states]
 
     from flax.configurations import config as their_config
+
     from ramie.configurations import config as our_config
 
     assert run(ours, our_config) == run(theirs, their_config)

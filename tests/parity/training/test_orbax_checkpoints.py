@@ -18,11 +18,11 @@ import optax
 from flax import config as peer_config
 from flax.core import FrozenDict as PeerFrozenDict
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from ramie.configurations import config
 from tests.listing import names
 from tests.tolerance import assert_exact
 
 from ramie import errors
+from ramie.configurations import config
 from ramie.training import checkpoints as ours
 from ramie.training import train_state
 from ramie.trees.frozen import FrozenDict

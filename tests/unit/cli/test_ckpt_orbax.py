@@ -9,12 +9,12 @@ import os
 
 import jax
 import numpy as np
-from ramie.configurations import config
 from tests.tolerance import assert_exact
 
 from ramie import checkpoint
 from ramie.checkpoint.formats import orbax
 from ramie.cli.main import main
+from ramie.configurations import config
 from ramie.training import checkpoints
 
 

@@ -6,6 +6,8 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ramie import configurations
 from ramie.configurations import (
     FLAGS,
     Config,
@@ -17,8 +19,6 @@ from ramie.configurations import (
     static_bool_env,
     static_int_env,
 )
-
-from ramie import configurations
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ramie.cursor import AccessType, Cursor, _traverse_tree, cursor, is_named_tuple
 
 from ramie import struct
 from ramie.core import FrozenDict, freeze
+from ramie.cursor import AccessType, Cursor, _traverse_tree, cursor, is_named_tuple
 from ramie.errors import CursorFindError, TraverseTreeError
 
 

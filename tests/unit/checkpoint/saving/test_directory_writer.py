@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
-from ramie.configurations import config
 from tests.listing import names
 from tests.tolerance import assert_exact
 
 from ramie import checkpoint, errors
 from ramie.checkpoint.storage import entries as storage
+from ramie.configurations import config
 from ramie.training import checkpoints
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ramie.core.axes_scan import broadcast, scan
 from tests.tolerance import assert_close, assert_exact
+
+from ramie.core.axes_scan import broadcast, scan
 
 
 def running(constants, carry, x, whole):

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ramie.core.axes_scan import broadcast
 from tests.tolerance import assert_close, assert_exact
 
 from ramie import core, errors
 from ramie.core import lift
+from ramie.core.axes_scan import broadcast
 from ramie.typing import In, Out
 
 KEY = jax.random.key(0)

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ramie.configurations import config
 from tests.tolerance import assert_close, assert_exact
 
 import ramie.linen as nn
+from ramie.configurations import config
 
 
 class AllKinds(nn.Module):

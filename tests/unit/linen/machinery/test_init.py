@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ramie.configurations import config
 from tests.tolerance import assert_exact
 
 import ramie.linen as nn
 from ramie import errors
+from ramie.configurations import config
 from ramie.core.scope import initialise
 from ramie.linen.machinery import entry
 

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 from jax.sharding import AxisType, PartitionSpec
-from ramie.linen.partitioning import AxisMetadata
 from tests.tolerance import assert_exact
 
 from ramie import core
 from ramie import linen as nn
 from ramie.linen import partitioning
+from ramie.linen.partitioning import AxisMetadata
 
 KEY = jax.random.key(0)
 X = jnp.ones((3, 2))

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from ramie.linen.spmd import RulesFallback
 from tests.tolerance import assert_close, assert_exact
 
 from ramie import linen as nn
 from ramie.linen import spmd
+from ramie.linen.spmd import RulesFallback
 
 RULES = (("batch", "data"), ("embed", "model"), ("heads", "model"), ("all", ("data", "model")))
 UNCONSTRAINED = PartitionSpec.UNCONSTRAINED

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jax.nn import initializers as jax_initializers
-from ramie.configurations import config
 from tests.tolerance import assert_exact
 
+from ramie.configurations import config
 from ramie.ops import initializers
 from ramie.ops.drawing import requests, sampling
 

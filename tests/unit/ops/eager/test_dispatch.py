@@ -2,8 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ramie.configurations import config
 
+from ramie.configurations import config
 from ramie.ops.eager import dispatch, proofs
 from ramie.ops.eager.dispatch import eager_compiled
 from ramie.ops.eager.proofs import numbers

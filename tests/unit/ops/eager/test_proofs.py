@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ramie.configurations import config
 from tests.tolerance import assert_exact
 
 import ramie.linen as nn
+from ramie.configurations import config
 from ramie.ops import initializers
 from ramie.ops.drawing import sampling
 from ramie.ops.eager import dispatch, proofs
