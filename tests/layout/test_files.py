@@ -8,7 +8,8 @@ import pytest
 from tests.layout import sources
 
 ALL_FILES = sources.files("src/ramie", "tests", "benchmarks", "examples")
-MOST_FILES_WITHOUT_README = 12
+MOST_ENTRIES = 15
+UNCOUNTED = ("__init__.py", "__init__.pyi", "README.md", "py.typed", "__pycache__")
 VAGUE_NAMES = {"utils", "util", "misc", "helpers", "helper", "stuff"}
 # Numbers that belong to the name of a thing, not to its second version.
 NUMBERED = {"fp8", "relu6", "log2", "float8", "sha1", "int4"}
@@ -42,20 +43,69 @@ def test_no_name_is_the_second_version_of_another(path):
             assert node.name.rpartition("_")[2].lower() in NUMBERED, f"{node.name}: {node.lineno}"
 
 
-def test_large_folders_explain_themselves():
-    folders = {path.parent for path in sources.source_files()}
-    for folder in sorted(folders - {sources.PACKAGE}):
-        if sources.PATHS in folder.parents:
-            continue
-        if len(list(folder.glob("*.py"))) > MOST_FILES_WITHOUT_README:
-            assert (folder / "README.md").is_file(), f"{sources.relative(folder)} has no README.md"
+def folders():
+    """Return the folders of the package, without those that mirror the paths of Flax."""
+    found = {path.parent for path in sources.source_files()}
+    return sorted(folder for folder in found if sources.PATHS not in [folder, *folder.parents])
 
 
-def test_unit_tests_mirror_the_package():
-    mirror = sources.ROOT / "tests" / "unit"
-    for path in sorted(mirror.rglob("test_*.py")):
-        folder = path.parent.relative_to(mirror)
-        assert (sources.PACKAGE / folder).is_dir(), f"no src/ramie/{folder} for {path.name}"
+@pytest.mark.parametrize("folder", folders(), ids=sources.relative)
+def test_a_folder_is_taken_in_at_one_look(folder):
+    entries = [path.name for path in folder.iterdir() if path.name not in UNCOUNTED]
+    assert len(entries) <= MOST_ENTRIES, "make a room of what belongs together"
+
+
+MIRROR = sources.ROOT / "tests" / "unit"
+# Tests of what several files of a folder do together. All others are named after their file.
+SUBJECTS = {
+    "checkpoint/formats/test_calls_of_orbax": "Orbax itself on our trees",
+    "checkpoint/test_save_restore": "a save, a restore, and what goes wrong between",
+    "checkpoint/test_summaries": "the chain of summary, files and best",
+    "cli/test_ckpt_orbax": "`ramie ckpt` on directories of Orbax",
+    "compat/test_documented_paths": "the paths that answer to the name flax",
+    "core/lift/test_lift": "all lifted transformations",
+    "errors/test_catalogue": "all classes of errors",
+    "linen/layers/test_compiled_layers": "the flag that compiles each layer",
+    "linen/layers/test_stateless": "layers that keep no statistics",
+    "linen/machinery/test_init": "traced init against init that runs",
+    "linen/machinery/test_naming": "names and places of submodules",
+    "linen/scoped/test_layers": "all layers on bare scopes",
+    "linen/sharding/test_sharded_init": "init on a mesh",
+    "linen/transforms/test_transforms_control": "loops, branches and derivatives",
+    "nnx/layers/test_adaptation": "LoRA and layers that draw",
+    "nnx/modules/test_capture": "values from inside: sowing and capturing",
+    "nnx/transforms/test_staleness": "compiled steps of models that are edited",
+    "nnx/variable/test_plain_values": "values that are no variables",
+    "nnx/variable/test_variable": "variables: base, operators and hooks",
+    "ops/eager/test_compiled_bits": "bits of layers that run as one program",
+    "ops/eager/test_unfused_bits": "bits of programs without fusion",
+    "serialization/test_small_arrays": "short cuts for many small arrays",
+    "training/test_package": "the package as a whole",
+}
+
+
+def _names_in(folder):
+    names = (path.stem for path in folder.iterdir() if path.suffix in ("", ".py"))
+    return {name.strip("_") for name in names if name != "__init__"}
+
+
+def test_unit_tests_lie_where_the_file_lies_that_they_test():
+    astray = [
+        name
+        for path in MIRROR.rglob("test_*.py")
+        for name in [path.relative_to(MIRROR).with_suffix("").as_posix()]
+        for folder in [sources.PACKAGE / path.parent.relative_to(MIRROR)]
+        if name not in SUBJECTS
+        and not (folder.is_dir() and path.stem.removeprefix("test_") in _names_in(folder))
+    ]
+    assert not astray, "move or rename them, or say in SUBJECTS what they are about"
+
+
+def test_subjects_are_of_tests_that_exist_and_have_no_file():
+    for name in SUBJECTS:
+        folder, _, test = name.rpartition("/")
+        assert (MIRROR / f"{name}.py").is_file(), name
+        assert test.removeprefix("test_") not in _names_in(sources.PACKAGE / folder), name
 
 
 def _name_of(function: ast.expr) -> str:
