@@ -58,7 +58,7 @@ __all__, _answer, __dir__ = door(
         "ramie.nnx.printing.visualization": "display",
         "ramie.nnx.randomness.forks": "fork_rngs reseed restore_rngs split_rngs with_rngs",
         "ramie.nnx.randomness.rng": "RngCount RngKey RngState RngStream Rngs",
-        "ramie.nnx.spmd": (
+        "ramie.nnx.sharding.specs": (
             "abstract_with_sharding as_abstract get_abstract_model get_named_sharding "
             "get_partition_spec with_partitioning"
         ),
@@ -75,15 +75,15 @@ __all__, _answer, __dir__ = door(
             "ModelAndOptimizer OptArray OptState OptVariable Optimizer"
         ),
         "ramie.nnx.training.train_state": "TrainState",
-        "ramie.nnx.transforms.arguments.axes": "Carry StateAxes",
-        "ramie.nnx.transforms.arguments.differentiable": "DiffState",
+        "ramie.nnx.transforms.iteration.axes": "Carry StateAxes",
+        "ramie.nnx.transforms.autodiff.differentiable": "DiffState",
         "ramie.nnx.transforms.arguments.prefixes": "StateSharding",
         "ramie.nnx.transforms.autodiff.custom_rules": "custom_vjp",
         "ramie.nnx.transforms.autodiff.gradients": "grad jvp value_and_grad vjp",
         "ramie.nnx.transforms.autodiff.rematerialization": "remat",
-        "ramie.nnx.transforms.compilation": "cached_partial jit jit_partial",
+        "ramie.nnx.transforms.compilation.compiled": "cached_partial jit jit_partial",
         "ramie.nnx.transforms.flow.control": "cond switch",
-        "ramie.nnx.transforms.evaluation": "checkify eval_shape make_jaxpr",
+        "ramie.nnx.transforms.compilation.evaluation": "checkify eval_shape make_jaxpr",
         "ramie.nnx.transforms.flow.loops": "fori_loop while_loop",
         "ramie.nnx.transforms.iteration.mapping": "vmap",
         "ramie.nnx.transforms.iteration.partitioning": "transform_metadata",
@@ -112,7 +112,7 @@ __all__, _answer, __dir__ = door(
         "initializers=ramie.ops.initializers metrics=ramie.nnx.training.metrics "
         "module=ramie.nnx.modules.module nn optimizer=ramie.nnx.training.optimizer proxy_caller "
         "pytreelib=ramie.nnx.objects.pytree reprlib=ramie.nnx.printing.reprlib "
-        "rnglib=ramie.nnx.randomness saving=ramie.nnx.states.saving spmd "
+        "rnglib=ramie.nnx.randomness saving=ramie.nnx.states.saving spmd=ramie.nnx.sharding "
         "statelib=ramie.nnx.states summary=ramie.nnx.inspection.summary tracers training "
         "transforms traversals=ramie.nnx.states.traversals variablelib=ramie.nnx.variable "
         "visualization=ramie.nnx.printing.visualization wrappers=ramie.nnx.bridge.wrappers"

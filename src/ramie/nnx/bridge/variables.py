@@ -8,7 +8,7 @@ import jax
 from jax.sharding import Mesh, PartitionSpec
 
 from ramie.core import meta
-from ramie.nnx import spmd
+from ramie.nnx.sharding import specs as spmd
 from ramie.nnx.states.nested import Path, raw
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.variable.kinds import variable_name_from_type, variable_type_from_name

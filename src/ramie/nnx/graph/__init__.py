@@ -23,7 +23,7 @@ __all__, __getattr__, __dir__ = door(
         "ramie.nnx.modules.views": "recursive_map",
         "ramie.nnx.states.functions": "map_state",
         "ramie.nnx.states.state": "FlatState State",
-        "ramie.nnx.transforms.compilation": "cached_partial",
+        "ramie.nnx.transforms.compilation.compiled": "cached_partial",
         "ramie.nnx.variable.base": "Variable",
         "ramie.nnx.variable.metadata": "VariableDef",
     },

@@ -43,6 +43,6 @@ from ramie.nnx.modules.views import recursive_map as recursive_map
 from ramie.nnx.states.functions import map_state as map_state
 from ramie.nnx.states.state import FlatState as FlatState
 from ramie.nnx.states.state import State as State
-from ramie.nnx.transforms.compilation import cached_partial as cached_partial
+from ramie.nnx.transforms.compilation.compiled import cached_partial as cached_partial
 from ramie.nnx.variable.base import Variable as Variable
 from ramie.nnx.variable.metadata import VariableDef as VariableDef

@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from ramie.configurations import config
 
 from ramie import errors, nnx
+from ramie.configurations import config
 
 
 class Scale(nnx.Module):

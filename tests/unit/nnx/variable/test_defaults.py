@@ -5,9 +5,9 @@ import threading
 import jax
 import jax.numpy as jnp
 import pytest
-from ramie.configurations import config
 
 from ramie import nnx
+from ramie.configurations import config
 from ramie.nnx.variable import HijaxVariable, VarDefaults
 
 

@@ -2,15 +2,14 @@
 
 import functools
 
-from ramie.nnx import spmd
 from ramie.nnx.graph import flat, functional, walk
 from ramie.nnx.modules import module, views
 from ramie.nnx.randomness import forks
-from ramie.nnx.transforms import compilation, evaluation, iteration
-from ramie.nnx.transforms.autodiff import custom_rules, rematerialization
-from ramie.nnx.transforms.autodiff import gradients as autodiff
+from ramie.nnx.sharding import specs
+from ramie.nnx.transforms.autodiff import custom_rules, gradients, rematerialization
+from ramie.nnx.transforms.compilation import compiled, evaluation
 from ramie.nnx.transforms.flow import control, loops
-from ramie.nnx.transforms.iteration import sharded
+from ramie.nnx.transforms.iteration import mapping, scanning, sharded
 
 __all__ = [
     "backup_keys",
@@ -62,21 +61,21 @@ iter_modules = functools.partial(module.iter_modules, graph=True)
 recursive_map = functools.partial(views.recursive_map, graph=True)
 view = functools.partial(views.view, graph=True)
 view_info = functools.partial(views.view_info, graph=True)
-get_abstract_model = functools.partial(spmd.get_abstract_model, graph=True)
+get_abstract_model = functools.partial(specs.get_abstract_model, graph=True)
 backup_keys = functools.partial(forks.backup_keys, graph=True)
 fork_rngs = functools.partial(forks.fork_rngs, graph=True, graph_updates=True)
 reseed = functools.partial(forks.reseed, graph=True)
 split_rngs = functools.partial(forks.split_rngs, graph=True, graph_updates=True)
-scan = functools.partial(iteration.scan, graph=True, graph_updates=True)
-cached_partial = functools.partial(compilation.cached_partial, graph=True, graph_updates=True)
-jit = functools.partial(compilation.jit, graph=True, graph_updates=True)
+scan = functools.partial(scanning.scan, graph=True, graph_updates=True)
+cached_partial = functools.partial(compiled.cached_partial, graph=True, graph_updates=True)
+jit = functools.partial(compiled.jit, graph=True, graph_updates=True)
 pmap = functools.partial(sharded.pmap, graph=True, graph_updates=True)
 shard_map = functools.partial(sharded.shard_map, graph=True, graph_updates=True)
-vmap = functools.partial(iteration.vmap, graph=True, graph_updates=True)
-grad = functools.partial(autodiff.grad, graph=True, graph_updates=True)
-jvp = functools.partial(autodiff.jvp, graph=True, graph_updates=True)
-value_and_grad = functools.partial(autodiff.value_and_grad, graph=True, graph_updates=True)
-vjp = functools.partial(autodiff.vjp, graph=True, graph_updates=True)
+vmap = functools.partial(mapping.vmap, graph=True, graph_updates=True)
+grad = functools.partial(gradients.grad, graph=True, graph_updates=True)
+jvp = functools.partial(gradients.jvp, graph=True, graph_updates=True)
+value_and_grad = functools.partial(gradients.value_and_grad, graph=True, graph_updates=True)
+vjp = functools.partial(gradients.vjp, graph=True, graph_updates=True)
 cond = functools.partial(control.cond, graph=True, graph_updates=True)
 switch = functools.partial(control.switch, graph=True, graph_updates=True)
 checkify = functools.partial(evaluation.checkify, graph=True, graph_updates=True)

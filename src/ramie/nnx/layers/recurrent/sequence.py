@@ -12,7 +12,7 @@ from ramie.nnx.objects.marks import data
 from ramie.nnx.randomness.forks import fork_rngs
 from ramie.nnx.randomness.rng import Rngs, RngState, RngStream
 from ramie.nnx.states.filters import All, Filter, to_predicate
-from ramie.nnx.transforms.arguments.axes import Carry, StateAxes
+from ramie.nnx.transforms.iteration.axes import Carry, StateAxes
 from ramie.nnx.transforms.iteration.scanning import scan
 from ramie.ops import recurrent
 from ramie.typing import Array

@@ -14,8 +14,11 @@ from ramie.nnx.graph.structure import LEAF, GraphDef
 from ramie.nnx.graph.walk import build, has_identity
 from ramie.nnx.states.nested import nested
 from ramie.nnx.states.state import State
+from ramie.nnx.transforms.arguments.boundary import Boundary, Result, refuse_bound_method
 from ramie.nnx.transforms.arguments.checks import refuse_graph
-from ramie.nnx.transforms.arguments.differentiable import (
+from ramie.nnx.transforms.arguments.outline import only_changed
+from ramie.nnx.transforms.arguments.prefixes import Prefixes
+from ramie.nnx.transforms.autodiff.differentiable import (
     AnyPrefix,
     ArgNum,
     DiffState,
@@ -24,9 +27,6 @@ from ramie.nnx.transforms.arguments.differentiable import (
     tangent_leaves,
     with_argnum,
 )
-from ramie.nnx.transforms.arguments.extract import Boundary, Result, refuse_bound_method
-from ramie.nnx.transforms.arguments.outline import only_changed
-from ramie.nnx.transforms.arguments.prefixes import Prefixes
 from ramie.typing import MISSING
 
 __all__ = ["CustomVjp", "custom_vjp"]

@@ -10,17 +10,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ramie.nnx.transforms.arguments.differentiable import ArgNums as ArgNums
-from ramie.nnx.transforms.arguments.differentiable import DiffState as DiffState
-from ramie.nnx.transforms.arguments.differentiable import (
+from ramie.nnx.transforms.arguments.boundary import Boundary, Operands, refuse_bound_method
+from ramie.nnx.transforms.autodiff.custom_rules import CustomVjp as CustomVjp
+from ramie.nnx.transforms.autodiff.custom_rules import custom_vjp as custom_vjp
+from ramie.nnx.transforms.autodiff.differentiable import ArgNums as ArgNums
+from ramie.nnx.transforms.autodiff.differentiable import DiffState as DiffState
+from ramie.nnx.transforms.autodiff.differentiable import (
     Selection,
     gradient_tree,
     refuse_reduce_axes,
     tangent_leaves,
 )
-from ramie.nnx.transforms.arguments.extract import Boundary, Operands, refuse_bound_method
-from ramie.nnx.transforms.autodiff.custom_rules import CustomVjp as CustomVjp
-from ramie.nnx.transforms.autodiff.custom_rules import custom_vjp as custom_vjp
 from ramie.nnx.transforms.autodiff.rematerialization import remat as remat
 from ramie.nnx.variable.base import Variable
 from ramie.typing import MISSING

@@ -5,7 +5,7 @@ from ramie.foundation.doors import door
 __all__, __getattr__, __dir__ = door(
     __name__,
     {
-        "ramie.nnx.transforms.arguments.axes": "Carry StateAxes",
+        "ramie.nnx.transforms.iteration.axes": "Carry StateAxes",
         "ramie.nnx.transforms.flow.loops": "fori_loop while_loop",
         "ramie.nnx.transforms.iteration.mapping": "vmap",
         "ramie.nnx.transforms.iteration.partitioning": "transform_metadata",

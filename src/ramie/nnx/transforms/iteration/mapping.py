@@ -7,15 +7,15 @@ from typing import Any
 
 import jax
 
-from ramie.nnx.transforms.arguments.axes import (
+from ramie.nnx.transforms.arguments.boundary import Boundary, Operands, Result, refuse_bound_method
+from ramie.nnx.transforms.arguments.prefixes import Prefixes
+from ramie.nnx.transforms.iteration.axes import (
     AxisMetadata,
     all_positional,
     axis_length,
     check_count,
     is_axis,
 )
-from ramie.nnx.transforms.arguments.extract import Boundary, Operands, Result, refuse_bound_method
-from ramie.nnx.transforms.arguments.prefixes import Prefixes
 from ramie.typing import MISSING
 
 __all__ = ["vmap"]

@@ -3,12 +3,12 @@
 import functools
 from typing import Any
 
-from ramie.nnx import spmd
 from ramie.nnx.graph.walk import has_identity
-from ramie.nnx.transforms.arguments.axes import is_axis, variables_with_axes
+from ramie.nnx.sharding import specs as spmd
+from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.checks import met
-from ramie.nnx.transforms.arguments.extract import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.prefixes import check_same_prefixes
+from ramie.nnx.transforms.iteration.axes import is_axis, variables_with_axes
 from ramie.nnx.variable.base import Variable
 from ramie.typing import MISSING
 

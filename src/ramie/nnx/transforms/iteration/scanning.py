@@ -6,15 +6,15 @@ from typing import Any
 
 import jax
 
-from ramie.nnx.transforms.arguments.axes import (
+from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
+from ramie.nnx.transforms.arguments.prefixes import path_text
+from ramie.nnx.transforms.iteration.axes import (
     Carry,
     StateAxes,
     all_positional,
     check_count,
     is_axis,
 )
-from ramie.nnx.transforms.arguments.extract import Boundary, refuse_bound_method
-from ramie.nnx.transforms.arguments.prefixes import path_text
 from ramie.nnx.transforms.iteration.scan_loop import ScanLoop
 from ramie.typing import MISSING
 

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ramie.configurations import config
 from tests.unit.nnx.transforms.outside_readers import READERS, Counter
 
 from ramie import nnx
+from ramie.configurations import config
 
 MODES = [
     {"graph": True, "graph_updates": True},

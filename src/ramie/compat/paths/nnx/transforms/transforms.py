@@ -1,11 +1,9 @@
-"""``nnx.transforms.transforms`` is `ramie.nnx.transforms.flow.control`."""
+"""Transformations that are no loops and no derivatives, under the path of Flax."""
 
-import sys
-from typing import TYPE_CHECKING
+from ramie.nnx.transforms.compilation.evaluation import checkify as checkify
+from ramie.nnx.transforms.compilation.evaluation import eval_shape as eval_shape
+from ramie.nnx.transforms.compilation.evaluation import make_jaxpr as make_jaxpr
+from ramie.nnx.transforms.flow.control import cond as cond
+from ramie.nnx.transforms.flow.control import switch as switch
 
-from ramie.nnx.transforms.flow import control as _module
-
-if TYPE_CHECKING:
-    from ramie.nnx.transforms.flow.control import *
-
-sys.modules[__name__] = _module
+__all__ = ["checkify", "cond", "eval_shape", "make_jaxpr", "switch"]

@@ -9,7 +9,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from tests.tolerance import assert_exact
 
 from ramie import nnx
-from ramie.nnx import spmd
+from ramie.nnx import sharding as spmd
 
 
 def mesh_of(kind, names=("data", "model")):

@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from ramie.nnx import spmd
+from ramie.nnx.sharding import specs as spmd
 from ramie.nnx.states.filters import Filter
 from ramie.nnx.states.state import State
+from ramie.nnx.transforms.arguments.boundary import Inside, Operands
 from ramie.nnx.transforms.arguments.checks import met
-from ramie.nnx.transforms.arguments.extract import Inside, Operands
 from ramie.nnx.transforms.arguments.prefixes import FilterPrefix, Prefixes
 from ramie.nnx.variable.base import Variable
 

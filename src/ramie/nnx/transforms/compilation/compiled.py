@@ -10,12 +10,12 @@ import jax
 
 from ramie.nnx.graph.cache import flatten
 from ramie.nnx.graph.functional import clone
+from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.checks import refuse_other_values
-from ramie.nnx.transforms.arguments.extract import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.operands import Operands
 from ramie.nnx.transforms.arguments.prefixes import StateSharding as StateSharding
+from ramie.nnx.transforms.compilation.stages import Lowered, Traced
 from ramie.nnx.transforms.iteration.sharded import shard_map as shard_map
-from ramie.nnx.transforms.stages import Lowered, Traced
 from ramie.typing import MISSING
 
 __all__ = [

@@ -1,0 +1,15 @@
+"""How the values of models lie on meshes: what the metadata of variables says of it."""
+
+from ramie.foundation.doors import door
+
+__all__, __getattr__, __dir__ = door(
+    __name__,
+    {
+        "ramie.core.meta": "PARTITION_NAME",
+        "ramie.core.sharding": "logical_axis_rules",
+        "ramie.nnx.sharding.specs": (
+            "abstract_with_sharding add_axis as_abstract get_abstract_model get_named_sharding "
+            "get_partition_spec get_var_pspec remove_axis with_partitioning"
+        ),
+    },
+)
