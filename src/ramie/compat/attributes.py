@@ -85,6 +85,7 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
     "flax.core.scope": {
         "child_rng_token": "ramie.compat.attributes:CHILD_RNG_TOKEN",
         "config": "ramie.configurations:config",
+        "errors": "ramie.errors",
         "meta": _META,
         "partial_eval": "ramie.core.partial_eval",
         "struct": _STRUCT,
@@ -104,10 +105,14 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "traceback_util": _TRACEBACKS,
         "traverse_util": _TRAVERSALS,
     },
+    "flax.linen.normalization": {"transforms": "ramie.linen.transforms"},
     "flax.linen.partitioning": {"flax": "flax", "nn": "ramie.linen"},
+    "flax.linen.recurrent": {"transforms": "ramie.linen.transforms"},
     "flax.linen.transforms": {
+        "Module": "ramie.linen.module:Module",
         "core": _CORE,
         "errors": "ramie.errors",
+        "lift": "ramie.core.lift",
         "serialization": _SERIALIZATION,
         "struct": _STRUCT,
         "traceback_util": _TRACEBACKS,

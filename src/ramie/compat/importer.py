@@ -12,11 +12,9 @@ from types import ModuleType
 import ramie
 from ramie.compat import distribution
 from ramie.compat.aliases import ALIASES, is_aliased, target_of
-from ramie.compat.attributes import ATTRIBUTES, attributes_of
+from ramie.compat.holding import Holders
 from ramie.compat.namespace import Namespace
 from ramie.foundation.version import __version__ as ramie_version
-
-_IMPORTS_ITS_MODULES = ("flax.core", "flax.linen", "flax.nnx")
 
 
 class AliasLoader(Loader):
@@ -25,6 +23,7 @@ class AliasLoader(Loader):
     def __init__(self) -> None:
         self.loaded: dict[str, ModuleType] = {}
         self.attributes: list[tuple[ModuleType, str]] = []
+        self.holders = Holders()
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """Build the namespace of a root; leave every other name to `exec_module`."""
@@ -48,24 +47,11 @@ class AliasLoader(Loader):
         parent = sys.modules.get(parent_name)
         if parent is not None and child not in vars(parent):
             self.attributes.append((parent, child))  # the import system is about to set it
-        self._add_attributes(name, real)
+        self.holders.expect(real.__name__, name)
         for alias, behind in ALIASES.items():
-            # `flax.core.frozen_dict` is read as an attribute as often as it is imported.
+            # `flax_extra.checkpoint._checkpoint` is read as an attribute as well.
             if alias.rpartition(".")[0] == name and _find(behind) is not None:
                 importlib.import_module(alias)
-        for alias in ATTRIBUTES:
-            # Flax's packages have imported these, so programs read them without an import.
-            if alias.rpartition(".")[0] == name and name in _IMPORTS_ITS_MODULES:
-                importlib.import_module(alias)
-
-    def _add_attributes(self, name: str, module: ModuleType) -> None:
-        """Give a module the names that its counterpart holds by accident."""
-        for attribute, place in attributes_of(name).items():
-            if attribute not in vars(module):
-                path, _, value = place.partition(":")
-                held = importlib.import_module(path)
-                setattr(module, attribute, getattr(held, value) if value else held)
-                self.attributes.append((module, attribute))
 
     def forget(self) -> None:
         """Take back every name this loader gave out."""
@@ -77,6 +63,7 @@ class AliasLoader(Loader):
                 delattr(parent, child)
         self.loaded.clear()
         self.attributes.clear()
+        self.holders.forget()
 
 
 class AliasFinder(MetaPathFinder):
@@ -88,14 +75,14 @@ class AliasFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return a spec for an aliased name, None for any other.
+        """Return a spec for an aliased name or for a module that answers to more, else None.
 
         Raises:
             ModuleNotFoundError: an aliased name with nothing behind it is being imported. A mere
                 question through `importlib.util.find_spec` is answered with None instead.
         """
         if not is_aliased(fullname):
-            return None
+            return self.loader.holders.find(fullname, path)
         real = target_of(fullname)
         if real is None:
             return _spec(fullname, self.loader, ramie.__spec__)

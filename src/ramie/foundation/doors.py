@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Door", "Table", "door", "read"]
+__all__ = ["TABLES", "Door", "Table", "door", "read"]
 
 _ROOT = __name__.partition(".")[0]
 _PATHS = Path(__file__).parents[1] / "compat" / "paths"
@@ -34,6 +34,10 @@ class Table(NamedTuple):
 
     names: dict[str, tuple[str, str]]
     modules: dict[str, str]
+
+
+TABLES: dict[str, Table] = {}
+"""What each package with a door offers, by its dotted name; of those that are imported."""
 
 
 def read(package: str, homes: Mapping[str, str], modules: str = "") -> Table:
@@ -81,7 +85,7 @@ def door(package: str, homes: Mapping[str, str], modules: str = "") -> Door:
         >>> answer("__version__").count(".")
         2
     """
-    table = read(package, homes, modules)
+    table = TABLES[package] = read(package, homes, modules)
     here = sys.modules[package]
     paths = _PATHS.joinpath(*package.split(".")[1:])
     if paths.is_dir() and str(paths) not in here.__path__:
