@@ -5,12 +5,7 @@ from ramie.foundation.doors import door
 __all__, __getattr__, __dir__ = door(
     __name__,
     {
-        "ramie.checkpoint.best": (
-            "BestCheckpointFileWriter HighestCheckpointFileReader HighestCheckpointFileWriter "
-            "LowestCheckpointFileReader LowestCheckpointFileWriter"
-        ),
         "ramie.checkpoint.exchange": "convert load_safetensors save_safetensors",
-        "ramie.checkpoint.files": "CheckpointFile CheckpointFileReader CheckpointFileWriter",
         "ramie.checkpoint.inspecting.contents": "Outline outline",
         "ramie.checkpoint.inspecting.difference": "Changed Differences diff",
         "ramie.checkpoint.inspecting.health": "Health verify",
@@ -18,6 +13,15 @@ __all__, __getattr__, __dir__ = door(
         "ramie.checkpoint.reader": "available_steps latest newest_intact restore",
         "ramie.checkpoint.saving.pruning": "Pruned prune",
         "ramie.checkpoint.saving.writer": "save",
-        "ramie.checkpoint.summary": "Checkpoint Metrics Summary SummaryLogger SummaryWriter",
+        "ramie.checkpoint.summaries.best": (
+            "BestCheckpointFileWriter HighestCheckpointFileReader HighestCheckpointFileWriter "
+            "LowestCheckpointFileReader LowestCheckpointFileWriter"
+        ),
+        "ramie.checkpoint.summaries.files": (
+            "CheckpointFile CheckpointFileReader CheckpointFileWriter"
+        ),
+        "ramie.checkpoint.summaries.summary": (
+            "Checkpoint Metrics Summary SummaryLogger SummaryWriter"
+        ),
     },
 )

@@ -1,15 +1,7 @@
 # Made by `make stubs` from the table in __init__.py.
-from ramie.checkpoint.best import BestCheckpointFileWriter as BestCheckpointFileWriter
-from ramie.checkpoint.best import HighestCheckpointFileReader as HighestCheckpointFileReader
-from ramie.checkpoint.best import HighestCheckpointFileWriter as HighestCheckpointFileWriter
-from ramie.checkpoint.best import LowestCheckpointFileReader as LowestCheckpointFileReader
-from ramie.checkpoint.best import LowestCheckpointFileWriter as LowestCheckpointFileWriter
 from ramie.checkpoint.exchange import convert as convert
 from ramie.checkpoint.exchange import load_safetensors as load_safetensors
 from ramie.checkpoint.exchange import save_safetensors as save_safetensors
-from ramie.checkpoint.files import CheckpointFile as CheckpointFile
-from ramie.checkpoint.files import CheckpointFileReader as CheckpointFileReader
-from ramie.checkpoint.files import CheckpointFileWriter as CheckpointFileWriter
 from ramie.checkpoint.inspecting.contents import Outline as Outline
 from ramie.checkpoint.inspecting.contents import outline as outline
 from ramie.checkpoint.inspecting.difference import Changed as Changed
@@ -29,8 +21,16 @@ from ramie.checkpoint.reader import restore as restore
 from ramie.checkpoint.saving.pruning import Pruned as Pruned
 from ramie.checkpoint.saving.pruning import prune as prune
 from ramie.checkpoint.saving.writer import save as save
-from ramie.checkpoint.summary import Checkpoint as Checkpoint
-from ramie.checkpoint.summary import Metrics as Metrics
-from ramie.checkpoint.summary import Summary as Summary
-from ramie.checkpoint.summary import SummaryLogger as SummaryLogger
-from ramie.checkpoint.summary import SummaryWriter as SummaryWriter
+from ramie.checkpoint.summaries.best import BestCheckpointFileWriter as BestCheckpointFileWriter
+from ramie.checkpoint.summaries.best import HighestCheckpointFileReader as HighestCheckpointFileReader
+from ramie.checkpoint.summaries.best import HighestCheckpointFileWriter as HighestCheckpointFileWriter
+from ramie.checkpoint.summaries.best import LowestCheckpointFileReader as LowestCheckpointFileReader
+from ramie.checkpoint.summaries.best import LowestCheckpointFileWriter as LowestCheckpointFileWriter
+from ramie.checkpoint.summaries.files import CheckpointFile as CheckpointFile
+from ramie.checkpoint.summaries.files import CheckpointFileReader as CheckpointFileReader
+from ramie.checkpoint.summaries.files import CheckpointFileWriter as CheckpointFileWriter
+from ramie.checkpoint.summaries.summary import Checkpoint as Checkpoint
+from ramie.checkpoint.summaries.summary import Metrics as Metrics
+from ramie.checkpoint.summaries.summary import Summary as Summary
+from ramie.checkpoint.summaries.summary import SummaryLogger as SummaryLogger
+from ramie.checkpoint.summaries.summary import SummaryWriter as SummaryWriter

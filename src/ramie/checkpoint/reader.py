@@ -5,12 +5,13 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from ramie.checkpoint.folders import multiprocess, steps
-from ramie.checkpoint.folders import publishing as folders
+from ramie.checkpoint import multiprocess
 from ramie.checkpoint.formats import msgpack, orbax, orbax_target, spread_arrays
 from ramie.checkpoint.formats.match import restore_into
 from ramie.checkpoint.inspecting import health
+from ramie.checkpoint.series import steps
 from ramie.checkpoint.storage import entries as storage
+from ramie.checkpoint.storage import folders
 from ramie.errors import (
     CheckpointNotFoundError,
     DamagedCheckpointError,

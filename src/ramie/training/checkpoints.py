@@ -15,14 +15,14 @@ from typing import Any
 import jax
 
 from ramie import checkpoint
-from ramie.checkpoint.folders import multiprocess
-from ramie.checkpoint.folders.steps import natural_sort as natural_sort
+from ramie.checkpoint import multiprocess
 from ramie.checkpoint.formats import orbax_saving
 from ramie.checkpoint.formats.msgpack import is_spread
 from ramie.checkpoint.reader import loader, restore_by
 from ramie.checkpoint.saving import directory_writer, writer
 from ramie.checkpoint.saving.background import AsyncManager as AsyncManager
 from ramie.checkpoint.saving.background import snapshot
+from ramie.checkpoint.series.steps import natural_sort as natural_sort
 from ramie.checkpoint.storage.entries import safe_normpath as safe_normpath
 from ramie.errors import CheckpointOptionError
 from ramie.foundation.configurations import config

@@ -15,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tests.tolerance import assert_exact
 
 from ramie import errors
-from ramie.checkpoint.folders import multiprocess
+from ramie.checkpoint import multiprocess
 from ramie.training import checkpoints
 from ramie.training.train_state import TrainState
 

@@ -193,7 +193,7 @@ def test_a_restarted_writer_goes_on_from_the_best_on_disk(tmp_path):
 def test_a_best_value_counts_once_it_is_on_disk(tmp_path, monkeypatch):
     low = lowest(tmp_path, stdout=False)
     with monkeypatch.context() as patch:
-        patch.setattr("ramie.checkpoint.files.save", lambda *a, **k: 1 / 0)
+        patch.setattr("ramie.checkpoint.summaries.files.save", lambda *a, **k: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             low(summary(1, eval={"loss": 0.1}))
     assert low.best_metric is None and low.is_best(0.2)

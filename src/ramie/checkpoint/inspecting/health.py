@@ -4,12 +4,11 @@ import io
 import os
 from typing import Literal, NamedTuple
 
-from ramie.checkpoint.folders import publishing as folders
 from ramie.checkpoint.formats import msgpack, orbax, safetensors
 from ramie.checkpoint.formats.leaf import read_array
 from ramie.checkpoint.inspecting.contents import recognise
 from ramie.checkpoint.storage import entries as storage
-from ramie.checkpoint.storage import integrity, remote
+from ramie.checkpoint.storage import folders, integrity, remote
 from ramie.errors import CheckpointNotFoundError, CheckpointOptionError, MalformedDataError
 
 __all__ = ["Health", "check", "verify"]

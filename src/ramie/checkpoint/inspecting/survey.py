@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ramie.checkpoint.folders import steps
 from ramie.checkpoint.formats import orbax
 from ramie.checkpoint.formats.leaf import Leaf, read_array
 from ramie.checkpoint.inspecting import health
 from ramie.checkpoint.inspecting.contents import Outline, outline
+from ramie.checkpoint.series import steps
 from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import remote
 from ramie.errors import (

@@ -16,11 +16,10 @@ from typing import Any
 
 import jax
 
-from ramie.checkpoint.folders import multiprocess
-from ramie.checkpoint.folders import publishing as folders
+from ramie.checkpoint import multiprocess
 from ramie.checkpoint.formats import orbax_saving
 from ramie.checkpoint.saving import background, writer
-from ramie.checkpoint.storage import commit
+from ramie.checkpoint.storage import commit, folders
 from ramie.checkpoint.storage import entries as storage
 
 __all__ = ["begin", "save_directory", "save_tree", "wait_for"]

@@ -3,8 +3,8 @@
 import os
 from typing import NamedTuple
 
-from ramie.checkpoint.folders import retention, steps
 from ramie.checkpoint.inspecting import health
+from ramie.checkpoint.series import retention, steps
 from ramie.checkpoint.storage import commit, integrity
 from ramie.checkpoint.storage import entries as storage
 from ramie.errors import CheckpointNotFoundError, CheckpointOptionError

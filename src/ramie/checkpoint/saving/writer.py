@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
-from ramie.checkpoint.folders import retention, steps
 from ramie.checkpoint.formats import msgpack
 from ramie.checkpoint.formats.orbax import is_orbax
+from ramie.checkpoint.series import retention, steps
 from ramie.checkpoint.storage import commit, integrity, remote
 from ramie.checkpoint.storage import entries as storage
 from ramie.errors import (

@@ -18,9 +18,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tests.tolerance import assert_exact
 
 from ramie import checkpoint, errors
-from ramie.checkpoint.folders import publishing as folders
 from ramie.checkpoint.formats import orbax, orbax_saving
 from ramie.checkpoint.storage import entries as storage
+from ramie.checkpoint.storage import folders
 from ramie.training import checkpoints
 from ramie.training.train_state import TrainState
 from ramie.trees.frozen import FrozenDict

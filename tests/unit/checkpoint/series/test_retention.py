@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramie.checkpoint.folders.retention import check_options, expired
-from ramie.checkpoint.folders.steps import Found
+from ramie.checkpoint.series.retention import check_options, expired
+from ramie.checkpoint.series.steps import Found
 from ramie.errors import CheckpointOptionError
 
 

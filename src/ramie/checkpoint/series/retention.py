@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from ramie.checkpoint.folders.steps import Found
+from ramie.checkpoint.series.steps import Found
 from ramie.errors import CheckpointOptionError
 
 __all__ = ["check_options", "expired"]

@@ -11,9 +11,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ramie.checkpoint.files import CheckpointFile, CheckpointFileReader, CheckpointFileWriter
 from ramie.checkpoint.reader import restore
-from ramie.checkpoint.summary import Checkpoint, Summary, find_metric, metric_of
+from ramie.checkpoint.summaries.files import (
+    CheckpointFile,
+    CheckpointFileReader,
+    CheckpointFileWriter,
+)
+from ramie.checkpoint.summaries.summary import Checkpoint, Summary, find_metric, metric_of
 
 __all__ = [
     "BestCheckpointFileWriter",

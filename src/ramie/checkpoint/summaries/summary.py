@@ -1,8 +1,8 @@
 """What a training loop hands on from time to time: the state, its metrics, and who shows them.
 
 A loop makes a `Checkpoint` or a `Summary` now and then, and passes it through a chain of callables
-which return what they got: `SummaryLogger`, `SummaryWriter`, and the writers of `checkpoint.files`
-and `checkpoint.best`.
+which return what they got: `SummaryLogger`, `SummaryWriter`, and the writers of `files` and `best`,
+beside this file.
 """
 
 import dataclasses

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ramie.checkpoint.formats.match import restore_into
 from ramie.checkpoint.reader import restore
 from ramie.checkpoint.saving.writer import save
-from ramie.checkpoint.summary import Checkpoint, Summary
+from ramie.checkpoint.summaries.summary import Checkpoint, Summary
 from ramie.errors import MalformedDataError
 from ramie.trees import struct
 

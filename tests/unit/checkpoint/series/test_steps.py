@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramie.checkpoint.folders import steps
+from ramie.checkpoint.series import steps
 from ramie.checkpoint.storage import entries as storage
 from ramie.errors import CheckpointOptionError
 
