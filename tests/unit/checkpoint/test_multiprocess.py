@@ -19,7 +19,7 @@ from tests.unit.checkpoint import process_of_job
 from ramie import checkpoint
 from ramie.training import checkpoints
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def free_port():
