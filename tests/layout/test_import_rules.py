@@ -90,11 +90,7 @@ def _check_order(graph, what):
 def _imports_of_ours():
     """Return what each module imports of the package, imports for types and in functions too."""
     return {
-        name: {
-            found.target
-            for found in sources.imports(path)
-            if found.target in sources.modules() and not found.typing_only
-        }
+        name: {found.target for found in sources.imports(path) if found.target in sources.modules()}
         for name, path in sources.modules().items()
     }
 

@@ -69,6 +69,6 @@ __all__, __getattr__, __dir__ = door(
         "kw_only_dataclasses=ramie.linen.machinery.kw_only_dataclasses linear "
         "meta=ramie.core.meta module normalization partitioning=ramie.linen.sharding.partitioning "
         "pooling recurrent spmd=ramie.linen.sharding.spmd stochastic "
-        "summary=ramie.linen.inspection.summary transforms"
+        "summary transforms"
     ),
 )

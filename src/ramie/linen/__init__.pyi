@@ -10,6 +10,7 @@ from ramie.compat.paths.linen import normalization as normalization
 from ramie.compat.paths.linen import pooling as pooling
 from ramie.compat.paths.linen import recurrent as recurrent
 from ramie.compat.paths.linen import stochastic as stochastic
+from ramie.compat.paths.linen import summary as summary
 from ramie.core import meta as meta
 from ramie.core.filters import DenyList as DenyList
 from ramie.core.lift.axes_scan import broadcast as broadcast
@@ -26,7 +27,6 @@ from ramie.core.sharding import set_logical_axis_rules as set_logical_axis_rules
 from ramie.linen import experimental as experimental
 from ramie.linen import module as module
 from ramie.linen import transforms as transforms
-from ramie.linen.inspection import summary as summary
 from ramie.linen.inspection.summary import tabulate as tabulate
 from ramie.linen.layers.activations import PReLU as PReLU
 from ramie.linen.layers.attention.multi_head import MultiHeadAttention as MultiHeadAttention

@@ -1,24 +1,25 @@
 """The Module class: an immutable dataclass that defines a neural network, functionally.
 
-The class holds the user's interface; how a module gets its place is in `adopt`, what happens
-around a method call in `methods`, what is decided per class in `plan`.
+What a module is and has while it runs is in `machinery/base`, how it gets its place in `adopt`,
+what happens around a method call in `methods`, what is decided per class in `plan`.
 """
 
 import dataclasses
-import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ramie import errors
 from ramie.core.filters import DenyList as DenyList
 from ramie.core.filters import Filter
-from ramie.core.scope.collections import Variable
-from ramie.core.scope.tree import Scope
+from ramie.core.scope.collections import Variable as Variable
+from ramie.core.scope.entry import bind
+from ramie.core.scope.tree import Scope as Scope
 from ramie.core.tracing.trace import api_boundary
-from ramie.linen.inspection import summary
-from ramie.linen.machinery import adopt, capture, display, entry, identity
+from ramie.linen.inspection import shapes, summary
+from ramie.linen.machinery import adopt, display, entry, identity
 from ramie.linen.machinery.adopt import share_scope as share_scope
-from ramie.linen.machinery.context import CaptureFilter, context
+from ramie.linen.machinery.base import ModuleBase
+from ramie.linen.machinery.context import context
 from ramie.linen.machinery.entry import INIT_COLLECTIONS
 from ramie.linen.machinery.entry import apply as apply
 from ramie.linen.machinery.entry import init as init
@@ -33,12 +34,12 @@ from ramie.linen.machinery.methods import nowrap as nowrap
 from ramie.linen.machinery.methods import override_named_call as override_named_call
 from ramie.linen.machinery.methods import run_setup, wrap_class
 from ramie.linen.machinery.methods import wrap_method_once as wrap_method_once
-from ramie.linen.machinery.plan import UNSPECIFIED, ClassPlan, make_plan
+from ramie.linen.machinery.plan import UNSPECIFIED, make_plan
 from ramie.linen.machinery.settings import merge_param as merge_param
-from ramie.linen.machinery.state import NEW, ModuleBase, ModuleState
+from ramie.linen.machinery.state import NEW, ModuleState
 from ramie.linen.machinery.state import SetupState as SetupState
 from ramie.trees.frozen import FrozenDict as FrozenDict
-from ramie.typing import PRNGKey, VariableDict
+from ramie.typing import VariableDict
 
 __all__ = [
     "InterceptorContext",
@@ -63,11 +64,7 @@ __all__ = [
 _context = context  # the name under which other projects look for the module that runs
 
 M = TypeVar("M", bound="Module")
-T = TypeVar("T")
-
-
-def _no_items() -> tuple[Any, ...]:
-    return ()
+CaptureFilter = Callable[["Module", str], bool]
 
 
 class Module(ModuleBase):
@@ -98,12 +95,9 @@ class Module(ModuleBase):
     """
 
     if TYPE_CHECKING:  # at run time an annotation here would be a field of every module
-        _plan: ClassVar[ClassPlan]
         _compact_name_scope_methods: ClassVar[tuple[str, ...]]
         name: str | None = dataclasses.field(default=None, kw_only=True)
         parent: Any = dataclasses.field(default=None, kw_only=True)
-        scope: ClassVar[Scope | None]
-        _state: ClassVar[ModuleState]
 
     def __init_subclass__(cls, kw_only: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -119,42 +113,7 @@ class Module(ModuleBase):
         """Take the place in the tree. An override must call ``super().__post_init__()``."""
         adopt.attach(self)
 
-    def setup(self) -> None:
-        """Define submodules and variables; override it. It runs on the first use once bound."""
-
     # Attributes ----------------------------------------------------------------------------
-
-    if not TYPE_CHECKING:  # to a type checker these are declared above
-        scope = None  # of a module that is not bound
-
-        @property
-        def parent(self) -> Any:
-            """The module or scope this module lies in, None at the top."""
-            held = self.__dict__.get("_parent_ref")
-            return held() if type(held) is weakref.ref else held
-
-        @parent.setter
-        def parent(self, value: Any) -> None:
-            held = weakref.ref(value) if isinstance(value, Module) else value
-            self.__dict__["_parent_ref"] = held
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        """The names from the root to this module.
-
-        Raises:
-          ValueError: if the module is not bound.
-        """
-        return self._bound("module paths").path
-
-    @property
-    def variables(self) -> VariableDict:
-        """The variables of this module by collection.
-
-        Raises:
-          ValueError: if the module is not bound.
-        """
-        return self._bound("variables").variables()
 
     def __setattr__(self, name: str, val: Any) -> None:
         own = self.__dict__
@@ -219,156 +178,6 @@ class Module(ModuleBase):
         kept = identity.found_functions(state)
         self.__dict__.update(kept, _parent_ref=None, scope=None, _state=ModuleState())
         self.__dict__["_state"].is_initialized = True
-
-    def _bound(self, what: str, use: str = "access") -> Scope:
-        scope: Scope | None = self.__dict__["scope"]
-        if scope is None:
-            raise ValueError(
-                f"Can't {use} {what} on unbound modules: {type(self).__name__} has no place yet. "
-                "Use it inside init or apply, or bind it first."
-            )
-        return scope
-
-    # Variables -----------------------------------------------------------------------------
-
-    def _definable(self, what: str, kind: str, name: str, col: str) -> Scope:
-        """Return the scope if something may be defined here and now under a name."""
-        scope = self._bound(what)
-        state = self.__dict__["_state"]
-        if not state.in_compact_method and not state.in_setup:
-            raise ValueError(
-                f"{what.capitalize()} must be initialized in `setup()` or in a method wrapped in "
-                f"`@compact`: {type(self).__name__} defines {name!r} in another method."
-            )
-        if name in scope.reservations and scope.name_reserved(name, col):
-            raise errors.NameInUseError(kind, name, type(self).__name__)
-        state.children[name] = col
-        return scope
-
-    def param(
-        self,
-        name: str,
-        init_fn: Callable[..., Any],
-        *init_args: Any,
-        unbox: bool = True,
-        **init_kwargs: Any,
-    ) -> Any:
-        """Define a parameter and return its value.
-
-        Args:
-          name: its name.
-          init_fn: called in `init` as ``init_fn(key, *init_args, **init_kwargs)``.
-          *init_args: usually a shape and a dtype.
-          unbox: take the value out of its metadata box.
-          **init_kwargs: see above.
-
-        Raises:
-          ScopeParamNotFoundError: in `apply`, if the variables lack it.
-          ScopeParamShapeError: in `apply`, if its shape is not the initializer's.
-          NameInUseError: if the name is taken.
-          ValueError: outside `setup` and compact methods, or on an unbound module.
-        """
-        scope = self._definable("parameters", "param", name, "params")
-        return scope.param(name, init_fn, *init_args, unbox=unbox, **init_kwargs)
-
-    def variable(
-        self,
-        col: str,
-        name: str,
-        init_fn: Callable[..., Any] | None = None,
-        *init_args: Any,
-        unbox: bool = True,
-        **init_kwargs: Any,
-    ) -> Variable[Any]:
-        """Define a variable of any collection and return a handle whose `value` can be set.
-
-        Args:
-          col: the collection.
-          name: its name.
-          init_fn: called in `init` as ``init_fn(*init_args, **init_kwargs)``; no key is passed.
-          *init_args: see above.
-          unbox: take the value out of its metadata box.
-          **init_kwargs: see above.
-
-        Raises:
-          NameInUseError: if the name is taken in this collection or by a submodule.
-          ScopeVariableNotFoundError: if it is missing and may not be created.
-          ValueError: outside `setup` and compact methods, or on an unbound module.
-        """
-        scope = self._definable("variables", "variable", name, col)
-        return scope.variable(col, name, init_fn, *init_args, unbox=unbox, **init_kwargs)
-
-    def has_variable(self, col: str, name: str) -> bool:
-        """Tell whether a variable exists here."""
-        return self._bound("variables").has_variable(col, name)
-
-    def get_variable(self, col: str, name: str, default: T | None = None) -> Any:
-        """Return the value of a variable, or the default."""
-        return self._bound("variables").get_variable(col, name, default)
-
-    def put_variable(self, col: str, name: str, value: Any) -> None:
-        """Set a variable of a mutable collection, creating it if needed.
-
-        Raises:
-          ModifyScopeVariableError: if the collection is immutable.
-        """
-        self._bound("variables").put_variable(col, name, value)
-
-    def is_mutable_collection(self, col: str) -> bool:
-        """Tell whether a collection may be written."""
-        return self._bound("mutability", "check").is_mutable_collection(col)
-
-    def is_initializing(self) -> bool:
-        """Tell whether this runs under `init`."""
-        return bool(self._bound("init()", "check if running under").get_flag("initializing", False))
-
-    def sow(
-        self,
-        col: str,
-        name: str,
-        value: Any,
-        reduce_fn: Callable[[Any, Any], Any] = capture.append_to_tuple,
-        init_fn: Callable[[], Any] = _no_items,
-    ) -> bool:
-        """Store a value in a collection, if the caller made that collection mutable.
-
-        Args:
-          col: the collection, often ``intermediates``.
-          name: its name.
-          value: what to store.
-          reduce_fn: joins what is stored already and the new value; appends to a tuple.
-          init_fn: returns what is stored at first.
-
-        Returns:
-          Whether anything was stored.
-        """
-        return capture.sow(self._bound("variables", "store"), col, name, value, reduce_fn, init_fn)
-
-    def perturb(self, name: str, value: T, collection: str = "perturbations") -> T:
-        """Add a zero that gradients can be taken with respect to.
-
-        The variable is created in `init`; the gradient with respect to it is the gradient with
-        respect to the value.
-
-        Raises:
-          ValueError: if the collection is passed to `apply` without this variable.
-        """
-        scope = self._bound("variables", "store")
-        return capture.perturb(scope, name, value, collection)
-
-    # Randomness ----------------------------------------------------------------------------
-
-    def has_rng(self, name: str) -> bool:
-        """Tell whether there is a random stream of this name."""
-        return self._bound("RNGs", "query for").has_rng(name)
-
-    def make_rng(self, name: str = "params") -> PRNGKey:
-        """Return a new key from a random stream; ``params`` serves for a missing stream.
-
-        Raises:
-          InvalidRngError: if there is neither.
-        """
-        return self._bound("RNGs", "use").make_rng(name)
 
     # From outside --------------------------------------------------------------------------
 
@@ -461,7 +270,7 @@ class Module(ModuleBase):
           mutable: as for `init`.
           **kwargs: passed to the method.
         """
-        return capture.module_paths(self, rngs, args, {"mutable": mutable, **kwargs})
+        return shapes.module_paths(self, rngs, args, {"mutable": mutable, **kwargs})
 
     @api_boundary
     def tabulate(
@@ -542,9 +351,7 @@ class Module(ModuleBase):
           mutable: as for `apply`; the copy's `variables` show what was written.
         """
         entry.check_module(self, "bind")
-        from ramie.core.scope.entry import bind
-
-        return adopt.rebind(self, bind(variables, rngs, mutable))  # type: ignore[return-value]
+        return adopt.rebind(self, bind(variables, rngs, mutable))
 
     def unbind(self: M) -> tuple[M, VariableDict]:
         """Return an unbound copy of a bound module, and its variables.
@@ -555,7 +362,7 @@ class Module(ModuleBase):
         if self.__dict__["scope"] is None:
             raise errors.CallUnbindOnUnboundModuleError(module=type(self).__name__)
         variables = self.variables
-        return adopt.template_copy(self), variables  # type: ignore[return-value]
+        return adopt.template_copy(self), variables
 
     def clone(
         self: M,
@@ -576,7 +383,7 @@ class Module(ModuleBase):
         """
         source = self
         if _deep_clone is not False:
-            source = adopt.template_copy(self)  # type: ignore[assignment]
+            source = adopt.template_copy(self)
         own = source.__dict__
         values = {n: own[n] for n in self._plan.fields if n in self._plan.init_fields and n in own}
         values["name"] = None if _reset_names else self.name

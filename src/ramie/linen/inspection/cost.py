@@ -7,7 +7,7 @@ import jax
 
 from ramie.core.filters import Filter
 from ramie.core.inspection.cost import flops, shape_of, split_arrays, split_floats
-from ramie.linen.machinery.state import ModuleBase
+from ramie.linen.machinery.base import ModuleBase
 
 __all__ = ["Call"]
 
@@ -33,7 +33,7 @@ class Call:
         kwargs: Mapping[str, Any],
         mutable: Filter,
     ) -> None:
-        self._module: Any = module
+        self._module = module
         self._options = {"method": method, "mutable": mutable}
         self._rngs = {name: shape_of(key) for name, key in rngs.items()}
         arrays, rebuild = split_arrays((args, dict(kwargs)))

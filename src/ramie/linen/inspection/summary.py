@@ -1,18 +1,14 @@
 """Tables that show what a module is made of: `tabulate`."""
 
 import dataclasses
-import importlib
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
-
-import jax
+from typing import Any
 
 from ramie.core import meta as meta
 from ramie.core.filters import DenyList as DenyList
 from ramie.core.filters import Filter
-from ramie.core.inspection.cost import split_arrays
 from ramie.core.inspection.summary_text import (
     Line,
     ShownObject,
@@ -24,15 +20,14 @@ from ramie.core.inspection.summary_text import (
 )
 from ramie.core.scope.rng import LazyRng as LazyRng
 from ramie.linen.inspection.cost import Call
+from ramie.linen.inspection.shapes import init_on_shapes
 from ramie.linen.machinery.adopt import template_copy
+from ramie.linen.machinery.base import ModuleBase
 from ramie.linen.machinery.entry import INIT_COLLECTIONS
-from ramie.linen.machinery.methods import InterceptorContext, intercept_methods, wrap_method_once
+from ramie.linen.machinery.methods import InterceptorContext, wrap_method_once
 from ramie.trees.frozen import unfreeze as unfreeze
 from ramie.typing import FrozenVariableDict as FrozenVariableDict
 from ramie.typing import PRNGKey, RNGSequences, VariableDict
-
-if TYPE_CHECKING:
-    from ramie.linen.module import Module
 
 __all__ = ["NO_EXTRAS", "Row", "Table", "tabulate"]
 
@@ -65,7 +60,7 @@ class Row:
     """
 
     path: Path
-    module_copy: "Module"
+    module_copy: ModuleBase
     method: str
     inputs: Any
     outputs: Any
@@ -88,7 +83,7 @@ class Table(list[Row]):
       rows: the rows.
     """
 
-    def __init__(self, module: "Module", collections: Sequence[str], rows: Iterable[Row]) -> None:
+    def __init__(self, module: ModuleBase, collections: Sequence[str], rows: Iterable[Row]) -> None:
         super().__init__(rows)
         self.module = module
         self.collections = collections
@@ -99,7 +94,7 @@ class _Recorded:
     """A call as the interceptor saw it."""
 
     path: Path
-    module: "Module"
+    module: ModuleBase
     method: str
     inputs: Any
     outputs: Any
@@ -107,7 +102,7 @@ class _Recorded:
 
 
 def tabulate(
-    module: "Module",
+    module: ModuleBase,
     rngs: PRNGKey | RNGSequences,
     depth: int | None = None,
     show_repeated: bool = False,
@@ -169,7 +164,7 @@ def tabulate(
 
 
 def _get_module_table(
-    module: "Module",
+    module: ModuleBase,
     depth: int | None,
     show_repeated: bool,
     compute_flops: bool,
@@ -210,7 +205,7 @@ def _get_module_table(
 
 
 def _trace(
-    module: "Module", rngs: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    module: ModuleBase, rngs: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[list[_Recorded], VariableDict]:
     """Run `init` on shapes alone.
 
@@ -218,7 +213,6 @@ def _trace(
       The calls of methods in the order in which they began, and the variables by shape.
     """
     mutable = kwargs.get("mutable", INIT_COLLECTIONS)
-    arrays, rebuild = split_arrays((rngs, args, dict(kwargs)))
     calls: list[_Recorded | None] = []
 
     def record(
@@ -244,12 +238,7 @@ def _trace(
         )
         return outputs
 
-    def create(arrays: list[Any]) -> Any:
-        rngs, args, kwargs = rebuild(arrays)
-        return module.init(rngs, *args, **kwargs)
-
-    with intercept_methods(record):
-        variables = jax.eval_shape(create, arrays)
+    variables = init_on_shapes(module, record, rngs, args, kwargs)
     return [call for call in calls if call is not None], unfreeze(variables)
 
 
@@ -348,9 +337,3 @@ def _cells(row: Row, costs: Sequence[str], collections: Sequence[str]) -> list[A
         size = [(piece, f"bold {style}".strip()) for piece, style in size_pieces(*sizes[name])]
         lines.append([*own, [], size] if own else [size])
     return [as_rich(cell) for cell in lines]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "module_lib":  # defined on top of this module, so it cannot be imported up there
-        return importlib.import_module("ramie.linen.module")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

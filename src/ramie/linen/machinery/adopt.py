@@ -11,21 +11,16 @@ import dataclasses
 import types
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from ramie import errors
 from ramie.core.scope.tree import Scope
 from ramie.foundation.configurations import config
+from ramie.linen.machinery.base import ModuleBase
 from ramie.linen.machinery.context import context
 from ramie.linen.machinery.plan import UNSPECIFIED
 from ramie.linen.machinery.state import ModuleState
 from ramie.trees.frozen import FrozenDict
-
-if TYPE_CHECKING:
-    from ramie.linen.module import Module
-    from ramie.linen.module import Module as ModuleBase  # no other class derives from the base
-else:
-    from ramie.linen.machinery.state import ModuleBase
 
 __all__ = [
     "adopt_value",
@@ -38,13 +33,15 @@ __all__ = [
     "template_copy",
 ]
 
+M = TypeVar("M", bound=ModuleBase)
+
 # Types of field values that cannot hold a module; filled as values of them are seen.
 _CLOSED_TYPES: set[type] = {
     int, float, complex, bool, str, bytes, type(None), type,
     types.FunctionType, types.BuiltinFunctionType,
 }  # fmt: skip
 
-ModuleMap = Callable[["Module", str], Any]
+ModuleMap = Callable[[ModuleBase, str], Any]
 
 
 def _is_struct(value: Any) -> bool:
@@ -102,7 +99,7 @@ def map_modules(value: Any, visit: ModuleMap, suffix: str = "") -> Any:
 # Copies --------------------------------------------------------------------------------------
 
 
-def template_copy(module: "Module", memo: dict[int, Any] | None = None) -> "Module":
+def template_copy(module: M, memo: dict[int, Any] | None = None) -> M:
     """Return an unbound, nameless copy of a module, bound or not.
 
     Bound or pending modules in its fields are copied too, each once, so that what was shared is
@@ -116,7 +113,7 @@ def template_copy(module: "Module", memo: dict[int, Any] | None = None) -> "Modu
     if id(module) in memo:
         return memo[id(module)][1]
 
-    def visit(inner: "Module", _: str) -> "Module":
+    def visit(inner: ModuleBase, _: str) -> ModuleBase:
         held = inner.__dict__
         if held["scope"] is None and held["_parent_ref"] is None:
             return inner
@@ -128,7 +125,7 @@ def template_copy(module: "Module", memo: dict[int, Any] | None = None) -> "Modu
     if plan.rebuilds:
         made = {n: v for n, v in fields.items() if n in plan.init_fields}
         kind: Any = type(module)
-        copy: Module = kind(**made, parent=None)
+        copy: M = kind(**made, parent=None)
     else:
         copy = _blank_copy(module, bare=source["scope"] is not None)
         copy.__dict__.update(fields)
@@ -137,7 +134,7 @@ def template_copy(module: "Module", memo: dict[int, Any] | None = None) -> "Modu
     return copy
 
 
-def _blank_copy(module: "Module", bare: bool = False) -> "Module":
+def _blank_copy(module: M, bare: bool = False) -> M:
     """Return an unbound copy that shares the field values; `bare` leaves other attributes out."""
     copy = object.__new__(type(module))
     own = copy.__dict__
@@ -154,7 +151,7 @@ def _blank_copy(module: "Module", bare: bool = False) -> "Module":
     return copy
 
 
-def rebind(module: "Module", scope: Scope) -> "Module":
+def rebind(module: M, scope: Scope) -> M:
     """Return a copy of a module whose place is `scope`; the original stays as it is."""
     own = module.__dict__
     if own["scope"] is not None or own["_parent_ref"] is not None:
@@ -172,7 +169,7 @@ def rebind(module: "Module", scope: Scope) -> "Module":
 # Binding -------------------------------------------------------------------------------------
 
 
-def attach(module: "Module") -> None:
+def attach(module: ModuleBase) -> None:
     """Give a freshly constructed module its parent and, if it has one, its name and scope.
 
     Raises:
@@ -211,7 +208,7 @@ def attach(module: "Module") -> None:
         )
 
 
-def place(module: "Module", parent: "Module", parent_state: ModuleState) -> None:
+def place(module: ModuleBase, parent: ModuleBase, parent_state: ModuleState) -> None:
     """Name a module in its parent's scope and bind it."""
     own = module.__dict__
     parent_scope = parent.__dict__["scope"]
@@ -237,7 +234,7 @@ def place(module: "Module", parent: "Module", parent_state: ModuleState) -> None
     bind_fields(module)
 
 
-def bind_fields(module: "Module") -> None:
+def bind_fields(module: ModuleBase) -> None:
     """Bind the modules in a bound module's fields, and freeze the containers in them."""
     own = module.__dict__
     for name in module._plan.fields:
@@ -246,17 +243,17 @@ def bind_fields(module: "Module") -> None:
             own[name] = adopt_value(module, name, value)
 
 
-def adopt_value(owner: "Module", attribute: str, value: Any) -> Any:
+def adopt_value(owner: ModuleBase, attribute: str, value: Any) -> Any:
     """Make `owner` the parent of the modules in `value` that have no place yet."""
     return map_modules(value, lambda module, suffix: _adopt(owner, attribute + suffix, module))
 
 
-def _keeps_name(owner: "Module") -> bool:
+def _keeps_name(owner: ModuleBase) -> bool:
     by_class = getattr(type(owner), "preserve_adopted_names", None)
     return bool(config.flax_preserve_adopted_names if by_class is None else by_class)
 
 
-def _adopt(owner: "Module", name: str, module: "Module") -> "Module":
+def _adopt(owner: ModuleBase, name: str, module: ModuleBase) -> ModuleBase:
     own = module.__dict__
     if own["scope"] is not None:
         return module
@@ -280,7 +277,7 @@ def _adopt(owner: "Module", name: str, module: "Module") -> "Module":
 # Sharing a scope -----------------------------------------------------------------------------
 
 
-def share_scope(module: "Module", other: "Module") -> None:
+def share_scope(module: ModuleBase, other: ModuleBase) -> None:
     """Make two modules use one scope, so that their variables lie side by side.
 
     If `other` is a submodule of `module` it moves up into the scope of `module`; otherwise
@@ -302,7 +299,7 @@ def share_scope(module: "Module", other: "Module") -> None:
         mine["scope"] = theirs["scope"]
 
 
-def _move(module: "Module", scope: Scope) -> None:
+def _move(module: ModuleBase, scope: Scope) -> None:
     """Put a module, and those below it that were bound through it, into another scope."""
     own = module.__dict__
     own["scope"] = scope

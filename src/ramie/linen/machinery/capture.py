@@ -1,21 +1,14 @@
 """Reaching values inside a model: sow, perturb, capture of intermediates."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 
-from ramie.core.inspection.cost import split_arrays
-from ramie.linen.machinery.adopt import template_copy
+from ramie.core.scope.tree import Scope
 from ramie.linen.machinery.context import CaptureFilter
-from ramie.linen.machinery.methods import InterceptorContext, intercept_methods
 
-if TYPE_CHECKING:
-    from ramie.core.scope.tree import Scope
-    from ramie.linen.module import Module
-
-__all__ = ["append_to_tuple", "capture_filter", "module_paths", "perturb", "sow"]
+__all__ = ["append_to_tuple", "capture_filter", "perturb", "sow"]
 
 
 def append_to_tuple(held: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
@@ -23,7 +16,7 @@ def append_to_tuple(held: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
     return (*held, value)
 
 
-def _calls_only(module: "Module", method_name: str) -> bool:
+def _calls_only(module: Any, method_name: str) -> bool:
     return method_name == "__call__"
 
 
@@ -35,7 +28,7 @@ def capture_filter(wanted: bool | CaptureFilter) -> CaptureFilter | None:
 
 
 def sow(
-    scope: "Scope",
+    scope: Scope,
     col: str,
     name: str,
     value: Any,
@@ -54,7 +47,7 @@ def sow(
     return True
 
 
-def perturb(scope: "Scope", name: str, value: Any, collection: str) -> Any:
+def perturb(scope: Scope, name: str, value: Any, collection: str) -> Any:
     """Add a variable that starts as zero to a value; see `Module.perturb`.
 
     Raises:
@@ -71,31 +64,3 @@ def perturb(scope: "Scope", name: str, value: Any, collection: str) -> Any:
             f"{name} at {scope.path_text}. Pass the collection that init returned, or leave it out."
         )
     return value + scope.get_variable(collection, name)
-
-
-def module_paths(
-    module: "Module", rngs: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> dict[str, "Module"]:
-    """Collect the modules that `init` runs, by path; see `Module.module_paths`."""
-    found: dict[str, Module] = {}
-
-    def note(
-        next_fun: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        about: InterceptorContext,
-    ) -> Any:
-        path = "/".join(about.module.path)
-        if path not in found:
-            found[path] = template_copy(about.module)
-        return next_fun(*args, **kwargs)
-
-    arrays, rebuild = split_arrays((rngs, args, dict(kwargs)))
-
-    def create(arrays: list[Any]) -> Any:
-        rngs, args, kwargs = rebuild(arrays)
-        return module.init(rngs, *args, **kwargs)
-
-    with intercept_methods(note):
-        jax.eval_shape(create, arrays)
-    return found

@@ -8,16 +8,14 @@ thread or asynchronous task that set it, and in no other that runs meanwhile.
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ramie.foundation.configurations import config
 
-if TYPE_CHECKING:
-    from ramie.linen.module import Module
-
 __all__ = ["CaptureFilter", "context", "interceptors", "named_call"]
 
-CaptureFilter = Callable[["Module", str], bool]
+CaptureFilter = Callable[[Any, str], bool]
+"""Chooses what `capture_intermediates` keeps; it is told the module and the method's name."""
 
 
 interceptors: ContextVar[tuple[Callable[..., Any], ...]] = ContextVar("interceptors", default=())

@@ -1,15 +1,11 @@
 """How a module prints: its fields, then its children."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
-if TYPE_CHECKING:
-    from ramie.linen.module import Module
-    from ramie.linen.module import Module as ModuleBase  # no other class derives from the base
-else:
-    from ramie.linen.machinery.state import ModuleBase
+from ramie.linen.machinery.base import ModuleBase
 
 __all__ = ["module_repr"]
 
@@ -31,7 +27,7 @@ def _field_text(value: Any) -> str:
     return repr(value)
 
 
-def module_repr(module: "Module") -> str:
+def module_repr(module: ModuleBase) -> str:
     """List a module's fields and children, each on a line, without running its setup."""
     own = module.__dict__
     state = own.get("_state")

@@ -3,7 +3,7 @@
 import inspect
 import weakref
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ramie import core, errors
 from ramie.core.filters import DenyList, Filter, union_filters
@@ -11,13 +11,10 @@ from ramie.core.scope import initialise
 from ramie.core.scope.rng import is_valid_rng
 from ramie.core.scope.tree import Scope
 from ramie.linen.machinery.adopt import rebind
+from ramie.linen.machinery.base import ModuleBase
 from ramie.linen.machinery.capture import capture_filter
 from ramie.linen.machinery.context import CaptureFilter, context
-from ramie.linen.machinery.state import ModuleBase
 from ramie.ops.eager.dispatch import plain_path_wanted
-
-if TYPE_CHECKING:
-    from ramie.linen.module import Module
 
 __all__ = [
     "INIT_COLLECTIONS",
@@ -52,7 +49,7 @@ def check_module(module: Any, method: str) -> None:
         raise errors.IncorrectPostInitOverrideError(module=type(module).__name__)
 
 
-def as_method(module: "Module", method: Callable[..., Any] | str | None) -> Callable[..., Any]:
+def as_method(module: ModuleBase, method: Callable[..., Any] | str | None) -> Callable[..., Any]:
     """Turn the argument `method` into a function whose first argument is the module.
 
     Raises:
@@ -81,7 +78,7 @@ def as_method(module: "Module", method: Callable[..., Any] | str | None) -> Call
     return method
 
 
-def _named_method(module: "Module", name: str) -> Callable[..., Any]:
+def _named_method(module: ModuleBase, name: str) -> Callable[..., Any]:
     kind = type(module)
     # Not getattr alone: it would find the `__call__` that every class has from its metaclass.
     found = getattr(kind, name) if any(name in base.__dict__ for base in kind.__mro__) else None
@@ -108,7 +105,7 @@ def _named_method(module: "Module", name: str) -> Callable[..., Any]:
     return found
 
 
-def check_init_rngs(module: "Module", rngs: Any) -> None:
+def check_init_rngs(module: ModuleBase, rngs: Any) -> None:
     """Refuse what is neither a key nor a dictionary.
 
     Raises:
@@ -128,7 +125,7 @@ def check_init_rngs(module: "Module", rngs: Any) -> None:
 
 def run(
     fn: Callable[..., Any],
-    module: "Module",
+    module: ModuleBase,
     scope: Scope,
     wanted: CaptureFilter | None,
     args: tuple[Any, ...],
@@ -146,7 +143,7 @@ def run(
 
 def apply(
     fn: Callable[..., Any],
-    module: "Module",
+    module: ModuleBase,
     mutable: Filter = False,
     capture_intermediates: bool | CaptureFilter = False,
 ) -> Callable[..., Any]:
@@ -183,7 +180,7 @@ def apply(
 
 def init_with_output(
     fn: Callable[..., Any],
-    module: "Module",
+    module: ModuleBase,
     mutable: Filter = INIT_COLLECTIONS,
     capture_intermediates: bool | CaptureFilter = False,
 ) -> Callable[..., Any]:
@@ -206,7 +203,7 @@ def init_with_output(
 
 def init(
     fn: Callable[..., Any],
-    module: "Module",
+    module: ModuleBase,
     mutable: Filter = INIT_COLLECTIONS,
     capture_intermediates: bool | CaptureFilter = False,
 ) -> Callable[..., Any]:
@@ -251,7 +248,7 @@ def init(
 
 
 def lazy_init(
-    fn: Callable[..., Any], module: "Module", mutable: Filter = INIT_COLLECTIONS
+    fn: Callable[..., Any], module: ModuleBase, mutable: Filter = INIT_COLLECTIONS
 ) -> Callable[..., Any]:
     """Like `init`, for arguments of which only shape and dtype are known.
 

@@ -3,12 +3,10 @@
 import importlib
 import sys
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ramie.linen.machinery.adopt import template_copy
-
-if TYPE_CHECKING:
-    from ramie.linen.module import Module
+from ramie.linen.machinery.base import ModuleBase
 
 __all__ = ["NamedFunction", "are_equal", "found_functions", "hash_of", "picklable_state"]
 
@@ -18,7 +16,7 @@ _HOLDS_VARIABLES = "Can't call __hash__ on modules that hold variables."
 _NOT_KEPT = ("_parent_ref", "_state", "scope")
 
 
-def are_equal(module: "Module", other: "Module") -> bool:
+def are_equal(module: ModuleBase, other: ModuleBase) -> bool:
     """Tell whether two modules of one class have the same place, name and compared fields.
 
     Fields are compared as the items of tuples: what is the very same object is equal, NaN too.
@@ -30,7 +28,7 @@ def are_equal(module: "Module", other: "Module") -> bool:
     return tuple([mine.get(n) for n in compared]) == tuple([theirs.get(n) for n in compared])
 
 
-def hash_of(module: "Module") -> int:
+def hash_of(module: ModuleBase) -> int:
     """Return a hash that agrees with `are_equal`.
 
     Raises:
@@ -73,7 +71,7 @@ def _by_name(value: Any) -> Any:
     return value
 
 
-def picklable_state(module: "Module") -> dict[str, Any]:
+def picklable_state(module: ModuleBase) -> dict[str, Any]:
     """Return the attributes that outlive pickling: those of an unbound copy, and the name."""
     kept = own = module.__dict__
     if own.get("scope") is not None:

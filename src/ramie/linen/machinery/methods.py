@@ -10,16 +10,14 @@ import dataclasses
 import functools
 import types
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import jax
 
 from ramie import errors
+from ramie.linen.machinery.base import ModuleBase
 from ramie.linen.machinery.context import context, interceptors, named_call
 from ramie.linen.machinery.state import DONE, NEW, RUNNING, ModuleState
-
-if TYPE_CHECKING:
-    from ramie.linen.module import Module
 
 __all__ = [
     "InterceptorContext",
@@ -134,7 +132,7 @@ class InterceptorContext:
       orig_method: the method without any interceptor.
     """
 
-    module: "Module"
+    module: ModuleBase
     method_name: str
     orig_method: Callable[..., Any]
 
@@ -163,7 +161,7 @@ def intercept_methods(interceptor: Interceptor) -> Iterator[None]:
 
 
 def _intercepted(
-    module: "Module", name: str, fun: Callable[..., Any], args: Any, kwargs: Any
+    module: ModuleBase, name: str, fun: Callable[..., Any], args: Any, kwargs: Any
 ) -> Any:
     bound = types.MethodType(fun, module)
     about = InterceptorContext(module, name, bound)
@@ -187,7 +185,7 @@ def _one_interceptor(
 # Calls ---------------------------------------------------------------------------------------
 
 
-def run_setup(module: "Module") -> None:
+def run_setup(module: ModuleBase) -> None:
     """Run `setup` of a bound module, unless it has run or is running."""
     own = module.__dict__
     state = own["_state"]
@@ -215,7 +213,7 @@ def run_setup(module: "Module") -> None:
         state.setup_called = DONE if finished else NEW
 
 
-def _label(module: "Module", method_name: str) -> Any:
+def _label(module: ModuleBase, method_name: str) -> Any:
     """Return the context that names the equations of a method."""
     if not named_call.get():
         return _plain_scope
@@ -223,7 +221,7 @@ def _label(module: "Module", method_name: str) -> Any:
     return jax.named_scope(name if method_name == "__call__" else f"{name}.{method_name}")
 
 
-def _note_place(error: Exception, module: "Module", method_name: str) -> None:
+def _note_place(error: Exception, module: ModuleBase, method_name: str) -> None:
     """Say under an error's message which module it comes from, unless a module below has."""
     scope = module.__dict__["scope"]
     notes = getattr(error, "__notes__", ())
@@ -231,14 +229,14 @@ def _note_place(error: Exception, module: "Module", method_name: str) -> None:
         error.add_note(f"{_PLACE}{type(module).__name__}.{method_name} at {scope.path_text}")
 
 
-def _capture(module: "Module", name: str, output: Any) -> None:
+def _capture(module: ModuleBase, name: str, output: Any) -> None:
     """Store what a method returned if `capture_intermediates` wants it."""
     wanted = context.capture[-1]
     if wanted is not None and module.__dict__["scope"] is not None and wanted(module, name):
         module.sow("intermediates", name, output)
 
 
-def _run(module: "Module", fun: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
+def _run(module: ModuleBase, fun: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
     """Call the method itself: on the stack, named, intercepted, its output captured."""
     stack = context.stack
     stack.append(module)

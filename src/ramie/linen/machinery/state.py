@@ -1,12 +1,9 @@
 """What a module instance remembers besides its fields."""
 
-import dataclasses
 import enum
 from typing import Any
 
-import typing_extensions
-
-__all__ = ["DONE", "NEW", "RUNNING", "ModuleBase", "ModuleState", "SetupState"]
+__all__ = ["DONE", "NEW", "RUNNING", "ModuleState", "SetupState"]
 
 
 class SetupState(enum.IntEnum):
@@ -18,12 +15,6 @@ class SetupState(enum.IntEnum):
 
 
 NEW, RUNNING, DONE = SetupState
-
-
-# Type checkers read fields only from classes below the one marked so, and `Module` has a field.
-@typing_extensions.dataclass_transform(field_specifiers=(dataclasses.field,))
-class ModuleBase:
-    """What the machinery below `Module` recognises a module by."""
 
 
 class ModuleState:

@@ -18,6 +18,7 @@ from ramie.core.scope.collections import Variable
 from ramie.core.scope.rng import LazyRng
 from ramie.core.scope.tree import Scope
 from ramie.linen.machinery.adopt import map_modules
+from ramie.linen.machinery.base import ModuleBase
 from ramie.linen.machinery.methods import run_setup, wrap_method_once
 from ramie.linen.machinery.state import DONE, NEW, RUNNING, ModuleState
 from ramie.linen.module import Module
@@ -265,10 +266,10 @@ def _in_fields(module: Module) -> list[Any]:
     return found
 
 
-def _modules_in(value: Any) -> list[Module]:
-    found: list[Module] = []
+def _modules_in(value: Any) -> list[ModuleBase]:
+    found: list[ModuleBase] = []
 
-    def note(module: Module, _: str) -> Module:
+    def note(module: ModuleBase, _: str) -> ModuleBase:
         found.append(module)
         return module
 

@@ -156,16 +156,3 @@ def test_nowrap_leaves_a_method_alone():
     with nn.intercept_methods(note):
         assert Model().apply({}) == 1
     assert seen == ["__call__"]
-
-
-def test_module_paths_lists_unbound_modules_by_path():
-    class Model(nn.Module):
-        @nn.compact
-        def __call__(self, x):
-            layer = Affine(2)
-            return Affine(3)(layer(layer(x)))
-
-    paths = Model().module_paths(KEY, X)
-    assert list(paths) == ["", "Affine_0", "Affine_1"]
-    assert [paths[p].features for p in ("Affine_0", "Affine_1")] == [2, 3]
-    assert all(module.scope is None for module in paths.values())
