@@ -14,19 +14,14 @@ from typing import Any
 
 import jax
 
-from ramie import checkpoint
-from ramie.checkpoint import multiprocess
-from ramie.checkpoint.formats import orbax_saving
+from ramie.checkpoint import multiprocess, reader
 from ramie.checkpoint.formats.msgpack import is_spread
-from ramie.checkpoint.reader import loader, restore_by
-from ramie.checkpoint.saving import directory_writer, writer
+from ramie.checkpoint.saving import directory_writer, planning, writer
 from ramie.checkpoint.saving.background import AsyncManager as AsyncManager
-from ramie.checkpoint.saving.background import snapshot
 from ramie.checkpoint.series.steps import natural_sort as natural_sort
 from ramie.checkpoint.storage.entries import safe_normpath as safe_normpath
 from ramie.errors import CheckpointOptionError
 from ramie.foundation.configurations import config
-from ramie.serialization import to_state_dict
 from ramie.trees.frozen import FrozenDict
 
 __all__ = [
@@ -104,7 +99,7 @@ def save_checkpoint(
       refused, and 1.0 counts as the same step as 1. By Orbax, too, steps only grow, nothing is
       removed before what replaces it is complete, and pending saves finish when the program ends.
     """
-    plan = writer.make_plan(
+    plan = planning.make_plan(
         ckpt_dir,
         step,
         prefix=prefix,
@@ -113,32 +108,8 @@ def save_checkpoint(
         keep_every_n_steps=keep_every_n_steps,
     )
     if orbax_checkpointer is not None or config.flax_use_orbax_checkpointing:
-        return _save_by_orbax(plan, target, async_manager, orbax_checkpointer)
-    if async_manager is not None:
-        # Which steps are there, and what retention removes, depends on the save before.
-        async_manager.wait_previous_save()
-    writer.check(plan)
-    state = to_state_dict(target)
-    if async_manager is None:
-        return writer.write(plan, state)
-    state = snapshot(state)
-    async_manager.save_async(lambda: writer.write(plan, state))
-    return plan.path
-
-
-def _save_by_orbax(
-    plan: writer.Plan, target: Any, async_manager: AsyncManager | None, checkpointer: Any
-) -> str:
-    """Save as planned, from all processes of the job together."""
-    if async_manager is not None:
-        async_manager.wait_previous_save()
-    directory_writer.wait_for(checkpointer)
-    tree = orbax_saving.prepare(target)
-    multiprocess.done_by_first(lambda: writer.check(plan, as_directory=True))
-    if async_manager is None:
-        return directory_writer.save_directory(plan, tree, checkpointer)
-    async_manager.save_async(directory_writer.begin(plan, tree, checkpointer, background=True))
-    return plan.path
+        return directory_writer.save_planned(plan, target, async_manager, orbax_checkpointer)
+    return writer.save_planned(plan, target, async_manager)
 
 
 def save_checkpoint_multiprocess(
@@ -183,7 +154,7 @@ def save_checkpoint_multiprocess(
     """
     by_orbax = orbax_checkpointer is not None or config.flax_use_orbax_checkpointing
     if jax.process_count() > 1 and (by_orbax or any(map(is_spread, jax.tree.leaves(target)))):
-        plan = writer.make_plan(
+        plan = planning.make_plan(
             ckpt_dir,
             step,
             prefix=prefix,
@@ -191,7 +162,7 @@ def save_checkpoint_multiprocess(
             overwrite=overwrite,
             keep_every_n_steps=keep_every_n_steps,
         )
-        return _save_by_orbax(plan, target, async_manager, orbax_checkpointer)
+        return directory_writer.save_planned(plan, target, async_manager, orbax_checkpointer)
     return multiprocess.decided_by_first(
         lambda: save_checkpoint(
             ckpt_dir,
@@ -252,13 +223,13 @@ def restore_checkpoint(
       MissingExtraError: for Orbax directories, if Orbax is not installed.
     """
     directory_writer.wait_for(orbax_checkpointer)
-    load = loader(
+    load = reader.loader(
         strict=False,
         checkpointer=orbax_checkpointer,
         transforms=orbax_transforms,
         partial=allow_partial_mpa_restoration,
     )
-    return restore_by(load, ckpt_dir, target, step, prefix=prefix, fallback=False)
+    return reader.restore_by(load, ckpt_dir, target, step, prefix=prefix, fallback=False)
 
 
 def latest_checkpoint(ckpt_dir: str | os.PathLike[str], prefix: str = "checkpoint_") -> str | None:
@@ -271,7 +242,7 @@ def latest_checkpoint(ckpt_dir: str | os.PathLike[str], prefix: str = "checkpoin
     Differs from Flax:
       Only what is called exactly prefix plus number counts, so a `checkpoint_5.bak` does not.
     """
-    return checkpoint.latest(ckpt_dir, prefix)
+    return reader.latest(ckpt_dir, prefix)
 
 
 def available_steps(
@@ -287,7 +258,7 @@ def available_steps(
     Raises:
       CheckpointOptionError: if `step_type` is int and a step is not whole; a ValueError.
     """
-    steps = checkpoint.available_steps(ckpt_dir, prefix)
+    steps = reader.available_steps(ckpt_dir, prefix)
     if step_type is int and any(step != int(step) for step in steps):
         raise CheckpointOptionError(
             "step_type", step_type, f"not all of the steps {steps} are whole; pass float"

@@ -18,31 +18,49 @@ import jax
 
 from ramie.checkpoint import multiprocess
 from ramie.checkpoint.formats import orbax_saving
-from ramie.checkpoint.saving import background, writer
+from ramie.checkpoint.saving import background, planning
+from ramie.checkpoint.saving.planning import Plan
 from ramie.checkpoint.storage import commit, folders
 from ramie.checkpoint.storage import entries as storage
 
-__all__ = ["begin", "save_directory", "save_tree", "wait_for"]
+__all__ = ["save_planned", "save_tree", "wait_for"]
 
 _FAILED = "failed"
 
 
-def save_directory(plan: writer.Plan, tree: Any, checkpointer: Any = None) -> str:
-    """Save a prepared tree as planned, then remove what it replaces and what has expired.
+def save_planned(
+    plan: Plan, target: Any, manager: background.AsyncManager | None, checkpointer: Any
+) -> str:
+    """Save a tree as planned, then remove what it replaces and what has expired.
 
-    With a checkpointer that works in the background this returns when the values are copied,
-    unless something of this name has to be replaced.
+    All processes of a job call this together. With a checkpointer that works in the background it
+    returns when the values are copied, unless something of this name has to be replaced.
+
+    Args:
+      plan: what to do.
+      target: the tree.
+      manager: saves in the background, or None.
+      checkpointer: the user's, or None.
+
+    Returns:
+      The path of the checkpoint.
     """
+    if manager is not None:
+        manager.wait_previous_save()
+    wait_for(checkpointer)
+    tree = orbax_saving.prepare(target)
+    multiprocess.done_by_first(lambda: planning.check(plan, as_directory=True))
+    if manager is not None:
+        manager.save_async(_begin(plan, tree, checkpointer, background=True))
+        return plan.path
     if checkpointer is not None and orbax_saving.is_background(checkpointer):
         there = multiprocess.decided_by_first(lambda: storage.kind_of(plan.path))
         if there == "absent":
             return _FOLLOWED.start(plan, tree, checkpointer)
-    return begin(plan, tree, checkpointer, background=False)()
+    return _begin(plan, tree, checkpointer, background=False)()
 
 
-def begin(
-    plan: writer.Plan, tree: Any, checkpointer: Any, *, background: bool
-) -> Callable[[], str]:
+def _begin(plan: Plan, tree: Any, checkpointer: Any, *, background: bool) -> Callable[[], str]:
     """Start a save.
 
     Args:
@@ -101,11 +119,11 @@ def begin(
     return finish
 
 
-def _commit(plan: writer.Plan, staged: str, record: folders.FolderRecord) -> None:
+def _commit(plan: Plan, staged: str, record: folders.FolderRecord) -> None:
     with commit.staging(plan.folder) as sheet, commit.directory_lock(plan.folder):
-        doomed = writer.replaced(plan)  # another writer may have committed meanwhile
+        doomed = planning.replaced(plan)  # another writer may have committed meanwhile
         folders.publish(staged, sheet, plan.path, record)
-        writer.remove(plan, doomed)
+        planning.remove(plan, doomed)
 
 
 def save_tree(path: str, tree: Any) -> None:
@@ -145,7 +163,7 @@ class _Followed:
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
         background.before_exit(self.finish)
 
-    def start(self, plan: writer.Plan, tree: Any, checkpointer: Any) -> str:
+    def start(self, plan: Plan, tree: Any, checkpointer: Any) -> str:
         """Let a checkpointer save under the final name, and finish when it is waited for."""
         if multiprocess.is_first():
             storage.make_directory(plan.folder)
@@ -194,12 +212,12 @@ class _Followed:
 _FOLLOWED = _Followed()
 
 
-def _complete(plan: writer.Plan) -> None:
+def _complete(plan: Plan) -> None:
     """Do for a directory that Orbax has renamed itself what is left to do."""
     if jax.process_index() != 0 or storage.kind_of(plan.path) != "directory":
         return
     record = folders.settle(plan.path)
     with commit.staging(plan.folder) as sheet, commit.directory_lock(plan.folder):
         folders.describe(plan.path, sheet, record)
-        doomed = [other for other in writer.later(plan) if other.path != plan.path]
-        writer.remove(plan, doomed)
+        doomed = [other for other in planning.later(plan) if other.path != plan.path]
+        planning.remove(plan, doomed)

@@ -3,31 +3,18 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from ramie.checkpoint.formats import msgpack
-from ramie.checkpoint.formats.orbax import is_orbax
-from ramie.checkpoint.series import retention, steps
+from ramie.checkpoint.saving import planning
+from ramie.checkpoint.saving.background import AsyncManager, snapshot
+from ramie.checkpoint.saving.planning import Plan
 from ramie.checkpoint.storage import commit, integrity, remote
 from ramie.checkpoint.storage import entries as storage
-from ramie.errors import (
-    InvalidCheckpointError,
-    MalformedDataError,
-    UnsupportedCheckpointError,
-)
+from ramie.errors import MalformedDataError, UnsupportedCheckpointError
 from ramie.serialization import to_state_dict
 
-__all__ = [
-    "Plan",
-    "check",
-    "later",
-    "make_plan",
-    "remove",
-    "replaced",
-    "save",
-    "write",
-    "write_file",
-]
+__all__ = ["save", "save_planned", "write", "write_file"]
 
 
 def save(
@@ -69,7 +56,7 @@ def save(
       ...   checkpoint.restore(directory, {"weights": [0.0, 0.0]})
       {'weights': [1.0, 2.0]}
     """
-    plan = make_plan(
+    plan = planning.make_plan(
         directory,
         step,
         prefix=prefix,
@@ -77,94 +64,39 @@ def save(
         overwrite=overwrite,
         keep_every_n_steps=keep_every_n_steps,
     )
-    check(plan)
-    return write(plan, to_state_dict(target))
+    return save_planned(plan, target, None)
+
+
+def save_planned(plan: Plan, target: Any, manager: AsyncManager | None) -> str:
+    """Do what `save` does after planning, or let a manager do it in the background.
+
+    Returns:
+      The path of the checkpoint; with a manager, before it is there.
+    """
+    if manager is not None:
+        # Which steps are there, and what retention removes, depends on the save before.
+        manager.wait_previous_save()
+    planning.check(plan)
+    state = to_state_dict(target)
+    if manager is None:
+        return write(plan, state)
+    state = snapshot(state)
+    manager.save_async(lambda: write(plan, state))
+    return plan.path
 
 
 Staging = commit.Staged | remote.RemoteStaged
 """A file under a temporary name."""
 
 
-class Plan(NamedTuple):
-    """What a save is to do, checked; made by `make_plan`, done by `write`."""
-
-    folder: str
-    start: str
-    number: int | float
-    path: str
-    keep: int
-    overwrite: bool
-    keep_every_n_steps: int | None
-
-
-def make_plan(
-    directory: str | os.PathLike[str],
-    step: int | float,
-    *,
-    prefix: str,
-    keep: int,
-    overwrite: bool,
-    keep_every_n_steps: int | None,
-) -> Plan:
-    """Check the parameters of `save`; `check` has to follow before anything is written."""
-    retention.check_options(keep, keep_every_n_steps)
-    folder, start = steps.split_prefix(storage.local_or_remote(directory), prefix)
-    name = steps.checkpoint_name(start, step)
-    number = steps.parse_step(name[len(start) :])
-    assert number is not None  # checkpoint_name has made sure
-    path = os.path.join(folder, name)
-    return Plan(folder, start, number, path, keep, overwrite, keep_every_n_steps)
-
-
-def check(plan: Plan, *, as_directory: bool = False) -> None:
-    """Check that a planned save may take place, with what is there now.
-
-    Args:
-      plan: the plan.
-      as_directory: whether the checkpoint is to be a directory.
-
-    Raises:
-      InvalidCheckpointError: if it would replace something, and overwriting is not allowed.
-      UnsupportedCheckpointError: if it cannot replace what is there.
-    """
-    if as_directory and remote.is_remote(plan.path):
-        raise UnsupportedCheckpointError(
-            f'Saving a directory by Orbax to "{plan.path}"',
-            "Save without Orbax, which makes one file, or call Orbax itself.",
-        )
-    replaced(plan)
-    _check_place(plan.path)
-
-
-def _check_place(path: str) -> None:
-    if storage.kind_of(path) == "directory" and not is_orbax(path):
-        raise UnsupportedCheckpointError(
-            f'Overwriting the directory "{path}", which is no checkpoint,',
-            "Save at another step, or remove the directory yourself.",
-        )
-
-
 def write(plan: Plan, state: Any) -> str:
     """Write a state dict as planned, then remove what it replaces and what has expired."""
     with _written(plan.folder, msgpack.pieces(state, plan.path, plan.number)) as written:
         # Looked up again: another writer may have committed meanwhile.
-        doomed = replaced(plan)
+        doomed = planning.replaced(plan)
         _publish(plan.path, *written)
-        remove(plan, doomed)
+        planning.remove(plan, doomed)
     return plan.path
-
-
-def remove(plan: Plan, doomed: Iterable[steps.Found]) -> None:
-    """Remove what a finished save replaces, and what has expired by it.
-
-    The caller holds `commit.directory_lock`.
-    """
-    gone = {other.path for other in doomed} - {plan.path}
-    rest = [other for other in steps.find(plan.folder, plan.start) if other.path not in gone]
-    expired = retention.expired(rest, plan.keep, plan.keep_every_n_steps)
-    for path in sorted(gone) + [other.path for other in expired]:
-        integrity.remove_with_manifest(path)
-    integrity.remove_orphans(plan.folder)
 
 
 def write_file(path: str, pieces: Iterable[Any]) -> None:
@@ -232,21 +164,3 @@ def _swap(staged: Staging, path: str) -> None:
         )
     storage.sync_directory(os.path.dirname(path))
     storage.remove(staged.path)
-
-
-def replaced(plan: Plan) -> list[steps.Found]:
-    """Return the checkpoints that a save replaces, having checked that it may.
-
-    Raises:
-      InvalidCheckpointError: if there are some, and overwriting is not allowed.
-    """
-    found = later(plan)
-    if found and not plan.overwrite:
-        raise InvalidCheckpointError(plan.path, plan.number)
-    return found
-
-
-def later(plan: Plan) -> list[steps.Found]:
-    """Return the checkpoints of the planned step and of later ones."""
-    found = steps.find(plan.folder, plan.start)
-    return [other for other in found if other.step >= plan.number]

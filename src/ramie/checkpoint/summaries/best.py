@@ -9,7 +9,7 @@ import abc
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ramie.checkpoint.reader import restore
 from ramie.checkpoint.summaries.files import (
@@ -57,7 +57,7 @@ class BestCheckpointFileWriter(CheckpointFileWriter, abc.ABC):
       MetricNotFoundError: if the best checkpoint on disk does not have that metric.
     """
 
-    end: str = ""
+    end: ClassVar[str] = ""
 
     def __init__(self, metric: str, group: str = "eval", stdout: bool = True, **kwds: Any) -> None:
         super().__init__(**kwds)
@@ -178,17 +178,15 @@ class _BestCheckpointFileReader(CheckpointFileReader):
 
     metric: str
     group: str = "eval"
+    end: ClassVar[str]
 
     def read(
         self, initializer: CheckpointFile | None, prefix: str | None = None
     ) -> CheckpointFile | Mapping[str, Any]:
         """Read the best checkpoint; as `CheckpointFileReader.read`, but for the default prefix."""
         if prefix is None:
-            prefix = best_prefix(self._end(), self.group, self.metric)
+            prefix = best_prefix(self.end, self.group, self.metric)
         return super().read(initializer, prefix)
-
-    def _end(self) -> str:
-        raise NotImplementedError(f"{type(self).__name__} does not say which end is best")
 
 
 @dataclasses.dataclass
@@ -202,8 +200,7 @@ class LowestCheckpointFileReader(_BestCheckpointFileReader):
       group: the group it is in.
     """
 
-    def _end(self) -> str:
-        return _LOWEST
+    end = _LOWEST
 
 
 @dataclasses.dataclass
@@ -217,5 +214,4 @@ class HighestCheckpointFileReader(_BestCheckpointFileReader):
       group: the group it is in.
     """
 
-    def _end(self) -> str:
-        return _HIGHEST
+    end = _HIGHEST
