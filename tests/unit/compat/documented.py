@@ -172,8 +172,8 @@ DOCUMENTED: dict[str, str] = {
     ),
     "flax.linen.stochastic": "Dropout Module compact merge_param",
     "flax.linen.summary": (
-        "DenyList FrozenVariableDict LazyRng Row Table _ObjectRepresentation "
-        "_get_module_table meta module_lib tabulate unfreeze"
+        "DenyList FrozenVariableDict LazyRng Row Table _ObjectRepresentation _get_module_table "
+        "meta module_lib tabulate unfreeze"
     ),
     "flax.linen.transforms": (
         "FrozenDict Module Scope Variable add_metadata_axis checkpoint cond core custom_vjp "
@@ -221,6 +221,12 @@ DOCUMENTED: dict[str, str] = {
         "current_module functional initializers interop lazy_init linen_in_bridge_mdl module "
         "nnx_in_bridge_mdl to_linen variables with_partitioning wrappers"
     ),
+    "flax.nnx.compat": (
+        "backup_keys cached_partial checkify clone cond custom_vjp eval_shape flatten fori_loop "
+        "fork_rngs get_abstract_model grad graphdef iter_children iter_graph iter_modules jit jvp "
+        "pmap recursive_map remat reseed scan shard_map split split_rngs state switch "
+        "value_and_grad view view_info vjp vmap while_loop"
+    ),
     "flax.nnx.extract": (
         "NodeStates Pytree State extract filterlib from_tree graphlib prefix reprlib struct "
         "to_tree typing variablelib"
@@ -246,6 +252,7 @@ DOCUMENTED: dict[str, str] = {
         "Dict GraphDef List Module Rngs Sequential State TrainState Variable graphlib reprlib "
         "struct"
     ),
+    "flax.nnx.ids": "UUIDManager uuid",
     "flax.nnx.module": (
         "Module Pytree State capture filterlib first_from graphlib iter_children "
         "iter_module_children iter_modules pytreelib split_state view view_info with_attributes"
