@@ -30,7 +30,7 @@ def latest(directory: str | os.PathLike[str], prefix: str = "checkpoint_") -> st
       directory: where the checkpoints are; it need not exist.
       prefix: the start of their names.
     """
-    found = steps.find(*steps.split_prefix(storage.local_or_remote(directory), prefix))
+    found = _find(directory, prefix)
     return found[-1].path if found else None
 
 
@@ -43,8 +43,11 @@ def available_steps(
       directory: where the checkpoints are; it need not exist.
       prefix: the start of their names.
     """
-    found = steps.find(*steps.split_prefix(storage.local_or_remote(directory), prefix))
-    return [checkpoint.step for checkpoint in found]
+    return [checkpoint.step for checkpoint in _find(directory, prefix)]
+
+
+def _find(directory: str | os.PathLike[str], prefix: str) -> list[steps.Found]:
+    return steps.find(*steps.split_prefix(storage.local_or_remote(directory), prefix))
 
 
 def restore(
@@ -178,8 +181,7 @@ def newest_intact(directory: str | os.PathLike[str], prefix: str = "checkpoint_"
       directory: where the checkpoints are; it need not exist.
       prefix: the start of their names.
     """
-    found = steps.find(*steps.split_prefix(storage.local_or_remote(directory), prefix))
-    for checkpoint in reversed(found):
+    for checkpoint in reversed(_find(directory, prefix)):
         if health.verify(checkpoint.path).state != "damaged":
             return checkpoint.path
     return None
