@@ -1,6 +1,7 @@
 """Pytree: objects with attributes that are pytrees, and nodes of the graphs of NNX."""
 
 import copy
+import inspect
 from abc import ABCMeta
 from collections.abc import Mapping
 from types import MemberDescriptorType
@@ -73,6 +74,19 @@ class PytreeMeta(ABCMeta):
             if not status and type(attributes.get(name)) in _MUTABLE:
                 check_pytree(node)
         return node
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """What the class is called with: the parameters of its `__init__`."""
+        given = next(
+            (vars(c)["__signature__"] for c in cls.mro() if "__signature__" in vars(c)), None
+        )
+        if given:
+            return given
+        if cls.__init__ is object.__init__:
+            return inspect.Signature()
+        signature = inspect.signature(cls.__init__)
+        return signature.replace(parameters=[*signature.parameters.values()][1:])
 
 
 class Pytree(metaclass=PytreeMeta):

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import inspect
 import pickle
 
 import jax
@@ -292,3 +293,27 @@ def test_attributes_of_all_modules_are_set_through_setters():
     model.set_attributes(rate=5)
     assert [layer.rate for layer in model] == [50, 50]
     assert list(vars(model[0])) == ["_rate"]
+
+
+def test_the_signature_of_a_class_is_that_of_its_init():
+    class Model(nnx.Module):
+        def __init__(self, width: int, *, rngs=None):
+            self.width = width
+
+        def __call__(self, x):
+            return x
+
+    @nnx.dataclass
+    class Point(nnx.Pytree):
+        x: int
+        y: int = 2
+
+    class Told(nnx.Module):
+        __signature__ = inspect.signature(lambda told: None)
+
+    assert str(inspect.signature(Model)) == "(width: int, *, rngs=None)"
+    assert str(inspect.signature(Model(2))) == "(x)"
+    assert str(inspect.signature(Point)) == "(x: int, y: int = 2) -> None"
+    assert str(inspect.signature(Told)) == "(told)"
+    assert str(inspect.signature(nnx.Module)) == "()"
+    assert not hasattr(Model(2), "__signature__")
