@@ -106,12 +106,12 @@ __all__, _answer, __dir__ = door(
         "ramie.typing": "Initializer",
     },
     modules=(
-        "bridge compat deprecations extract=ramie.nnx.transforms.trees "
+        "bridge compat deprecations extract "
         "filterlib=ramie.nnx.states.filters graph graphlib=ramie.nnx.graph "
         "helpers=ramie.nnx.modules.containers ids=ramie.foundation.ids "
         "initializers=ramie.ops.initializers metrics=ramie.nnx.training.metrics "
         "module=ramie.nnx.modules.module nn optimizer=ramie.nnx.training.optimizer proxy_caller "
-        "pytreelib=ramie.nnx.objects.pytree reprlib=ramie.nnx.printing.reprlib "
+        "pytreelib reprlib=ramie.nnx.printing.reprlib "
         "rnglib=ramie.nnx.randomness saving=ramie.nnx.states.saving spmd=ramie.nnx.sharding "
         "statelib=ramie.nnx.states summary=ramie.nnx.inspection.summary tracers training "
         "transforms traversals=ramie.nnx.states.traversals variablelib=ramie.nnx.variable "
@@ -126,5 +126,5 @@ def __getattr__(name: str) -> _Anything:
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         return _answer("Variable")
     if name == "object":  # a builtin's name, which no list of public names should hold
-        return importlib.import_module("ramie.nnx.objects.pytree")
+        return importlib.import_module("ramie.nnx.objects")
     return _answer(name)

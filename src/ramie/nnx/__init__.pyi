@@ -2,8 +2,10 @@
 from jax.nn import identity as identity
 from ramie.compat.paths.nnx import compat as compat
 from ramie.compat.paths.nnx import deprecations as deprecations
+from ramie.compat.paths.nnx import extract as extract
 from ramie.compat.paths.nnx import nn as nn
 from ramie.compat.paths.nnx import proxy_caller as proxy_caller
+from ramie.compat.paths.nnx import pytreelib as pytreelib
 from ramie.compat.paths.nnx import tracers as tracers
 from ramie.core.meta import PARTITION_NAME as PARTITION_NAME
 from ramie.core.sharding import logical_axis_rules as logical_axis_rules
@@ -98,7 +100,6 @@ from ramie.nnx.modules.views import recursive_map as recursive_map
 from ramie.nnx.modules.views import view as view
 from ramie.nnx.modules.views import view_info as view_info
 from ramie.nnx.modules.views import with_attributes as with_attributes
-from ramie.nnx.objects import pytree as pytreelib
 from ramie.nnx.objects.marks import Data as Data
 from ramie.nnx.objects.marks import Static as Static
 from ramie.nnx.objects.marks import data as data
@@ -162,7 +163,6 @@ from ramie.nnx.training.optimizer import OptState as OptState
 from ramie.nnx.training.optimizer import OptVariable as OptVariable
 from ramie.nnx.training.optimizer import Optimizer as Optimizer
 from ramie.nnx.training.train_state import TrainState as TrainState
-from ramie.nnx.transforms import trees as extract
 from ramie.nnx.transforms.arguments.prefixes import StateSharding as StateSharding
 from ramie.nnx.transforms.autodiff.custom_rules import custom_vjp as custom_vjp
 from ramie.nnx.transforms.autodiff.differentiable import DiffState as DiffState

@@ -5,13 +5,13 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
+from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.parameters import NO_METADATA, keep
 from ramie.nnx.modules.module import Module
 from ramie.nnx.variable.kinds import Param
 from ramie.ops import activations
 from ramie.ops.drawing.sampling import filled
-from ramie.typing import Array, Dtype
+from ramie.typing import Array, Dtype, PromoteDtypeFn
 
 __all__ = ["PReLU"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
+from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.norm import check_features, scale_and_bias
 from ramie.nnx.layers.parameters import NO_METADATA, keep, raw
 from ramie.nnx.modules.module import Module
@@ -13,7 +13,7 @@ from ramie.nnx.randomness.rng import Rngs
 from ramie.nnx.variable.kinds import BatchStat, Param
 from ramie.ops import initializers, norm
 from ramie.ops.drawing.sampling import filled
-from ramie.typing import Array, Dtype, Initializer
+from ramie.typing import Array, Dtype, Initializer, PromoteDtypeFn
 
 __all__ = ["BatchNorm"]
 

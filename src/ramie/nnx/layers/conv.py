@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
+from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.parameters import (
     NO_METADATA,
     default_bias_init,
@@ -29,6 +29,7 @@ from ramie.typing import (
     Initializer,
     PaddingLike,
     PrecisionLike,
+    PromoteDtypeFn,
 )
 
 __all__ = ["Conv", "ConvTranspose"]

@@ -6,11 +6,9 @@ Differs from `ramie.ops.dtypes`, which Linen uses: there the arrays are separate
 from typing import Any
 
 from ramie.ops import dtypes
-from ramie.ops.dtypes import canonicalize_dtype as canonicalize_dtype
 from ramie.typing import Dtype
-from ramie.typing import PromoteDtypeFn as PromoteDtypeFn
 
-__all__ = ["PromoteDtypeFn", "canonicalize_dtype", "promote_dtype"]
+__all__ = ["promote_dtype"]
 
 
 def promote_dtype(args: Any, /, *, dtype: Dtype | None = None, inexact: bool = True) -> Any:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
+from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.parameters import (
     NO_METADATA,
     default_bias_init,
@@ -23,17 +23,17 @@ from ramie.nnx.objects.marks import data
 from ramie.nnx.randomness.rng import Rngs
 from ramie.ops import initializers, linear
 from ramie.trees.frozen import FrozenDict
-from ramie.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionLike, Shape
+from ramie.typing import (
+    Array,
+    DotGeneralT,
+    Dtype,
+    Initializer,
+    PrecisionLike,
+    PromoteDtypeFn,
+    Shape,
+)
 
-__all__ = [
-    "Einsum",
-    "Embed",
-    "Linear",
-    "LinearGeneral",
-    "default_bias_init",
-    "default_embed_init",
-    "default_kernel_init",
-]
+__all__ = ["Einsum", "Embed", "Linear", "LinearGeneral", "default_embed_init"]
 
 default_embed_init: Initializer = initializers.variance_scaling(1.0, "fan_in", "normal", out_axis=0)
 

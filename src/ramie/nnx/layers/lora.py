@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
+from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.linear import Linear
 from ramie.nnx.layers.parameters import NO_METADATA, keep, new_param
 from ramie.nnx.modules.module import Module
@@ -13,7 +13,7 @@ from ramie.nnx.randomness.rng import Rngs
 from ramie.nnx.variable.base import A, Variable
 from ramie.nnx.variable.kinds import Param
 from ramie.ops import initializers, linear
-from ramie.typing import Array, Dtype, Initializer
+from ramie.typing import Array, Dtype, Initializer, PromoteDtypeFn
 
 __all__ = ["LoRA", "LoRALinear", "LoRAParam"]
 

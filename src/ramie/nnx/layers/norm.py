@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
+from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.parameters import NO_METADATA, keep, new_param, raw
 from ramie.nnx.modules.module import Module
 from ramie.nnx.objects.marks import data
@@ -14,7 +14,7 @@ from ramie.nnx.randomness.rng import Rngs
 from ramie.nnx.variable.kinds import Param
 from ramie.ops import initializers, norm
 from ramie.ops.moments import canonical_axes
-from ramie.typing import Array, Axes, Dtype, Initializer
+from ramie.typing import Array, Axes, Dtype, Initializer, PromoteDtypeFn
 
 __all__ = ["GroupNorm", "InstanceNorm", "LayerNorm", "RMSNorm", "check_features", "scale_and_bias"]
 

@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ramie.nnx.graph.functional import state
-from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
+from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.parameters import drawn, filling, keep
 from ramie.nnx.modules.module import Module
 from ramie.nnx.objects.marks import data
@@ -19,7 +19,7 @@ from ramie.ops import initializers
 from ramie.ops.drawing.sampling import filled
 from ramie.ops.moments import canonical_axes, cast
 from ramie.ops.weight_norm import spectral_normalize, weight_normalize
-from ramie.typing import Array, Axes, Dtype, Initializer
+from ramie.typing import Array, Axes, Dtype, Initializer, PromoteDtypeFn
 
 __all__ = ["SpectralNorm", "WeightNorm"]
 

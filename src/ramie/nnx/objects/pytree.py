@@ -14,33 +14,12 @@ from ramie import errors
 from ramie.core.tracing.trace import trace_token
 from ramie.foundation.configurations import config
 from ramie.nnx.objects.layout import Layout, layout_of
-from ramie.nnx.objects.marks import Data as Data
-from ramie.nnx.objects.marks import Mark, data_in, declared, is_plain
-from ramie.nnx.objects.marks import Static as Static
-from ramie.nnx.objects.marks import data as data
-from ramie.nnx.objects.marks import dataclass as dataclass
-from ramie.nnx.objects.marks import has_data as has_data
-from ramie.nnx.objects.marks import is_data as is_data
-from ramie.nnx.objects.marks import register_data_type as register_data_type
-from ramie.nnx.objects.marks import static as static
+from ramie.nnx.objects.marks import Mark, data_in, declared, is_data, is_plain, register_data_type
 from ramie.nnx.printing.text import Parts, describe, size_note, size_of
+from ramie.nnx.printing.visualization import rendered
 from ramie.nnx.variable.base import Variable
 
-__all__ = [
-    "Data",
-    "Object",
-    "Pytree",
-    "PytreeMeta",
-    "PytreeState",
-    "Static",
-    "check_pytree",
-    "data",
-    "dataclass",
-    "has_data",
-    "is_data",
-    "register_data_type",
-    "static",
-]
+__all__ = ["Object", "Pytree", "PytreeMeta", "PytreeState", "check_pytree", "layout"]
 
 
 class PytreeState(NamedTuple):
@@ -314,8 +293,6 @@ class Pytree(metaclass=PytreeMeta):
         return describe(self)
 
     def __treescope_repr__(self, path: Any, subtree_renderer: Any) -> Any:
-        from ramie.nnx.printing.visualization import rendered
-
         return rendered(self, dict(vars(self)), path, subtree_renderer)
 
 

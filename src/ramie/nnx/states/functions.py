@@ -1,17 +1,13 @@
-"""States and the functions on them."""
+"""Functions on states, which may be nested dictionaries, too."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ramie.nnx.states.filters import Filter, PathIn
 from ramie.nnx.states.nested import Path, flattened, nested, pure_dict, replaced
-from ramie.nnx.states.nested import restore_int_paths as restore_int_paths
-from ramie.nnx.states.state import FlatState as FlatState
-from ramie.nnx.states.state import State as State
+from ramie.nnx.states.state import FlatState, State
 
 __all__ = [
-    "FlatState",
-    "State",
     "create_path_filters",
     "diff",
     "filter_state",
@@ -19,7 +15,6 @@ __all__ = [
     "map_state",
     "merge_state",
     "replace_by_pure_dict",
-    "restore_int_paths",
     "split_state",
     "to_flat_state",
     "to_pure_dict",

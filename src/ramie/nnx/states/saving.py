@@ -8,11 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ramie import serialization
 from ramie.nnx.states.nested import flattened, nested
 from ramie.nnx.states.state import State
 from ramie.nnx.variable.base import Variable
-from ramie.serialization.state_dict import restore_dict
+from ramie.serialization import state_dict
 
 __all__: list[str] = []
 
@@ -48,13 +47,13 @@ def _filled(leaf: Any, saved: Any) -> Any:
 def _to_state_dict(state: State) -> Any:
     paths, leaves = flattened(state)
     contents = nested(zip(paths, map(_content, leaves), strict=True))
-    return serialization.to_state_dict(contents)
+    return state_dict.to_state_dict(contents)
 
 
 def _from_state_dict(target: State, saved: Any) -> State:
     paths, leaves = flattened(target)
     contents = nested(zip(paths, map(_content, leaves), strict=True))
-    restored = restore_dict(contents, saved)
+    restored = state_dict.restore_dict(contents, saved)
 
     def at(path: tuple[Any, ...]) -> Any:
         found = restored
@@ -66,4 +65,4 @@ def _from_state_dict(target: State, saved: Any) -> State:
     return type(target).from_flat_path(pairs)
 
 
-serialization.register_serialization_state(State, _to_state_dict, _from_state_dict)
+state_dict.register_serialization_state(State, _to_state_dict, _from_state_dict)

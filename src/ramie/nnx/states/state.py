@@ -6,6 +6,7 @@ from typing import Any, Self, overload
 import jax
 
 from ramie.nnx.printing.text import Parts, describe
+from ramie.nnx.printing.visualization import rendered
 from ramie.nnx.states import filters as filterlib
 from ramie.nnx.states import nested as nestlib
 from ramie.nnx.states.filters import Filter
@@ -195,8 +196,6 @@ class State(RawMapping, MutableMapping[Any, Any]):
         return describe(self)
 
     def __treescope_repr__(self, path: Any, subtree_renderer: Any) -> Any:
-        from ramie.nnx.printing.visualization import rendered
-
         children = {str(key): self[key] for key in self}
         return rendered(self, children, path, subtree_renderer)
 

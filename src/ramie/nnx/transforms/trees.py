@@ -12,7 +12,6 @@ from ramie.nnx.graph.contexts import MergeContext, SplitContext, merge_context, 
 from ramie.nnx.graph.structure import GraphDef
 from ramie.nnx.graph.walk import has_identity, key_of
 from ramie.nnx.modes import set_graph_mode
-from ramie.nnx.objects.pytree import Pytree as Pytree
 from ramie.nnx.states.filters import to_predicate
 from ramie.nnx.states.nested import Path
 from ramie.nnx.states.state import State

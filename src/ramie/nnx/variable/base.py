@@ -13,6 +13,7 @@ from ramie.core.tracing.trace import trace_token
 from ramie.foundation.configurations import config
 from ramie.nnx.modes import use_eager_sharding
 from ramie.nnx.printing.text import Parts, describe, size_note
+from ramie.nnx.printing.visualization import rendered
 from ramie.nnx.variable.cells import cell, contents, fill, held_as, is_ref, same_form, with_part
 from ramie.nnx.variable.defaults import here
 from ramie.nnx.variable.metadata import HOOKS, REQUIRED, Metadata, VariableDef, metadata_of
@@ -523,8 +524,6 @@ class Variable(ValueOperators, Generic[A]):
         return describe(self)
 
     def __treescope_repr__(self, path: Any, subtree_renderer: Any) -> Any:
-        from ramie.nnx.printing.visualization import rendered
-
         entries = self.get_metadata(exclude_required=True)
         return rendered(self, {"value": self._raw_value, **entries}, path, subtree_renderer)
 

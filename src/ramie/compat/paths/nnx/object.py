@@ -1,11 +1,11 @@
-"""``nnx.object`` is `ramie.nnx.objects.pytree`."""
+"""``nnx.object`` is `ramie.nnx.objects`."""
 
 import sys
 from typing import TYPE_CHECKING
 
-from ramie.nnx.objects import pytree as _module
+from ramie.nnx import objects as _module
 
 if TYPE_CHECKING:
-    from ramie.nnx.objects.pytree import *
+    from ramie.nnx.objects import *
 
 sys.modules[__name__] = _module

@@ -1,10 +1,10 @@
 """Attention as a function: how much queries attend to keys, and the average of values by it."""
 
-from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
+from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.modules.module import Module
 from ramie.nnx.variable.kinds import Intermediate
 from ramie.ops.attention import dot_product as attention
-from ramie.typing import Array, Dtype, PrecisionLike, PRNGKey
+from ramie.typing import Array, Dtype, PrecisionLike, PRNGKey, PromoteDtypeFn
 
 __all__ = ["dot_product_attention", "dot_product_attention_weights"]
 

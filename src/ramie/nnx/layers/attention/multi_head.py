@@ -6,15 +6,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ramie.nnx.layers.attention.dot_product import dot_product_attention as dot_product_attention
 from ramie.nnx.layers.attention.dot_product import (
-    dot_product_attention_weights as dot_product_attention_weights,
+    dot_product_attention,
 )
-from ramie.nnx.layers.attention.rotary import RoPE as RoPE
-from ramie.nnx.layers.attention.rotary import (
-    dot_product_attention_with_rope as dot_product_attention_with_rope,
-)
-from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
+from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.linear import LinearGeneral
 from ramie.nnx.layers.norm import LayerNorm
 from ramie.nnx.layers.parameters import NO_METADATA, default_kernel_init, keep, of_stream
@@ -25,9 +20,7 @@ from ramie.nnx.variable.kinds import Cache
 from ramie.ops import initializers, linear
 from ramie.ops.attention import dot_product as attention
 from ramie.ops.attention import rotary
-from ramie.ops.attention.dot_product import combine_masks as combine_masks
-from ramie.ops.attention.dot_product import make_attention_mask as make_attention_mask
-from ramie.ops.attention.dot_product import make_causal_mask as make_causal_mask
+from ramie.ops.attention.dot_product import combine_masks
 from ramie.ops.drawing.sampling import filled
 from ramie.typing import (
     Array,
@@ -36,19 +29,11 @@ from ramie.typing import (
     Initializer,
     PrecisionLike,
     PRNGKey,
+    PromoteDtypeFn,
     Shape,
 )
 
-__all__ = [
-    "MultiHeadAttention",
-    "RoPE",
-    "combine_masks",
-    "dot_product_attention",
-    "dot_product_attention_weights",
-    "dot_product_attention_with_rope",
-    "make_attention_mask",
-    "make_causal_mask",
-]
+__all__ = ["MultiHeadAttention"]
 
 
 class MultiHeadAttention(Module):

@@ -8,17 +8,21 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ramie.nnx.layers.dtypes import PromoteDtypeFn, promote_dtype
+from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.linear import Linear
 from ramie.nnx.layers.parameters import NO_METADATA, default_kernel_init, keep
-from ramie.nnx.layers.recurrent.cell import RNNCellBase as RNNCellBase
-from ramie.nnx.layers.recurrent.cell import first_carries, keep_stream, modified_orthogonal
+from ramie.nnx.layers.recurrent.cell import (
+    RNNCellBase,
+    first_carries,
+    keep_stream,
+    modified_orthogonal,
+)
 from ramie.nnx.randomness.rng import Rngs, RngStream
 from ramie.ops import initializers, linear, recurrent
 from ramie.ops.activations import sigmoid, tanh
-from ramie.typing import Array, Dtype, Initializer
+from ramie.typing import Array, Dtype, Initializer, PromoteDtypeFn
 
-__all__ = ["GRUCell", "LSTMCell", "OptimizedLSTMCell", "RNNCellBase", "SimpleCell"]
+__all__ = ["GRUCell", "LSTMCell", "OptimizedLSTMCell", "SimpleCell"]
 
 Activation = Callable[..., Any]
 Pair = tuple[Array, Array]

@@ -52,24 +52,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ramie.nnx.modes import set_graph_mode, set_graph_updates
-from ramie.nnx.transforms.arguments.inside import Inside as Inside
-from ramie.nnx.transforms.arguments.operands import Operands as Operands
-from ramie.nnx.transforms.arguments.outline import Outline as Outline
-from ramie.nnx.transforms.arguments.outline import Result as Result
-from ramie.nnx.transforms.arguments.prefixes import FilterPrefix as FilterPrefix
+from ramie.nnx.transforms.arguments.inside import Inside
+from ramie.nnx.transforms.arguments.operands import Operands
+from ramie.nnx.transforms.arguments.outline import Outline
 from ramie.nnx.transforms.arguments.prefixes import Mode, Prefixes
-from ramie.nnx.transforms.arguments.prefixes import PrefixMapping as PrefixMapping
 
-__all__ = [
-    "Boundary",
-    "FilterPrefix",
-    "Inside",
-    "Operands",
-    "Outline",
-    "PrefixMapping",
-    "Result",
-    "refuse_bound_method",
-]
+__all__ = ["Boundary", "refuse_bound_method"]
 
 
 def refuse_bound_method(f: Callable[..., Any], name: str) -> None:

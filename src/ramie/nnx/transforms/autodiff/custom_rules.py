@@ -14,9 +14,9 @@ from ramie.nnx.graph.structure import LEAF, GraphDef
 from ramie.nnx.graph.walk import build, has_identity
 from ramie.nnx.states.nested import nested
 from ramie.nnx.states.state import State
-from ramie.nnx.transforms.arguments.boundary import Boundary, Result, refuse_bound_method
+from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.checks import refuse_graph
-from ramie.nnx.transforms.arguments.outline import only_changed
+from ramie.nnx.transforms.arguments.outline import Result, only_changed
 from ramie.nnx.transforms.arguments.prefixes import Prefixes
 from ramie.nnx.transforms.autodiff.differentiable import (
     AnyPrefix,

@@ -17,8 +17,10 @@ from ramie.nnx.graph.walk import has_identity, walk
 from ramie.nnx.states.filters import Filter
 from ramie.nnx.states.nested import Path, flattened, nested
 from ramie.nnx.states.state import State
-from ramie.nnx.transforms.arguments.boundary import Boundary, FilterPrefix, Operands, Outline
-from ramie.nnx.transforms.arguments.prefixes import Mode, Prefixes
+from ramie.nnx.transforms.arguments.boundary import Boundary
+from ramie.nnx.transforms.arguments.operands import Operands
+from ramie.nnx.transforms.arguments.outline import Outline
+from ramie.nnx.transforms.arguments.prefixes import FilterPrefix, Mode, Prefixes
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.variable.kinds import Param
 from ramie.typing import MISSING

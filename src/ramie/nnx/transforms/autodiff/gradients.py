@@ -1,7 +1,4 @@
-"""Derivatives of functions of modules and variables: grad, value_and_grad, vjp, jvp.
-
-Also the names `custom_vjp` and `remat`, which belong to the same subject.
-"""
+"""Derivatives of functions of modules and variables: grad, value_and_grad, vjp, jvp."""
 
 import functools
 from collections.abc import Callable, Hashable, Sequence
@@ -10,31 +7,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ramie.nnx.transforms.arguments.boundary import Boundary, Operands, refuse_bound_method
-from ramie.nnx.transforms.autodiff.custom_rules import CustomVjp as CustomVjp
-from ramie.nnx.transforms.autodiff.custom_rules import custom_vjp as custom_vjp
-from ramie.nnx.transforms.autodiff.differentiable import ArgNums as ArgNums
-from ramie.nnx.transforms.autodiff.differentiable import DiffState as DiffState
+from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
+from ramie.nnx.transforms.arguments.operands import Operands
 from ramie.nnx.transforms.autodiff.differentiable import (
+    ArgNums,
     Selection,
     gradient_tree,
     refuse_reduce_axes,
     tangent_leaves,
 )
-from ramie.nnx.transforms.autodiff.rematerialization import remat as remat
 from ramie.nnx.variable.base import Variable
 from ramie.typing import MISSING
 
-__all__ = [
-    "CustomVjp",
-    "DiffState",
-    "custom_vjp",
-    "grad",
-    "jvp",
-    "remat",
-    "value_and_grad",
-    "vjp",
-]
+__all__ = ["grad", "jvp", "value_and_grad", "vjp"]
 
 
 def _pair(out: Any, name: str) -> tuple[Any, Any]:

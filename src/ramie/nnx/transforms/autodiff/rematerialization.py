@@ -6,7 +6,8 @@ from typing import Any
 
 import jax
 
-from ramie.nnx.transforms.arguments.boundary import Boundary, Outline, refuse_bound_method
+from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
+from ramie.nnx.transforms.arguments.outline import Outline
 from ramie.nnx.transforms.arguments.statics import as_positions, with_statics, without_statics
 from ramie.typing import MISSING
 

@@ -13,19 +13,11 @@ from ramie.nnx.graph.functional import clone
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.checks import refuse_other_values
 from ramie.nnx.transforms.arguments.operands import Operands
-from ramie.nnx.transforms.arguments.prefixes import StateSharding as StateSharding
+from ramie.nnx.transforms.arguments.prefixes import StateSharding
 from ramie.nnx.transforms.compilation.stages import Lowered, Traced
-from ramie.nnx.transforms.iteration.sharded import shard_map as shard_map
 from ramie.typing import MISSING
 
-__all__ = [
-    "JitWrapped",
-    "StateSharding",
-    "cached_partial",
-    "jit",
-    "jit_partial",
-    "shard_map",
-]
+__all__ = ["JitWrapped", "cached_partial", "jit", "jit_partial"]
 
 Indices = int | Sequence[int] | None
 Names = str | Iterable[str] | None

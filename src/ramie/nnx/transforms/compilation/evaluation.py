@@ -7,8 +7,9 @@ from typing import Any
 import jax
 from jax.experimental import checkify as jax_checkify
 
-from ramie.nnx.transforms.arguments.boundary import Boundary, Outline, refuse_bound_method
+from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.checks import refuse_graph
+from ramie.nnx.transforms.arguments.outline import Outline
 from ramie.nnx.transforms.arguments.statics import as_positions, with_statics, without_statics
 from ramie.nnx.variable.cells import contents
 from ramie.typing import MISSING

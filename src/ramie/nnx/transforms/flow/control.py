@@ -6,16 +6,13 @@ from typing import Any
 
 import jax
 
-from ramie.nnx.transforms.arguments.boundary import Boundary, Result
-from ramie.nnx.transforms.arguments.outline import only_changed
+from ramie.nnx.transforms.arguments.boundary import Boundary
+from ramie.nnx.transforms.arguments.outline import Result, only_changed
 from ramie.nnx.transforms.arguments.statics import with_cells
-from ramie.nnx.transforms.compilation.evaluation import checkify as checkify
-from ramie.nnx.transforms.compilation.evaluation import eval_shape as eval_shape
-from ramie.nnx.transforms.compilation.evaluation import make_jaxpr as make_jaxpr
 from ramie.nnx.transforms.flow.repeats import Given, Repeatable, repeated
 from ramie.nnx.variable.base import Variable
 
-__all__ = ["checkify", "cond", "eval_shape", "make_jaxpr", "switch"]
+__all__ = ["cond", "switch"]
 
 
 def cond(

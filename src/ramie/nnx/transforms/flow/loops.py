@@ -11,7 +11,10 @@ from ramie.nnx.graph.structure import LEAF, GraphDef, VariableDef
 from ramie.nnx.graph.walk import has_identity, members, walk
 from ramie.nnx.objects.pytree import Pytree
 from ramie.nnx.states.nested import Path
-from ramie.nnx.transforms.arguments.boundary import Boundary, Inside, Operands, Outline
+from ramie.nnx.transforms.arguments.boundary import Boundary
+from ramie.nnx.transforms.arguments.inside import Inside
+from ramie.nnx.transforms.arguments.operands import Operands
+from ramie.nnx.transforms.arguments.outline import Outline
 from ramie.nnx.transforms.arguments.statics import with_cells
 from ramie.nnx.transforms.flow.repeats import Given, Repeatable, repeated
 from ramie.nnx.variable.base import Variable

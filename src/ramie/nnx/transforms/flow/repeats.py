@@ -23,7 +23,9 @@ import numpy as np
 from ramie.foundation.configurations import FLAGS, config
 from ramie.nnx.modes import using_eager_sharding
 from ramie.nnx.modules.intercept import is_watched
-from ramie.nnx.transforms.arguments.boundary import Boundary, Operands, Outline
+from ramie.nnx.transforms.arguments.boundary import Boundary
+from ramie.nnx.transforms.arguments.operands import Operands
+from ramie.nnx.transforms.arguments.outline import Outline
 from ramie.nnx.transforms.arguments.statics import without_cells
 from ramie.nnx.variable import defaults
 

@@ -10,8 +10,9 @@ import numpy as np
 from ramie.nnx.sharding import specs as spmd
 from ramie.nnx.states.filters import Filter
 from ramie.nnx.states.state import State
-from ramie.nnx.transforms.arguments.boundary import Inside, Operands
 from ramie.nnx.transforms.arguments.checks import met
+from ramie.nnx.transforms.arguments.inside import Inside
+from ramie.nnx.transforms.arguments.operands import Operands
 from ramie.nnx.transforms.arguments.prefixes import FilterPrefix, Prefixes
 from ramie.nnx.variable.base import Variable
 

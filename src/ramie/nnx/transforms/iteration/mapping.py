@@ -7,7 +7,9 @@ from typing import Any
 
 import jax
 
-from ramie.nnx.transforms.arguments.boundary import Boundary, Operands, Result, refuse_bound_method
+from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
+from ramie.nnx.transforms.arguments.operands import Operands
+from ramie.nnx.transforms.arguments.outline import Result
 from ramie.nnx.transforms.arguments.prefixes import Prefixes
 from ramie.nnx.transforms.iteration.axes import (
     AxisMetadata,

@@ -16,7 +16,9 @@ from ramie.core.tracing.trace import is_box
 from ramie.nnx.graph.structure import GraphDef
 from ramie.nnx.graph.walk import has_identity, walk
 from ramie.nnx.objects.pytree import Pytree
-from ramie.nnx.transforms.arguments.boundary import Boundary, Inside, Outline, Result
+from ramie.nnx.transforms.arguments.boundary import Boundary
+from ramie.nnx.transforms.arguments.inside import Inside
+from ramie.nnx.transforms.arguments.outline import Outline, Result
 from ramie.nnx.transforms.arguments.prefixes import path_text
 from ramie.nnx.transforms.iteration.axes import AxisMetadata, Carry, axis_length, is_axis
 from ramie.nnx.variable.base import Variable

@@ -9,7 +9,6 @@ import jax
 from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
-from ramie.nnx.transforms.arguments.prefixes import StateSharding as StateSharding
 from ramie.nnx.transforms.iteration.axes import AxisMetadata
 from ramie.typing import MISSING
 

@@ -6,7 +6,7 @@ import pytest
 from tests.tolerance import assert_close, assert_exact
 
 from ramie import nnx
-from ramie.nnx.layers.attention import multi_head as attention
+from ramie.nnx.layers.attention.dot_product import dot_product_attention_weights
 from ramie.ops.attention.dot_product import causal_mask, fused_attention
 
 RNG = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def test_heads_of_keys_serve_groups_of_queries(is_causal):
     seen = np.tril(np.ones((3, 5), bool)) if is_causal else np.ones((3, 5), bool)
     weights, want = _attended(seen)
     assert_close(nnx.dot_product_attention(Q, K, V, is_causal=is_causal), want)
-    got = attention.dot_product_attention_weights(Q, K, is_causal=is_causal)
+    got = dot_product_attention_weights(Q, K, is_causal=is_causal)
     assert_close(got, weights)
     keeper = nnx.Dict()
     assert_close(nnx.dot_product_attention(Q, K, V, module=keeper, is_causal=is_causal), want)
@@ -104,7 +104,7 @@ def test_a_rate_of_dropout_leaves_some_weights(rate, settings):
     with pytest.raises(ValueError, match=r"^dropout_rate must be in the range \[0, 1\), got"):
         nnx.dot_product_attention(q, k, v, dropout_rate=rate, **settings)
     with pytest.raises(ValueError, match=r"^dropout_rate must be in the range \[0, 1\), got"):
-        attention.dot_product_attention_weights(q, k, dropout_rate=rate, **settings)
+        dot_product_attention_weights(q, k, dropout_rate=rate, **settings)
 
 
 def test_dropout_needs_a_key_where_it_drops():
@@ -112,7 +112,7 @@ def test_dropout_needs_a_key_where_it_drops():
     with pytest.raises(ValueError, match=r"^dropout_rng is required when dropout_rate > 0"):
         nnx.dot_product_attention(q, k, v, dropout_rate=0.5)
     with pytest.raises(ValueError, match=r"^dropout_rng is required when dropout_rate > 0"):
-        attention.dot_product_attention_weights(q, k, dropout_rate=0.5)
+        dot_product_attention_weights(q, k, dropout_rate=0.5)
     still = nnx.dot_product_attention(q, k, v, dropout_rate=0.5, deterministic=True)
     assert_close(still, nnx.dot_product_attention(q, k, v), "op")
 

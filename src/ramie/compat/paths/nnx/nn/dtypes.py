@@ -1,11 +1,7 @@
-"""``nnx.nn.dtypes`` is `ramie.nnx.layers.dtypes`."""
+"""Dtypes of layers, under the names of ``flax.nnx.nn.dtypes``."""
 
-import sys
-from typing import TYPE_CHECKING
+from ramie.nnx.layers.dtypes import promote_dtype as promote_dtype
+from ramie.ops.dtypes import canonicalize_dtype as canonicalize_dtype
+from ramie.typing import PromoteDtypeFn as PromoteDtypeFn
 
-from ramie.nnx.layers import dtypes as _module
-
-if TYPE_CHECKING:
-    from ramie.nnx.layers.dtypes import *
-
-sys.modules[__name__] = _module
+__all__ = ["PromoteDtypeFn", "canonicalize_dtype", "promote_dtype"]
