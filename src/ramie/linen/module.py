@@ -192,7 +192,6 @@ class Module(ModuleBase):
         **kwargs: Any,
     ) -> tuple[Any, Any]:
         """Create variables by running a method, and return its output too; see `init`."""
-        entry.check_module(self, "init_with_output")
         fn = entry.as_method(self, method)
         run = entry.init_with_output(fn, self, mutable, capture_intermediates)
         return run(rngs, *args, **kwargs)
@@ -223,7 +222,6 @@ class Module(ModuleBase):
         Raises:
           InvalidRngError: if `rngs` is neither a key nor a dictionary of keys.
         """
-        entry.check_module(self, "init")
         run = entry.init(entry.as_method(self, method), self, mutable, capture_intermediates)
         return run(rngs, *args, **kwargs)
 
@@ -248,8 +246,6 @@ class Module(ModuleBase):
         Raises:
           LazyInitError: if a variable depends on the value of an input.
         """
-        entry.check_module(self, "lazy_init")
-        entry.check_init_rngs(self, rngs)
         run = entry.lazy_init(entry.as_method(self, method), self, mutable)
         return run(rngs, *args, **kwargs)
 
@@ -328,7 +324,6 @@ class Module(ModuleBase):
           InvalidRngError: if a random stream is missing or not a key.
           ApplyModuleInvalidMethodError: if `method` takes no argument.
         """
-        entry.check_module(self, "apply")
         fn = entry.as_method(self, method)
         if rngs is not None:
             entry.check_init_rngs(self, rngs)
@@ -350,7 +345,7 @@ class Module(ModuleBase):
           rngs: as for `apply`.
           mutable: as for `apply`; the copy's `variables` show what was written.
         """
-        entry.check_module(self, "bind")
+        entry.check_module(self)
         return adopt.rebind(self, bind(variables, rngs, mutable))
 
     def unbind(self: M) -> tuple[M, VariableDict]:

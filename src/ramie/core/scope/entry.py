@@ -144,15 +144,24 @@ def apply(
     return applied
 
 
-def _init_streams(rngs: Any) -> Mapping[str, Any]:
-    if is_valid_rng(rngs):
-        return {"params": rngs}
-    check_rngs(
-        rngs,
-        "First argument passed to an init function should be a ``jax.PRNGKey`` or a dictionary "
-        "mapping strings to ``jax.PRNGKey``.",
-    )
-    return rngs
+def bind_new(rngs: Any, mutable: Filter = True, flags: Mapping[str, Any] | None = None) -> Scope:
+    """Make a root scope in which variables are created.
+
+    Args:
+      rngs: as for `init`.
+      mutable: a filter for the collections that are created.
+      flags: settings that every scope below sees; `initializing` is set to True.
+
+    Raises:
+      InvalidRngError: if `rngs` is neither a key nor a dictionary of keys.
+    """
+    if not is_valid_rng(rngs):
+        check_rngs(
+            rngs,
+            "First argument passed to an init function should be a ``jax.PRNGKey`` or a dictionary "
+            "mapping strings to ``jax.PRNGKey``.",
+        )
+    return bind({}, rngs, mutable, {**(flags or {}), "initializing": True})
 
 
 def init(
@@ -169,14 +178,19 @@ def init(
       A function ``(rngs, *args, **kwargs)`` that returns the pair of what `fn` returns and the
       variables.
     """
-    run = apply(fn, mutable, {**(flags or {}), "initializing": True})
 
     @functools.wraps(fn)
     def initialised(rngs: Any, *args: Any, **kwargs: Any) -> Any:
-        result = run({}, *args, rngs=_init_streams(rngs), **kwargs)
-        return (result, {}) if mutable is False else result
+        with bind_new(rngs, mutable, flags).temporary() as root:
+            output = fn(root, *args, **kwargs)
+            return output, made_in(root)
 
     return initialised
+
+
+def made_in(root: Scope) -> Any:
+    """Return the variables that were created in a root scope whose call ends now."""
+    return {} if root.mutable is False else root.take_mutable_variables()
 
 
 def lazy_init(
@@ -188,10 +202,13 @@ def lazy_init(
       A function ``(rngs, *args, **kwargs)`` that returns the variables. It raises
       `LazyInitError` if a variable depends on the value of an argument that is only a shape.
     """
-    run = init(fn, mutable, flags)
+    return on_shapes(init(fn, mutable, flags))
+
+
+def on_shapes(run: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
+    """Make a function that computes only the variables, as `lazy_init`, of one that `init` made."""
 
     def initialised(rngs: Any, *args: Any, **kwargs: Any) -> Any:
-        streams = _init_streams(rngs)
-        return evaluate_without(lambda *a, **k: run(streams, *a, **k)[1], args, kwargs)
+        return evaluate_without(lambda *a, **k: run(rngs, *a, **k)[1], args, kwargs)
 
     return initialised

@@ -5,9 +5,10 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ramie import core, errors
+from ramie import errors
 from ramie.core.filters import DenyList, Filter, union_filters
 from ramie.core.scope import initialise
+from ramie.core.scope.entry import bind, bind_new, made_in, on_shapes
 from ramie.core.scope.rng import is_valid_rng
 from ramie.core.scope.tree import Scope
 from ramie.linen.machinery.adopt import rebind
@@ -15,6 +16,7 @@ from ramie.linen.machinery.base import ModuleBase
 from ramie.linen.machinery.capture import capture_filter
 from ramie.linen.machinery.context import CaptureFilter, context
 from ramie.ops.eager.dispatch import plain_path_wanted
+from ramie.typing import VariableDict
 
 __all__ = [
     "INIT_COLLECTIONS",
@@ -35,7 +37,7 @@ INIT_COLLECTIONS = DenyList("intermediates")
 _run_forward: weakref.WeakSet[type] = weakref.WeakSet()
 
 
-def check_module(module: Any, method: str) -> None:
+def check_module(module: Any) -> None:
     """Refuse a class where an instance belongs, and an instance whose constructor did not finish.
 
     Raises:
@@ -53,10 +55,13 @@ def as_method(module: ModuleBase, method: Callable[..., Any] | str | None) -> Ca
     """Turn the argument `method` into a function whose first argument is the module.
 
     Raises:
+      InvalidInstanceModuleError: see `check_module`.
+      IncorrectPostInitOverrideError: see `check_module`.
       AttributeError: if a name is not an attribute of the module.
       TypeError: if the attribute is not callable.
       ApplyModuleInvalidMethodError: if a function takes no argument at all.
     """
+    check_module(module)
     kind = type(module)
     if method is None:
         method = "__call__"
@@ -131,7 +136,7 @@ def run(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> Any:
-    """Call ``fn(bound, *args, **kwargs)`` with a copy of the module bound to a scope."""
+    """Call ``fn(bound, *args, **kwargs)`` with a copy of the module, bound to a scope here."""
     context.stack.append(None)
     context.capture.append(wanted)
     try:
@@ -172,10 +177,12 @@ def apply(
     if wanted is not None:
         mutable = union_filters(mutable, "intermediates")
 
-    def call(scope: Scope, *args: Any, **kwargs: Any) -> Any:
-        return run(fn, module, scope, wanted, args, kwargs)
+    def applied(variables: VariableDict, *args: Any, rngs: Any = None, **kwargs: Any) -> Any:
+        with bind(variables, rngs, mutable).temporary() as root:
+            output = run(fn, module, root, wanted, args, kwargs)
+            return output if mutable is False else (output, root.take_mutable_variables())
 
-    return core.apply(call, mutable)
+    return applied
 
 
 def init_with_output(
@@ -189,14 +196,11 @@ def init_with_output(
     if wanted is not None:
         mutable = union_filters(mutable, "intermediates")
 
-    def call(scope: Scope, *args: Any, **kwargs: Any) -> Any:
-        return run(fn, module, scope, wanted, args, kwargs)
-
-    initialise = core.init(call, mutable)
-
     def initialised(rngs: Any, *args: Any, **kwargs: Any) -> Any:
         check_init_rngs(module, rngs)
-        return initialise(rngs, *args, **kwargs)
+        with bind_new(rngs, mutable).temporary() as root:
+            output = run(fn, module, root, wanted, args, kwargs)
+            return output, made_in(root)
 
     return initialised
 
@@ -230,19 +234,20 @@ def init(
         check_init_rngs(module, rngs)
         kind = type(module)
         # Captured outputs need the whole forward pass.
-        if (
+        is_traced = (
             not capture_intermediates
             and kind not in _run_forward
             and not plain_path_wanted()
             and initialise.may_attempt(rngs, args, kwargs)
-        ):
+        )
+        if is_traced:
             variables = initialise.attempt(lambda: both(rngs, *args, **kwargs)[1])
             if variables is not initialise.NOT_POSSIBLE:
                 return variables
-            variables = both(rngs, *args, **kwargs)[1]
+        variables = both(rngs, *args, **kwargs)[1]
+        if is_traced:
             _run_forward.add(kind)
-            return variables
-        return both(rngs, *args, **kwargs)[1]
+        return variables
 
     return initialised
 
@@ -255,8 +260,4 @@ def lazy_init(
     Returns:
       A function ``(rngs, *args, **kwargs)``; arrays may be `jax.ShapeDtypeStruct`.
     """
-
-    def call(scope: Scope, *args: Any, **kwargs: Any) -> Any:
-        return run(fn, module, scope, None, args, kwargs)
-
-    return core.lazy_init(call, mutable)
+    return on_shapes(init_with_output(fn, module, mutable))
