@@ -29,6 +29,9 @@ from ramie.nnx.graph.contexts import split_context as split_context
 from ramie.nnx.graph.contexts import update_context as update_context
 from ramie.nnx.graph.conversions import vars_as as vars_as
 from ramie.nnx.graph.conversions import with_vars as with_vars
+from ramie.nnx.graph.editing import pop as pop
+from ramie.nnx.graph.editing import set_metadata as set_metadata
+from ramie.nnx.graph.editing import update as update
 from ramie.nnx.graph.flat import flatten as flatten
 from ramie.nnx.graph.flat import unflatten as unflatten
 from ramie.nnx.graph.functional import as_pure as as_pure
@@ -39,12 +42,9 @@ from ramie.nnx.graph.functional import graphdef as graphdef
 from ramie.nnx.graph.functional import iter_children as iter_children
 from ramie.nnx.graph.functional import map as map
 from ramie.nnx.graph.functional import merge as merge
-from ramie.nnx.graph.functional import pop as pop
 from ramie.nnx.graph.functional import pure as pure
-from ramie.nnx.graph.functional import set_metadata as set_metadata
 from ramie.nnx.graph.functional import split as split
 from ramie.nnx.graph.functional import state as state
-from ramie.nnx.graph.functional import update as update
 from ramie.nnx.graph.functional import variables as variables
 from ramie.nnx.graph.packed import GraphState as GraphState
 from ramie.nnx.graph.packed import PureState as PureState

@@ -19,7 +19,8 @@ from ramie.core.filters import in_filter
 from ramie.nnx.bridge.context import MODULE_CONTEXT as MODULE_CONTEXT
 from ramie.nnx.bridge.context import ModuleStackEntry, entered
 from ramie.nnx.bridge.variables import collections_of, linen_vars_to_nnx_attrs, to_nnx_var
-from ramie.nnx.graph.functional import clone, update
+from ramie.nnx.graph.editing import update
+from ramie.nnx.graph.functional import clone
 from ramie.nnx.graph.walk import members
 from ramie.nnx.modules.module import Module as NNXModule
 from ramie.nnx.objects.marks import Mark, has_data

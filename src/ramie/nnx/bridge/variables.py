@@ -8,7 +8,7 @@ import jax
 from jax.sharding import Mesh, PartitionSpec
 
 from ramie.core import meta
-from ramie.nnx.sharding import specs as spmd
+from ramie.nnx.sharding import axes, specs
 from ramie.nnx.states.nested import Path, raw
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.variable.kinds import variable_name_from_type, variable_type_from_name
@@ -74,11 +74,11 @@ class NNXMeta(struct.PyTreeNode, meta.AxisMetadata[A]):
 
         Differs from Flax: names of axes are kept in step with the axes.
         """
-        return self._with_axes(spmd.add_axis, index, params)
+        return self._with_axes(axes.add_axis, index, params)
 
     def remove_axis(self, index: int, params: dict[Any, Any]) -> "NNXMeta[A]":
         """Return the box for a value with one axis less; see `add_axis`."""
-        return self._with_axes(spmd.remove_axis, index, params)
+        return self._with_axes(axes.remove_axis, index, params)
 
     def _with_axes(
         self, change: Callable[..., Any], index: int, params: dict[Any, Any]
@@ -96,7 +96,7 @@ class NNXMeta(struct.PyTreeNode, meta.AxisMetadata[A]):
 
     def get_partition_spec(self) -> PartitionSpec:
         """Return the names of the axes by the rules in force, as a PartitionSpec."""
-        spec = spmd.get_var_pspec(self._variable(eager_sharding=False))
+        spec = specs.get_var_pspec(self._variable(eager_sharding=False))
         return PartitionSpec() if spec is None else spec
 
     def to_nnx_variable(self) -> Variable[Any]:
@@ -287,4 +287,4 @@ def with_partitioning(
       mesh: where they are, if not in the surrounding mesh.
     """
     box: Any = meta.Partitioned
-    return spmd.with_partitioning(fn, names, mesh=mesh, **{_BOX: box})
+    return specs.with_partitioning(fn, names, mesh=mesh, **{_BOX: box})

@@ -19,7 +19,8 @@ from ramie.nnx.bridge.variables import (
     to_linen_var,
     to_nnx_var,
 )
-from ramie.nnx.graph.functional import split, state, update
+from ramie.nnx.graph.editing import update
+from ramie.nnx.graph.functional import split, state
 from ramie.nnx.graph.structure import GraphDef
 from ramie.nnx.modules.module import Module, iter_modules
 from ramie.nnx.objects.marks import Mark

@@ -10,10 +10,11 @@ __all__, __getattr__, __dir__ = door(
             "split_context update_context"
         ),
         "ramie.nnx.graph.conversions": "vars_as with_vars",
+        "ramie.nnx.graph.editing": "pop set_metadata update",
         "ramie.nnx.graph.flat": "IndexMap RefMap flatten unflatten",
         "ramie.nnx.graph.functional": (
-            "as_pure call clone find_duplicates graphdef iter_children map merge pop pure "
-            "set_metadata split state update variables"
+            "as_pure call clone find_duplicates graphdef iter_children map merge pure split state "
+            "variables"
         ),
         "ramie.nnx.graph.packed": "GraphState unpack",
         "ramie.nnx.graph.structure": "ContainerDef GraphDef NodeDef NodeRef Static TreeNodeDef",

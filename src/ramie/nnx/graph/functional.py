@@ -7,14 +7,12 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
-from ramie.core.tracing.trace import trace_token
 from ramie.nnx.graph.cache import flatten
 from ramie.nnx.graph.structure import GraphDef
 from ramie.nnx.graph.walk import (
     build,
     check_tree_node,
     children,
-    is_object,
     iter_graph,
     members,
     walk,
@@ -22,7 +20,7 @@ from ramie.nnx.graph.walk import (
 from ramie.nnx.modes import set_graph_mode
 from ramie.nnx.objects.pytree import Pytree
 from ramie.nnx.states.filters import Filter, filters_to_predicates, to_predicate
-from ramie.nnx.states.nested import Path, Plan, dealt, nested, none_left, raw
+from ramie.nnx.states.nested import Path, Plan, dealt, named_paths, nested, none_left, raw
 from ramie.nnx.states.state import FlatState, State
 from ramie.nnx.variable.base import Variable
 
@@ -38,12 +36,9 @@ __all__ = [
     "leaves_for",
     "map",
     "merge",
-    "pop",
     "pure",
-    "set_metadata",
     "split",
     "state",
-    "update",
     "variables",
 ]
 
@@ -152,7 +147,7 @@ def leaves_for(graphdef: GraphDef[Any], states: tuple[Any, ...]) -> list[Any]:
     if count != graphdef.num_leaves:
         raise ValueError(
             f"Incorrect number of leaves, expected {graphdef.num_leaves} leaves, but got {count}. "
-            f"The structure has the paths {_named(graphdef.paths)}."
+            f"The structure has the paths {named_paths(graphdef.paths)}."
         )
     return found
 
@@ -176,19 +171,14 @@ def _collect(plan: Plan, mapping: Mapping[Any, Any], found: list[Any], path: Pat
         ]
         if extra:
             raise ValueError(
-                f"Incorrect number of leaves: the structure has nothing at {_named(extra)}, where "
-                "the state has values."
+                f"Incorrect number of leaves: the structure has nothing at {named_paths(extra)}, "
+                "where the state has values."
             )
     return count
 
 
 def _is_empty(value: Any) -> bool:
     return isinstance(raw(value), dict) and not value
-
-
-def _named(paths: Any) -> str:
-    named = ["/".join(str(key) for key in path) for path in paths]
-    return ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
 
 
 def merge(
@@ -236,81 +226,6 @@ def merge(
     return built
 
 
-def update(node: Any, state: Any, /, *states: Any) -> None:
-    """Change a model in place: take values over from states.
-
-    Variables that are there get the value and the metadata of those in the state, or a plain
-    value; other attributes are replaced, and what is not there yet is added.
-
-    Args:
-      node: the model.
-      state: a State or nested dictionary of variables or plain values, for some or all paths.
-      *states: more of them.
-
-    Raises:
-      TraceContextError: under another transformation than a variable was made under.
-      ValueError: if a path leads into something that cannot be changed.
-    """
-    trace = trace_token()
-    for one in (state, *states):
-        if isinstance(one, FlatState):
-            one = one.to_nested_state()
-        elif isinstance(one, Pytree):
-            one = as_states(*flatten(one), ())[0]
-        if isinstance(node, Variable):
-            if not (isinstance(one, State) and not one):
-                _assign(node, one, trace)
-        else:
-            _update(node, raw(one), (), trace)
-
-
-def _assign(variable: Variable[Any], value: Any, trace: Any) -> None:
-    if value is variable:
-        return
-    if variable._var_metadata.is_cell:
-        if isinstance(value, Variable):
-            variable.update_from_state(value)
-        else:
-            variable.set_raw_value(value)
-        return
-    if variable._trace_state is not trace:
-        variable._check_can_update()
-    if isinstance(value, Variable):
-        if value._var_metadata.is_cell:
-            variable.update_from_state(value)
-            return
-        if value._var_metadata is not variable._var_metadata:
-            object.__setattr__(variable, "_var_metadata", value._var_metadata)
-        value = value._raw_value
-    object.__setattr__(variable, "_raw_value", value)
-
-
-def _update(node: Any, mapping: Any, path: Path, trace: Any) -> None:
-    if mapping.__class__ is not dict and not isinstance(mapping, Mapping):
-        raise ValueError(
-            f"The state has {mapping!r} at {_named([path])!r}, but the model has a "
-            f"{type(node).__name__} there, with entries of its own."
-        )
-    is_node = is_object(node)
-    inside = node.__dict__ if is_node else dict(members(node))
-    for key, value in mapping.items():
-        name = str(key) if is_node else key
-        child = inside.get(name)
-        if isinstance(child, Variable):
-            _assign(child, State(value) if value.__class__ is dict else value, trace)
-        elif isinstance(raw(value), dict) and name in inside and not isinstance(child, jax.Array):
-            _update(child, raw(value), (*path, key), trace)
-        elif is_node:
-            setattr(node, name, State(value) if isinstance(value, dict) else value)
-        elif isinstance(node, list | dict):
-            node[key] = value
-        else:
-            raise ValueError(
-                f"The {type(node).__name__} at {_named([path])!r} cannot be changed, so it does "
-                f"not take {value!r} as its entry {key!r}."
-            )
-
-
 def clone(node: A, variables: bool = True, *, arrays: bool = False, graph: bool | None = None) -> A:
     """Copy a model.
 
@@ -333,54 +248,6 @@ def _with_new_array(leaf: Any) -> Any:
     if isinstance(leaf, Variable):
         return leaf.replace(jax.tree.map(_with_new_array, leaf._plain()))
     return jnp.copy(leaf) if isinstance(leaf, jax.Array) else copying.copy(leaf)
-
-
-def pop(node: Any, *filters: Filter) -> Any:
-    """Remove variables and arrays from a model, in place, and return them.
-
-    Args:
-      node: a Module or other Pytree.
-      *filters: one for each state to return; what none takes stays.
-
-    Returns:
-      One state, or a tuple for several filters.
-
-    Raises:
-      ValueError: without filters, or if what is taken is in a list or the like.
-    """
-    if not filters:
-        raise ValueError(f"Expected at least one filter that says what to pop from {node!r}.")
-    predicates = filters_to_predicates(filters)
-    found: list[list[tuple[Path, Any]]] = [[] for _ in predicates]
-    seen: set[int] = set()
-
-    def visit(x: Any, path: Path) -> None:
-        if id(x) in seen:
-            return
-        seen.add(id(x))
-        for key, value in list(members(x)):
-            inner = (*path, key)
-            if not isinstance(value, Variable | jax.Array):
-                visit(value, inner)
-                continue
-            taken = next((i for i, p in enumerate(predicates) if p(inner, value)), None)
-            if taken is None or id(value) in seen:
-                continue
-            if not isinstance(x, Pytree | dict) or getattr(x, "_pytree__as_index", False):
-                raise ValueError(
-                    f"Cannot pop key {key!r} from node of type {type(x).__name__}: only "
-                    "attributes of Pytrees and entries of dictionaries can be removed."
-                )
-            seen.add(id(value))
-            found[taken].append((inner, value))
-            if isinstance(x, dict):
-                del x[key]
-            else:
-                delattr(x, key)
-
-    visit(node, ())
-    states = tuple(State(nested(items), _copy=False) for items in found)
-    return states[0] if len(filters) == 1 else states
 
 
 def pure(tree: Any) -> Any:
@@ -421,21 +288,6 @@ def map(
     changed = [f(path, x) for path, x in zip(graphdef.paths, leaves, strict=True)]
     copied: A = build(graphdef, changed, recreate_variables)
     return copied
-
-
-def set_metadata(node: Any, /, *, only: Filter = Variable, **metadata: Any) -> None:
-    """Set metadata of the variables of a model, in place.
-
-    Args:
-      node: the model.
-      only: which variables.
-      **metadata: the entries.
-    """
-    graphdef, leaves = flatten(node)
-    wanted = to_predicate(only)
-    for path, leaf in zip(graphdef.paths, leaves, strict=True):
-        if isinstance(leaf, Variable) and wanted(path, leaf):
-            leaf.set_metadata(**metadata)
 
 
 def find_duplicates(node: Any, /, *, only: Filter = ...) -> list[list[Path]]:

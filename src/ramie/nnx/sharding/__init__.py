@@ -7,9 +7,10 @@ __all__, __getattr__, __dir__ = door(
     {
         "ramie.core.meta": "PARTITION_NAME",
         "ramie.core.sharding": "logical_axis_rules",
+        "ramie.nnx.sharding.axes": "add_axis remove_axis",
         "ramie.nnx.sharding.specs": (
-            "abstract_with_sharding add_axis as_abstract get_abstract_model get_named_sharding "
-            "get_partition_spec get_var_pspec remove_axis with_partitioning"
+            "abstract_with_sharding as_abstract get_abstract_model get_named_sharding "
+            "get_partition_spec get_var_pspec with_partitioning"
         ),
     },
 )

@@ -13,6 +13,7 @@ __all__ = [
     "dealt",
     "filled",
     "flattened",
+    "named_paths",
     "nested",
     "none_left",
     "pure_dict",
@@ -118,12 +119,16 @@ def none_left(rest: tuple[list[Path], list[Any]]) -> None:
       ValueError: naming the paths.
     """
     if rest[0]:
-        named = ", ".join("/".join(map(str, path)) for path in rest[0][:8])
-        more = f" and {len(rest[0]) - 8} more" if len(rest[0]) > 8 else ""
         raise ValueError(
-            f"Non-exhaustive filters, got a non-empty remainder: {named}{more}.\n"
+            f"Non-exhaustive filters, got a non-empty remainder: {named_paths(rest[0])}.\n"
             "Use `...` to match all remaining elements."
         )
+
+
+def named_paths(paths: Sequence[Path]) -> str:
+    """Write paths in a message: the first of many."""
+    named = ", ".join("/".join(map(str, path)) for path in paths[:8])
+    return named + (f" and {len(paths) - 8} more" if len(paths) > 8 else "")
 
 
 def restore_int_paths(pure_dict: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tolerance import assert_exact
 
-from ramie import errors, nnx
+from ramie import nnx
 
 
 def _model():
@@ -152,36 +152,6 @@ def test_structures_and_states_cross_transformations():
     assert jax.tree.leaves(nnx.graphdef(model)) == []
 
 
-def test_update_changes_in_place():
-    model = _model()
-    kept = model.a
-    nnx.update(model, {"a": jnp.zeros(2), "b": {"c": jnp.ones(1)}}, {"l": {0: 7}, "x": jnp.ones(3)})
-    assert model.a is kept and kept[...].sum() == 0 and model.b.c[...].sum() == 1
-    assert model.l[0].get_value() == 7 and model.x.sum() == 3
-    nnx.update(model, nnx.State({"b": {"d": 4, "new": nnx.Param(1)}}))
-    assert model.b.d == 4 and isinstance(model.b.new, nnx.Param)
-    nnx.update(model, nnx.to_flat_state(nnx.state(_model(), nnx.Param)))
-    assert kept[...].sum() == 2
-    nnx.update(model, nnx.State({"a": nnx.Param(jnp.ones(2), note=1)}))
-    assert model.a is kept and kept.note == 1
-    with pytest.raises(ValueError, match="entries of its own"):
-        nnx.update(nnx.Dict(a=nnx.Dict(b=1)), 3)
-    with pytest.raises(ValueError, match="cannot be changed"):
-        nnx.update((1, 2), {0: 3})
-
-
-def test_update_checks_the_trace_level():
-    model = _model()
-
-    @jax.jit
-    def f(x):
-        with pytest.raises(errors.TraceContextError):
-            nnx.update(model, {"a": x})
-        return x
-
-    f(jnp.zeros(2))
-
-
 def test_clone_copies_what_is_asked_for():
     model = _model()
     assert nnx.clone(model).a is not model.a
@@ -190,16 +160,6 @@ def test_clone_copies_what_is_asked_for():
     apart = nnx.clone(model, arrays=True)
     assert apart.a[...] is not model.a[...] and apart.x is not model.x
     assert_exact(apart.x, model.x)
-
-
-def test_pop_removes_and_returns():
-    model = _model()
-    params = nnx.pop({"m": nnx.Dict(a=model.a, b=model.b)}, nnx.BatchStat)
-    assert params.flat_state().paths == (("m", "b", "c"),) and "c" not in model.b
-    with pytest.raises(ValueError, match="at least one filter"):
-        nnx.pop(model)
-    with pytest.raises(ValueError, match="Cannot pop key 0"):
-        nnx.pop(model.l, nnx.Param)
 
 
 def test_calling_a_model_that_is_taken_apart():

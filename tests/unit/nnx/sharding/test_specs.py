@@ -1,4 +1,4 @@
-"""Where the values of variables lie: metadata, rules, meshes, and axes that come and go."""
+"""Where the values of variables lie: metadata, rules and meshes."""
 
 import jax
 import jax.numpy as jnp
@@ -180,73 +180,3 @@ def test_as_abstract_adds_what_the_metadata_says():
     assert abstract.known.get_value().sharding == sharding
     assert abstract.silent.get_value().sharding is None
     assert abstract.there.get_value() is model.there.get_value()
-
-
-# --- axes that come and go ------------------------------------------------------------------------
-
-LAYERS = {nnx.PARTITION_NAME: "layers"}
-
-
-@pytest.mark.parametrize(
-    ("index", "grown"),
-    [
-        (0, ("layers", "data", "model")),
-        (1, ("data", "layers", "model")),
-        (3, ("data", "model", None, "layers")),
-        (-1, ("data", "model", "layers")),
-        (-2, ("data", "layers", "model")),
-    ],
-)
-def test_an_axis_comes_and_goes(index, grown):
-    for kind in (tuple, lambda names: PartitionSpec(*names)):
-        param = lazy(kind(("data", "model")))
-        assert spmd.add_axis(param, index, LAYERS) is param
-        assert param.out_sharding == kind(grown)
-        spmd.remove_axis(param, index, LAYERS)
-        assert param.out_sharding == kind([name for name in grown if name != "layers"])
-
-
-def test_a_full_sharding_gets_the_axis_too():
-    mesh = mesh_of(AxisType.Auto, ("layers", "data"))
-    param = nnx.Param(ONES, out_sharding=NamedSharding(mesh, PartitionSpec("data")))
-    spmd.add_axis(param, 0, LAYERS)
-    assert param.out_sharding == NamedSharding(mesh, PartitionSpec("layers", "data"))
-
-
-def test_hooks_and_further_entries_hear_of_it():
-    heard = []
-
-    class Told(nnx.Param):
-        def on_add_axis(self, index, name):
-            heard.append(("add", index, name))
-
-        def on_remove_axis(self, index, name):
-            heard.append(("remove", index, name))
-
-    tree = {
-        "plain": Told(1),
-        "named": [lazy(nicknames=("in", "out"), size=3, words=["in", "out"])],
-        "array": jnp.ones(3),
-    }
-    metadata = {**LAYERS, "nicknames": "deep", "size": 4, "words": "deep", "absent": "deep"}
-    assert spmd.add_axis(tree, 1, metadata) is tree
-    named = tree["named"][0].get_metadata()
-    assert (named["nicknames"], named["size"], named["words"]) == (
-        ("in", "deep", "out"),
-        3,
-        ["in", "out"],
-    )
-    spmd.remove_axis(tree, 1, metadata)
-    assert tree["named"][0].nicknames == ("in", "out")
-    assert heard == [("add", 1, "layers"), ("remove", 1, "layers")]
-
-
-def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match='"partition_name" is not specified'):
-        spmd.add_axis(lazy(), 0, {"nicknames": "deep"})
-    with pytest.raises(ValueError, match="Expected to remove 'layers' at index 0 from"):
-        spmd.remove_axis(lazy(), 0, LAYERS)
-    with pytest.raises(ValueError, match="but found None"):
-        spmd.remove_axis(lazy(), 2, LAYERS)
-    short = lazy(("data",))
-    assert spmd.remove_axis(short, 1, {nnx.PARTITION_NAME: None}).out_sharding == ("data",)

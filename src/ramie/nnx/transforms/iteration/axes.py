@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ramie.nnx.sharding import specs as spmd
+from ramie.nnx.sharding.axes import add_axis, remove_axis
 from ramie.nnx.states.filters import Filter
 from ramie.nnx.states.state import State
 from ramie.nnx.transforms.arguments.checks import met
@@ -212,7 +212,7 @@ class AxisMetadata:
         if self._metadata:
             for group, axis in enumerate(self._edge.inputs.values):
                 if is_axis(axis):
-                    spmd.remove_axis(_variables(inside.leaves(group)), axis, self._metadata)
+                    remove_axis(_variables(inside.leaves(group)), axis, self._metadata)
 
     def leave(self, inside: Inside, out: Any) -> None:
         """Give it back to the arguments, and to what is new, in them and in the output."""
@@ -229,7 +229,7 @@ class AxisMetadata:
             told.setdefault(id(variable), (variable, axis))
         for variable, axis in told.values():
             if is_axis(axis):
-                spmd.add_axis(variable, axis, self._metadata)
+                add_axis(variable, axis, self._metadata)
 
 
 def _variables(leaves: Iterable[Any]) -> list[Variable[Any]]:

@@ -3,8 +3,9 @@
 import functools
 from typing import Any
 
+from ramie.core.meta import PARTITION_NAME
 from ramie.nnx.graph.walk import has_identity
-from ramie.nnx.sharding import specs as spmd
+from ramie.nnx.sharding.axes import add_axis, remove_axis
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.checks import met
 from ramie.nnx.transforms.arguments.prefixes import check_same_prefixes
@@ -62,7 +63,7 @@ def transform_metadata(
     refuse_bound_method(f, "transform_metadata")
     edge = Boundary("transform_metadata", graph, False)
     edge.set_prefixes(in_axes=(in_axes, 0), out_axes=out_axes)
-    told = {spmd.PARTITION_NAME: partition}
+    told = {PARTITION_NAME: partition}
 
     @functools.wraps(f)
     def renaming(*args: Any, **kwargs: Any) -> Any:
@@ -75,12 +76,12 @@ def transform_metadata(
         changed: list[tuple[Variable[Any], Any]] = []
         try:
             for variable, axis in arguments:
-                spmd.remove_axis(variable, axis, told)
+                remove_axis(variable, axis, told)
                 changed.append((variable, axis))
             out = f(*args, **kwargs)
         finally:
             for variable, axis in changed:
-                spmd.add_axis(variable, axis, told)
+                add_axis(variable, axis, told)
         known = {id(variable): axis for variable, axis in variables_with_axes(edge.inputs, tree)}
         for variable, axis in variables_with_axes(edge.outputs, out):
             if known.get(id(variable), axis) != axis:
@@ -90,7 +91,7 @@ def transform_metadata(
                     "out_axes of nnx.transform_metadata."
                 )
             if is_axis(axis) and id(variable) not in known:
-                spmd.add_axis(variable, axis, told)
+                add_axis(variable, axis, told)
         return out
 
     return renaming
