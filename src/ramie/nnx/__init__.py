@@ -91,8 +91,9 @@ __all__, _answer, __dir__ = door(
         "ramie.nnx.transforms.iteration.scanning": "scan",
         "ramie.nnx.transforms.iteration.sharded": "pmap shard_map",
         "ramie.nnx.transforms.trees": "NodeStates from_tree prefix to_tree",
-        "ramie.nnx.variable.base": "A Variable VariableMetadata",
+        "ramie.nnx.variable.base": "A Variable",
         "ramie.nnx.variable.defaults": "var_defaults",
+        "ramie.nnx.variable.metadata": "VariableMetadata",
         "ramie.nnx.variable.kinds": (
             "BatchStat Cache Intermediate Param Perturbation register_variable_name "
             "variable_name_from_type variable_type_from_name with_metadata"

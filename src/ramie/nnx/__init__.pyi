@@ -194,7 +194,6 @@ from ramie.nnx.transforms.trees import prefix as prefix
 from ramie.nnx.transforms.trees import to_tree as to_tree
 from ramie.nnx.variable.base import A as A
 from ramie.nnx.variable.base import Variable as Variable
-from ramie.nnx.variable.base import VariableMetadata as VariableMetadata
 from ramie.nnx.variable.defaults import var_defaults as var_defaults
 from ramie.nnx.variable.kinds import BatchStat as BatchStat
 from ramie.nnx.variable.kinds import Cache as Cache
@@ -205,6 +204,7 @@ from ramie.nnx.variable.kinds import register_variable_name as register_variable
 from ramie.nnx.variable.kinds import variable_name_from_type as variable_name_from_type
 from ramie.nnx.variable.kinds import variable_type_from_name as variable_type_from_name
 from ramie.nnx.variable.kinds import with_metadata as with_metadata
+from ramie.nnx.variable.metadata import VariableMetadata as VariableMetadata
 from ramie.ops import initializers as initializers
 from ramie.ops.activations import celu as celu
 from ramie.ops.activations import elu as elu

@@ -7,9 +7,10 @@ __all__, __getattr__, __dir__ = door(
     __name__,
     {
         "ramie.nnx.modes": "use_eager_sharding using_eager_sharding",
-        "ramie.nnx.variable.base": "Variable VariableMetadata",
+        "ramie.nnx.variable.base": "Variable",
         "ramie.nnx.variable.defaults": "VarDefaults VarDefaultsContext var_defaults",
         "ramie.nnx.variable.hijax": "HijaxVariable",
+        "ramie.nnx.variable.metadata": "VariableMetadata",
         "ramie.nnx.variable.kinds": (
             "BatchStat Cache Intermediate Param Perturbation register_variable_name "
             "variable_name_from_type variable_type_from_name with_metadata"

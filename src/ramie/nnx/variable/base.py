@@ -1,8 +1,7 @@
 """Variable: a mutable box around an array, with a kind (its class) and metadata."""
 
 import copy
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Generic, Self, TypeVar, overload
 
 import jax
@@ -16,40 +15,24 @@ from ramie.nnx.printing.text import Parts, describe, size_note
 from ramie.nnx.printing.visualization import rendered
 from ramie.nnx.variable.cells import cell, contents, fill, held_as, is_ref, same_form, with_part
 from ramie.nnx.variable.defaults import here
-from ramie.nnx.variable.metadata import HOOKS, REQUIRED, Metadata, VariableDef, metadata_of
+from ramie.nnx.variable.metadata import (
+    HOOKS,
+    REQUIRED,
+    Metadata,
+    VariableDef,
+    VariableMetadata,
+    completed,
+    metadata_of,
+    required,
+)
 from ramie.nnx.variable.operators import ValueOperators
 from ramie.nnx.variable.placement import placed
 from ramie.typing import MISSING
 
-__all__ = ["Variable", "VariableMetadata", "definition_of"]
+__all__ = ["Variable", "definition_of"]
 
 A = TypeVar("A")
 V = TypeVar("V", bound="Variable[Any]")
-Hook = Callable[..., Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class VariableMetadata(Generic[A]):
-    """A value and the metadata that the variable made from it gets. `with_metadata` returns it.
-
-    Attributes:
-      raw_value: the value.
-      on_set_value: hooks; see `Variable`. The same for the other four.
-      metadata: further entries.
-    """
-
-    raw_value: A
-    on_set_value: tuple[Hook, ...] = ()
-    on_get_value: tuple[Hook, ...] = ()
-    on_create_value: tuple[Hook, ...] = ()
-    on_add_axis: tuple[Hook, ...] = ()
-    on_remove_axis: tuple[Hook, ...] = ()
-    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def entries(self) -> dict[str, Any]:
-        """Return hooks and further entries as one dictionary."""
-        hooks = {name: getattr(self, name) for name in HOOKS}
-        return {**{k: v for k, v in hooks.items() if v}, **self.metadata}
 
 
 def _run(hooks: Any, variable: "Variable[Any]", *args: Any) -> Any:
@@ -149,7 +132,7 @@ class Variable(ValueOperators, Generic[A]):
         if ref is None:
             ref = config.flax_array_ref if here.ref is None else here.ref
         if metadata or eager_sharding is not None or hijax or ref:
-            known = _complete(metadata, known, eager_sharding, (hijax, ref))
+            known = completed(metadata, known, eager_sharding, (hijax, ref))
             value = placed(value, known, type(self).__name__)
         setattribute = object.__setattr__
         setattribute(self, "_trace_state", trace_token())
@@ -176,7 +159,7 @@ class Variable(ValueOperators, Generic[A]):
     @classmethod
     def from_metadata(cls, value: A, attributes: Mapping[str, Any]) -> Self:
         """Make a variable of a raw value and all of its metadata; hooks do not run."""
-        metadata = metadata_of({**attributes, **_required(attributes)})
+        metadata = metadata_of({**attributes, **required(attributes)})
         return cls._make(held_as(value, metadata.definition(cls)), metadata)
 
     def _plain(self) -> Any:
@@ -424,7 +407,7 @@ class Variable(ValueOperators, Generic[A]):
         self._check_trace()
         entries = dict(self._var_metadata)
         if len(args) == 1 and isinstance(args[0], Mapping):
-            entries = {**args[0], **_required(args[0])}
+            entries = {**args[0], **required(args[0])}
         elif len(args) == 2:
             entries[args[0]] = args[1]
         elif args:
@@ -557,26 +540,3 @@ def _register(cls: "type[Variable[Any]]") -> None:
 
 
 _register(Variable)
-
-
-def _required(entries: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: entries.get(name, default) for name, default in REQUIRED.items()}
-
-
-def _complete(
-    metadata: Mapping[str, Any],
-    defaults: Metadata,
-    eager_sharding: bool | None,
-    cells: tuple[bool, bool],
-) -> Metadata:
-    """Put the entries of a new variable together; documented synonyms get one name."""
-    entries = dict(metadata)
-    for synonym in ("sharding", "sharding_names"):
-        if synonym in entries:
-            entries.setdefault("out_sharding", entries.pop(synonym))
-    for name, default in defaults.items():
-        entries.setdefault(name, default)
-    entries["hijax"], entries["ref"] = map(bool, cells)
-    if eager_sharding is not None:
-        entries["eager_sharding"] = eager_sharding
-    return metadata_of(entries)

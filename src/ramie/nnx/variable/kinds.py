@@ -4,7 +4,8 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ramie.nnx.variable.base import Variable, VariableMetadata
+from ramie.nnx.variable.base import Variable
+from ramie.nnx.variable.metadata import VariableMetadata
 
 __all__ = [
     "BatchStat",

@@ -5,11 +5,24 @@ models, or hashing one, looks at identities only; and a change makes another obj
 remembers the old one notices.
 """
 
+import dataclasses
 import weakref
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, NoReturn, TypeVar
 
-__all__ = ["HOOKS", "REQUIRED", "Metadata", "VariableDef", "metadata_of"]
+__all__ = [
+    "HOOKS",
+    "REQUIRED",
+    "Metadata",
+    "VariableDef",
+    "VariableMetadata",
+    "completed",
+    "metadata_of",
+    "required",
+]
+
+A = TypeVar("A")
+Hook = Callable[..., Any]
 
 HOOKS = (
     "on_get_value",
@@ -135,6 +148,54 @@ def metadata_of(entries: Mapping[str, Any]) -> Metadata:
     except TypeError:
         return _UnhashableMetadata(entries)
     return _interned.setdefault(key, Metadata(entries)) if known is None else known
+
+
+@dataclasses.dataclass(frozen=True)
+class VariableMetadata(Generic[A]):
+    """A value and the metadata that the variable made from it gets. `with_metadata` returns it.
+
+    Attributes:
+      raw_value: the value.
+      on_set_value: hooks; see `Variable`. The same for the other four.
+      metadata: further entries.
+    """
+
+    raw_value: A
+    on_set_value: tuple[Hook, ...] = ()
+    on_get_value: tuple[Hook, ...] = ()
+    on_create_value: tuple[Hook, ...] = ()
+    on_add_axis: tuple[Hook, ...] = ()
+    on_remove_axis: tuple[Hook, ...] = ()
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def entries(self) -> dict[str, Any]:
+        """Return hooks and further entries as one dictionary."""
+        hooks = {name: getattr(self, name) for name in HOOKS}
+        return {**{k: v for k, v in hooks.items() if v}, **self.metadata}
+
+
+def required(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries that every variable has: those given, else the defaults."""
+    return {name: entries.get(name, default) for name, default in REQUIRED.items()}
+
+
+def completed(
+    metadata: Mapping[str, Any],
+    defaults: Metadata,
+    eager_sharding: bool | None,
+    cells: tuple[bool, bool],
+) -> Metadata:
+    """Put the entries of a new variable together; documented synonyms get one name."""
+    entries = dict(metadata)
+    for synonym in ("sharding", "sharding_names"):
+        if synonym in entries:
+            entries.setdefault("out_sharding", entries.pop(synonym))
+    for name, default in defaults.items():
+        entries.setdefault(name, default)
+    entries["hijax"], entries["ref"] = map(bool, cells)
+    if eager_sharding is not None:
+        entries["eager_sharding"] = eager_sharding
+    return metadata_of(entries)
 
 
 def _variable_def(cls: type, metadata: Metadata) -> VariableDef:
