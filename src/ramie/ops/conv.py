@@ -41,7 +41,7 @@ __all__ = [
 Pairs = tuple[tuple[int, int], ...]
 
 # The dtypes for which a convolution with its padding and bias was shown to keep every bit when it
-# is compiled as one program (tests/unit/ops/test_compiled_bits.py).
+# is compiled as one program (tests/unit/ops/eager/test_compiled_bits.py).
 _PROVEN = frozenset(np.dtype(t) for t in ("float32",))
 
 
