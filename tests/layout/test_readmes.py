@@ -1,0 +1,67 @@
+"""Every room explains itself, and every file that a page or a docstring mentions is there."""
+
+import re
+
+import pytest
+from tests.layout import sources
+from tests.layout.test_files import folders
+
+SHORTEST, LONGEST = 5, 30
+ROOMS = [folder for folder in folders() if folder != sources.PACKAGE / "cli" / "demo"]
+ROOMS += [sources.PATHS]
+ENTRY = re.compile(r"^- `([^`]+)`: .+", re.M)
+RESTS = re.compile(r"^Rests on .*(?:\n\S.*)*", re.M)
+MENTIONED = re.compile(r"(?<![\w/.:<*-])((?:[\w-]+/)+[\w-]+\.py)\b")
+PAGES = sorted(
+    [
+        sources.ROOT / "README.md",
+        sources.ROOT / "CONTRIBUTING.md",
+        *(sources.ROOT / "docs").rglob("*.md"),
+        *sources.PACKAGE.rglob("*.md"),
+    ]
+)
+READ_FROM = (sources.ROOT, sources.PACKAGE.parent, sources.PACKAGE)
+
+
+def _readme(room):
+    return (room / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=sources.relative)
+def test_a_room_says_what_is_in_it(room):
+    assert SHORTEST <= len(_readme(room).splitlines()) <= LONGEST
+    files = {path.name for path in room.glob("*.py")} - {"__init__.py"}
+    inside = {f"{path.parent.name}/" for path in room.glob("*/__init__.py")}
+    named = ENTRY.findall(_readme(room))
+    assert sorted(named) == sorted(files | inside)
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=sources.relative)
+def test_what_a_room_says_it_rests_on_it_imports(room):
+    own = sources.place_of(room / "__init__.py")
+    imported = {
+        found.target
+        for path in sources.files(sources.relative(room))
+        for found in sources.imports(path)
+    }
+    for sentence in RESTS.findall(_readme(room)):
+        for name in re.findall(r"`([a-z_.]+)`", sentence):
+            other = f"ramie.{name.removeprefix('ramie.')}"
+            assert other != own
+            assert any(f"{target}.".startswith(f"{other}.") for target in imported), name
+
+
+def _mentions(path):
+    return sorted(set(MENTIONED.findall(path.read_text(encoding="utf-8"))))
+
+
+@pytest.mark.parametrize("path", [*PAGES, *sources.source_files()], ids=sources.relative)
+def test_files_that_are_mentioned_exist(path):
+    for name in _mentions(path):
+        places = [folder / name for folder in (*READ_FROM, path.parent)]
+        assert any(place.is_file() for place in places), f"no file {name}"
+
+
+def test_mentions_are_seen():
+    text = "`core/lift/crossing.py`, docs/pictures/draw.py and https://a.b/c/d.py, <dir>/x.py"
+    assert MENTIONED.findall(text) == ["core/lift/crossing.py", "docs/pictures/draw.py"]
