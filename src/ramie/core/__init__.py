@@ -7,14 +7,14 @@ __all__, __getattr__, __dir__ = door(
     {
         "ramie.core.filters": "DenyList",
         "ramie.core.lift.axes_scan": "broadcast",
-        "ramie.core.lift.compile": "jit remat",
-        "ramie.core.lift.control": "while_loop",
-        "ramie.core.lift.grad": "custom_vjp jvp vjp",
+        "ramie.core.lift.compilation": "jit remat",
+        "ramie.core.lift.control_flow": "while_loop",
+        "ramie.core.lift.differentiation": "custom_vjp jvp vjp",
         "ramie.core.lift.mapping": "remat_scan scan vmap",
         "ramie.core.meta": "AxisMetadata map_axis_meta unbox",
         "ramie.core.scope.entry": "apply bind init lazy_init",
         "ramie.core.scope.rng": "LazyRng",
-        "ramie.core.scope.tree": "Scope",
+        "ramie.core.scope.scope": "Scope",
         "ramie.core.tracing.trace": "check_trace_level current_trace",
         "ramie.trees.frozen": "FrozenDict copy freeze pop pretty_repr unfreeze",
         "ramie.typing": "Array",
@@ -22,6 +22,6 @@ __all__, __getattr__, __dir__ = door(
     modules=(
         "axes_scan=ramie.core.lift.axes_scan frozen_dict=ramie.trees.frozen lift meta nn "
         "partial_eval=ramie.core.tracing.partial_eval scope spmd=ramie.core.sharding "
-        "tracers=ramie.core.tracing.trace variables=ramie.core.scope.collections"
+        "tracers=ramie.core.tracing.trace variables=ramie.core.scope.variables"
     ),
 )

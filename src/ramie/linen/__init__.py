@@ -10,7 +10,7 @@ __all__, __getattr__, __dir__ = door(
         "ramie.core.meta": (
             "PARTITION_NAME Partitioned get_partition_spec get_sharding unbox with_partitioning"
         ),
-        "ramie.core.scope.collections": "Variable",
+        "ramie.core.scope.variables": "Variable",
         "ramie.core.sharding": "get_logical_axis_rules logical_axis_rules set_logical_axis_rules",
         "ramie.linen.inspection.summary": "tabulate",
         "ramie.linen.layers.activations": "PReLU",
@@ -46,10 +46,10 @@ __all__, __getattr__, __dir__ = door(
             "with_logical_constraint with_logical_partitioning"
         ),
         "ramie.linen.transforms.batch_apply": "BatchApply",
-        "ramie.linen.transforms.lifted_calls": (
+        "ramie.linen.transforms.differentiation": (
             "cond custom_vjp grad jvp switch value_and_grad vjp while_loop"
         ),
-        "ramie.linen.transforms.transformations": (
+        "ramie.linen.transforms.mapping": (
             "add_metadata_axis checkpoint fold_rngs jit map_variables named_call remat remat_scan "
             "scan vmap"
         ),

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from ramie import errors
 from ramie.core.filters import DenyList as DenyList
 from ramie.core.filters import Filter
-from ramie.core.scope.collections import Variable as Variable
 from ramie.core.scope.entry import bind
-from ramie.core.scope.tree import Scope as Scope
+from ramie.core.scope.scope import Scope as Scope
+from ramie.core.scope.variables import Variable as Variable
 from ramie.core.tracing.trace import api_boundary
 from ramie.linen.inspection import shapes, summary
 from ramie.linen.machinery import adopt, display, entry, identity

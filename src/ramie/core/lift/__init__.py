@@ -12,15 +12,15 @@ __all__, __getattr__, __dir__ = door(
             "DenyList group_collections in_filter intersect_filters is_filter_empty "
             "subtract_filters union_filters"
         ),
-        "ramie.core.lift.compile": (
+        "ramie.core.lift.compilation": (
             "checkpoint fold_rngs id_fn jit map_variables pack remat swap_collection"
         ),
-        "ramie.core.lift.control": "cond switch while_loop",
+        "ramie.core.lift.control_flow": "cond switch while_loop",
         "ramie.core.lift.crossing": "set_from_dict tree_map_rngs",
-        "ramie.core.lift.grad": "custom_vjp jvp value_and_grad vjp",
+        "ramie.core.lift.differentiation": "custom_vjp jvp value_and_grad vjp",
         "ramie.core.lift.mapping": "add_metadata_axis remat_scan scan vmap",
         "ramie.core.scope.rng": "LazyRng",
-        "ramie.core.scope.tree": "Scope",
+        "ramie.core.scope.scope": "Scope",
         "ramie.trees.frozen": "freeze unfreeze",
         "ramie.typing": "In Out",
     },

@@ -30,9 +30,9 @@ import jax
 
 from ramie import errors
 from ramie.core.filters import Filter, group_collections, intersect_filters, union_filters
-from ramie.core.scope.collections import copied, plain
 from ramie.core.scope.rng import LazyRng
-from ramie.core.scope.tree import Scope
+from ramie.core.scope.scope import Scope
+from ramie.core.scope.variables import copied, plain
 
 __all__ = [
     "Crossing",

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ramie.core import meta
 from ramie.core.filters import Filter
 from ramie.core.lift import axes_scan
-from ramie.core.lift.compile import remat
+from ramie.core.lift.compilation import remat
 from ramie.core.lift.crossing import Group, Lift, Scopes, tree_map_rngs
 from ramie.trees.frozen import FrozenDict
 from ramie.typing import In, Out

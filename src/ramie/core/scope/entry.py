@@ -12,12 +12,12 @@ from ramie.core.filters import group_collections as group_collections
 from ramie.core.filters import intersect_filters as intersect_filters
 from ramie.core.filters import subtract_filters as subtract_filters
 from ramie.core.filters import union_filters as union_filters
-from ramie.core.scope.collections import Variable as Variable
-from ramie.core.scope.collections import copied
 from ramie.core.scope.rng import LazyRng as LazyRng
 from ramie.core.scope.rng import check_rngs, is_valid_rng
-from ramie.core.scope.tree import Scope as Scope
-from ramie.core.scope.tree import no_flag as no_flag
+from ramie.core.scope.scope import Scope as Scope
+from ramie.core.scope.scope import no_flag as no_flag
+from ramie.core.scope.variables import Variable as Variable
+from ramie.core.scope.variables import copied
 from ramie.core.tracing.abstract import evaluate_without
 from ramie.trees.frozen import FrozenDict as FrozenDict
 from ramie.trees.frozen import freeze as freeze

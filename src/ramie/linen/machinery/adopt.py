@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ramie import errors
-from ramie.core.scope.tree import Scope
+from ramie.core.scope.scope import Scope
 from ramie.foundation.configurations import config
 from ramie.linen.machinery.base import ModuleBase
 from ramie.linen.machinery.context import context

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import typing_extensions
 
 from ramie import errors
-from ramie.core.scope.collections import Variable
-from ramie.core.scope.tree import Scope
+from ramie.core.scope.scope import Scope
+from ramie.core.scope.variables import Variable
 from ramie.linen.machinery import capture
 from ramie.linen.machinery.plan import ClassPlan
 from ramie.linen.machinery.state import ModuleState

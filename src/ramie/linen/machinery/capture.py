@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ramie.core.scope.tree import Scope
+from ramie.core.scope.scope import Scope
 from ramie.linen.machinery.context import CaptureFilter
 
 __all__ = ["append_to_tuple", "capture_filter", "perturb", "sow"]

@@ -10,7 +10,7 @@ from ramie.core.filters import DenyList, Filter, union_filters
 from ramie.core.scope import initialise
 from ramie.core.scope.entry import bind, bind_new, made_in, on_shapes
 from ramie.core.scope.rng import is_valid_rng
-from ramie.core.scope.tree import Scope
+from ramie.core.scope.scope import Scope
 from ramie.linen.machinery.adopt import rebind
 from ramie.linen.machinery.base import ModuleBase
 from ramie.linen.machinery.capture import capture_filter

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.core.scope.tree import Scope
+from ramie.core.scope.scope import Scope
 from ramie.linen.scoped.linear import default_kernel_init as default_kernel_init
 from ramie.linen.scoped.linear import dense_general as dense_general
 from ramie.ops import initializers

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ramie.core.scope.tree import Scope
+from ramie.core.scope.scope import Scope
 from ramie.linen.layers import conv as _conv
 from ramie.linen.layers import linear as _linear
 from ramie.linen.layers.linear import default_embed_init as default_embed_init

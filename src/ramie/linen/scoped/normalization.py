@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.core.scope.tree import Scope
+from ramie.core.scope.scope import Scope
 from ramie.ops import initializers
 from ramie.ops.moments import as_array, canonical_axes, cast, moments, normalize, stat_dtype
 from ramie.ops.norm import channels_per_group

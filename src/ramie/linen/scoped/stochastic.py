@@ -1,6 +1,6 @@
 """Dropout on bare scopes."""
 
-from ramie.core.scope.tree import Scope
+from ramie.core.scope.scope import Scope
 from ramie.ops import stochastic as _stochastic
 from ramie.typing import Array, PRNGKey
 

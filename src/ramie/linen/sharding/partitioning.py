@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec
 
 from ramie.core import lift
 from ramie.core.filters import Filter
-from ramie.core.scope.collections import Holder, Variable
+from ramie.core.scope.variables import Holder, Variable
 from ramie.core.sharding import get_logical_axis_rules as get_axis_rules
 from ramie.core.sharding import logical_axis_rules as axis_rules
 from ramie.core.sharding import set_logical_axis_rules as set_axis_rules
@@ -28,8 +28,8 @@ from ramie.linen.sharding.spmd import (
 )
 from ramie.linen.sharding.spmd import logical_to_mesh as logical_to_mesh
 from ramie.linen.sharding.spmd import logical_to_mesh_axes as logical_to_mesh_axes
-from ramie.linen.transforms import transformations as transforms
-from ramie.linen.transforms.lifting import Lifter, lift_target, lifted_by
+from ramie.linen.transforms import mapping as transforms
+from ramie.linen.transforms.boundary import Lifter, lift_target, lifted_by
 from ramie.trees import struct as struct
 from ramie.trees.frozen import FrozenDict
 from ramie.trees.frozen import freeze as freeze

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ramie import serialization
-from ramie.core.scope.collections import Variable
+from ramie.core.scope.variables import Variable
 from ramie.linen.machinery.context import context, interceptors, named_call
 from ramie.linen.module import Module
 

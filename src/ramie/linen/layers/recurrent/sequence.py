@@ -12,7 +12,7 @@ from ramie.linen.layers.recurrent.cell import RNNCellBase
 from ramie.linen.machinery.kw_only_dataclasses import field
 from ramie.linen.machinery.methods import compact
 from ramie.linen.module import Module, nowrap
-from ramie.linen.transforms import transformations as transforms
+from ramie.linen.transforms import mapping as transforms
 from ramie.ops import recurrent
 from ramie.ops.linear import as_tuple
 from ramie.trees.frozen import FrozenDict

@@ -10,7 +10,7 @@ from ramie.core import lift
 from ramie.core.filters import Filter
 from ramie.core.lift.crossing import count_roots
 from ramie.linen.module import Module
-from ramie.linen.transforms.lifting import (
+from ramie.linen.transforms.boundary import (
     Boundary,
     as_module_function,
     checked_output,

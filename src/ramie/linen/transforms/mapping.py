@@ -14,20 +14,11 @@ from typing import Any, TypeVar
 from ramie.core import lift
 from ramie.core import meta as meta
 from ramie.core.filters import Filter
-from ramie.core.lift.compile import StaticResult
-from ramie.core.scope.collections import Variable as Variable
-from ramie.core.scope.tree import Scope as Scope
+from ramie.core.lift.compilation import StaticResult
+from ramie.core.scope.scope import Scope as Scope
+from ramie.core.scope.variables import Variable as Variable
 from ramie.linen.module import Module
-from ramie.linen.transforms.fingerprint import ModuleKey as _HashableProxy
-from ramie.linen.transforms.lifted_calls import cond as cond
-from ramie.linen.transforms.lifted_calls import custom_vjp as custom_vjp
-from ramie.linen.transforms.lifted_calls import grad as grad
-from ramie.linen.transforms.lifted_calls import jvp as jvp
-from ramie.linen.transforms.lifted_calls import switch as switch
-from ramie.linen.transforms.lifted_calls import value_and_grad as value_and_grad
-from ramie.linen.transforms.lifted_calls import vjp as vjp
-from ramie.linen.transforms.lifted_calls import while_loop as while_loop
-from ramie.linen.transforms.lifting import (
+from ramie.linen.transforms.boundary import (
     Boundary,
     Lifter,
     as_module_function,
@@ -38,7 +29,16 @@ from ramie.linen.transforms.lifting import (
     require_module,
     run_setup_if_bound,
 )
-from ramie.linen.transforms.lifting import fork_rngs as fork_rngs
+from ramie.linen.transforms.boundary import fork_rngs as fork_rngs
+from ramie.linen.transforms.differentiation import cond as cond
+from ramie.linen.transforms.differentiation import custom_vjp as custom_vjp
+from ramie.linen.transforms.differentiation import grad as grad
+from ramie.linen.transforms.differentiation import jvp as jvp
+from ramie.linen.transforms.differentiation import switch as switch
+from ramie.linen.transforms.differentiation import value_and_grad as value_and_grad
+from ramie.linen.transforms.differentiation import vjp as vjp
+from ramie.linen.transforms.differentiation import while_loop as while_loop
+from ramie.linen.transforms.fingerprint import ModuleKey as _HashableProxy
 from ramie.trees.frozen import FrozenDict
 
 __all__ = [

@@ -14,9 +14,9 @@ from typing import Any, cast
 import jax
 
 from ramie import errors
-from ramie.core.scope.collections import Variable
 from ramie.core.scope.rng import LazyRng
-from ramie.core.scope.tree import Scope
+from ramie.core.scope.scope import Scope
+from ramie.core.scope.variables import Variable
 from ramie.linen.machinery.adopt import map_modules
 from ramie.linen.machinery.base import ModuleBase
 from ramie.linen.machinery.methods import run_setup, wrap_method_once

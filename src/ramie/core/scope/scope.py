@@ -14,7 +14,10 @@ import jax
 
 from ramie import errors
 from ramie.core.filters import Filter, in_filter
-from ramie.core.scope.collections import (
+from ramie.core.scope.initialise import create, create_param, failure_note
+from ramie.core.scope.rng import LazyRng
+from ramie.core.scope.shapes import mismatch
+from ramie.core.scope.variables import (
     Collection,
     MutableCollection,
     Variable,
@@ -22,10 +25,7 @@ from ramie.core.scope.collections import (
     copied,
     plain,
 )
-from ramie.core.scope.collections import unbox as unboxed
-from ramie.core.scope.initialise import create, create_param, failure_note
-from ramie.core.scope.rng import LazyRng
-from ramie.core.scope.shapes import mismatch
+from ramie.core.scope.variables import unbox as unboxed
 from ramie.core.tracing.trace import at_traced_forward, current_trace, is_leak, outside_traces
 from ramie.trees.frozen import FrozenDict
 from ramie.typing import PRNGKey
