@@ -22,6 +22,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from ramie.errors import CursorFindError as CursorFindError
 from ramie.errors import TraverseTreeError as TraverseTreeError
+from ramie.foundation.operators import ValueOperators
 from ramie.trees.frozen import FrozenDict as FrozenDict
 
 __all__ = ["AccessType", "Cursor", "Indexable", "ParentKey", "cursor", "is_named_tuple"]
@@ -89,23 +90,11 @@ def cursor(obj: A) -> Cursor[A]:
 
 
 def _value(x: Any) -> Any:
-    """The value of an operand or an assignment: what a cursor stands on, changes included."""
+    """The value of an assignment: what a cursor stands on, changes included."""
     return x.build() if isinstance(x, Cursor) else x
 
 
-def _unary(op: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda self: op(self._obj)
-
-
-def _binary(op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda self, other: op(self._obj, _value(other))
-
-
-def _reflected(op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda self, other: op(_value(other), self._obj)
-
-
-class Cursor(Generic[A]):
+class Cursor(ValueOperators, Generic[A]):
     """A place inside an object, and the changes made below it.
 
     Reading an attribute or item gives the cursor of that place; assigning one records a change.
@@ -327,6 +316,12 @@ class Cursor(Generic[A]):
 
     # --- as the value -----------------------------------------------------------------------------
 
+    def _operated(self) -> Any:
+        return self._obj
+
+    def _operand(self) -> Any:
+        return self.build()
+
     def __str__(self) -> str:
         return str(self._obj)
 
@@ -371,37 +366,8 @@ class Cursor(Generic[A]):
             )
         return [self[index] for index in range(len(self._obj))]
 
-    __hash__ = None  # type: ignore[assignment] # it equals values that change
-
-    __neg__ = _unary(operator.neg)
-    __pos__ = _unary(operator.pos)
-    __abs__ = _unary(operator.abs)
-    __invert__ = _unary(operator.invert)
-
     def __round__(self, ndigits: int | None = None) -> Any:
         return round(self._obj, ndigits)  # type: ignore[call-overload]
-
-    __lt__ = _binary(operator.lt)
-    __le__ = _binary(operator.le)
-    __eq__ = _binary(operator.eq)
-    __ne__ = _binary(operator.ne)
-    __gt__ = _binary(operator.gt)
-    __ge__ = _binary(operator.ge)
-
-    __add__, __radd__ = _binary(operator.add), _reflected(operator.add)
-    __sub__, __rsub__ = _binary(operator.sub), _reflected(operator.sub)
-    __mul__, __rmul__ = _binary(operator.mul), _reflected(operator.mul)
-    __matmul__, __rmatmul__ = _binary(operator.matmul), _reflected(operator.matmul)
-    __truediv__, __rtruediv__ = _binary(operator.truediv), _reflected(operator.truediv)
-    __floordiv__, __rfloordiv__ = _binary(operator.floordiv), _reflected(operator.floordiv)
-    __mod__, __rmod__ = _binary(operator.mod), _reflected(operator.mod)
-    __divmod__, __rdivmod__ = _binary(divmod), _reflected(divmod)
-    __pow__, __rpow__ = _binary(pow), _reflected(pow)
-    __lshift__, __rlshift__ = _binary(operator.lshift), _reflected(operator.lshift)
-    __rshift__, __rrshift__ = _binary(operator.rshift), _reflected(operator.rshift)
-    __and__, __rand__ = _binary(operator.and_), _reflected(operator.and_)
-    __xor__, __rxor__ = _binary(operator.xor), _reflected(operator.xor)
-    __or__, __ror__ = _binary(operator.or_), _reflected(operator.or_)
 
 
 def _is_dataclass_instance(obj: Any) -> bool:

@@ -25,7 +25,7 @@ from ramie.nnx.variable.metadata import (
     metadata_of,
     required,
 )
-from ramie.nnx.variable.operators import ValueOperators
+from ramie.nnx.variable.operators import VariableOperators
 from ramie.nnx.variable.placement import placed
 from ramie.typing import MISSING
 
@@ -45,7 +45,7 @@ def _run(hooks: Any, variable: "Variable[Any]", *args: Any) -> Any:
     return result
 
 
-class Variable(ValueOperators, Generic[A]):
+class Variable(VariableOperators, Generic[A]):
     """A box around a value that may change; what kind of value it is, is the subclass.
 
     Read the value with ``variable[...]`` and change it with ``variable[...] = x``. Operators and

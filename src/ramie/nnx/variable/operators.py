@@ -1,28 +1,16 @@
-"""Arithmetic on variables: every operator works on the value and returns a plain result."""
+"""Operators of variables: each works on the value, and none is in place."""
 
 import operator
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-__all__ = ["ValueOperators"]
+from ramie.foundation.operators import ValueOperators
+
+__all__ = ["VariableOperators"]
 
 
 def _value(x: Any) -> Any:
-    return x.get_value() if isinstance(x, ValueOperators) else x
-
-
-def _binary(op: Callable[[Any, Any], Any]) -> Any:
-    def method(self: Any, other: Any) -> Any:
-        return op(self.get_value(), _value(other))
-
-    return method
-
-
-def _reflected(op: Callable[[Any, Any], Any]) -> Any:
-    def method(self: Any, other: Any) -> Any:
-        return op(_value(other), self.get_value())
-
-    return method
+    return x.get_value() if isinstance(x, VariableOperators) else x
 
 
 def _unary(op: Callable[[Any], Any]) -> Any:
@@ -42,8 +30,8 @@ def _in_place(symbol: str) -> Any:
     return method
 
 
-class ValueOperators:
-    """Operators of a class with a method `get_value`, as they are for that value."""
+class VariableOperators(ValueOperators):
+    """Operators, conversions and iteration of variables, as they are for the value."""
 
     __slots__ = ()
 
@@ -51,28 +39,11 @@ class ValueOperators:
         """Return what the operators work on."""
         raise NotImplementedError(f"{type(self).__name__} has no value")
 
-    __add__, __radd__ = _binary(operator.add), _reflected(operator.add)
-    __sub__, __rsub__ = _binary(operator.sub), _reflected(operator.sub)
-    __mul__, __rmul__ = _binary(operator.mul), _reflected(operator.mul)
-    __matmul__, __rmatmul__ = _binary(operator.matmul), _reflected(operator.matmul)
-    __truediv__, __rtruediv__ = _binary(operator.truediv), _reflected(operator.truediv)
-    __floordiv__, __rfloordiv__ = _binary(operator.floordiv), _reflected(operator.floordiv)
-    __mod__, __rmod__ = _binary(operator.mod), _reflected(operator.mod)
-    __divmod__, __rdivmod__ = _binary(divmod), _reflected(divmod)
-    __pow__, __rpow__ = _binary(operator.pow), _reflected(operator.pow)
-    __lshift__, __rlshift__ = _binary(operator.lshift), _reflected(operator.lshift)
-    __rshift__, __rrshift__ = _binary(operator.rshift), _reflected(operator.rshift)
-    __and__, __rand__ = _binary(operator.and_), _reflected(operator.and_)
-    __or__, __ror__ = _binary(operator.or_), _reflected(operator.or_)
-    __xor__, __rxor__ = _binary(operator.xor), _reflected(operator.xor)
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # The method itself, so that an operator makes no call more than it needs.
+        cls._operated = cls._operand = cls.get_value  # type: ignore[assignment, method-assign]
 
-    __eq__, __ne__ = _binary(operator.eq), _binary(operator.ne)
-    __lt__, __le__ = _binary(operator.lt), _binary(operator.le)
-    __gt__, __ge__ = _binary(operator.gt), _binary(operator.ge)
-    __hash__ = None  # type: ignore[assignment]  # values compare elementwise
-
-    __neg__, __pos__ = _unary(operator.neg), _unary(operator.pos)
-    __invert__, __abs__ = _unary(operator.invert), _unary(abs)
     __int__, __float__, __complex__ = _unary(int), _unary(float), _unary(complex)
     __index__, __round__ = _unary(operator.index), _unary(round)
     __trunc__ = _unary(lambda value: value.__trunc__())
