@@ -38,6 +38,18 @@ _NEW = PytreeState()
 _MUTABLE = frozenset((list, dict))
 
 
+class _SignatureOfInit:
+    """What a class is called with, for `inspect.signature`: its metaclass takes anything."""
+
+    def __get__(self, cls: type | None, metaclass: type) -> inspect.Signature:
+        if cls is None:
+            raise AttributeError(f"{metaclass.__name__} is called as other metaclasses are")
+        if cls.__init__ is object.__init__:  # type: ignore[misc]
+            return inspect.Signature()
+        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+        return signature.replace(parameters=[*signature.parameters.values()][1:])
+
+
 class PytreeMeta(ABCMeta):
     """Makes objects of Pytree classes, and looks at them once more when they are made."""
 
@@ -54,18 +66,7 @@ class PytreeMeta(ABCMeta):
                 check_pytree(node)
         return node
 
-    @property
-    def __signature__(cls) -> inspect.Signature:
-        """What the class is called with: the parameters of its `__init__`."""
-        given = next(
-            (vars(c)["__signature__"] for c in cls.mro() if "__signature__" in vars(c)), None
-        )
-        if given:
-            return given
-        if cls.__init__ is object.__init__:
-            return inspect.Signature()
-        signature = inspect.signature(cls.__init__)
-        return signature.replace(parameters=[*signature.parameters.values()][1:])
+    __signature__ = _SignatureOfInit()
 
 
 class Pytree(metaclass=PytreeMeta):

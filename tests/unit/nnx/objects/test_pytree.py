@@ -316,4 +316,5 @@ def test_the_signature_of_a_class_is_that_of_its_init():
     assert str(inspect.signature(Point)) == "(x: int, y: int = 2) -> None"
     assert str(inspect.signature(Told)) == "(told)"
     assert str(inspect.signature(nnx.Module)) == "()"
+    assert next(iter(inspect.signature(type(nnx.Module)).parameters)) == "name"
     assert not hasattr(Model(2), "__signature__")
