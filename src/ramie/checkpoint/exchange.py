@@ -13,7 +13,7 @@ from ramie.checkpoint.formats.leaf import Leaf, read_array
 from ramie.checkpoint.formats.match import restore_into
 from ramie.checkpoint.formats.orbax import is_orbax
 from ramie.checkpoint.formats.safetensors import Tensor
-from ramie.checkpoint.inspecting.contents import nest, outline, recognise
+from ramie.checkpoint.inspecting.contents import nest, outline, path_of, recognise
 from ramie.checkpoint.inspecting.health import check
 from ramie.checkpoint.saving.directory_writer import save_tree
 from ramie.checkpoint.saving.writer import write_file
@@ -101,7 +101,7 @@ def load_safetensors(
         header, tensors = safetensors.read(file)
         found |= tensors
         values |= header.values
-    entries = [(_split(name, separator), value) for name, value in (found | values).items()]
+    entries = [(path_of(name, separator), value) for name, value in (found | values).items()]
     return restore_into(target, nest(entries, separator), place, strict=strict)
 
 
@@ -175,10 +175,6 @@ def _check_place(path: str, form: str, overwrite: bool) -> None:
         problem = "it is a directory, which could not be replaced at once"
     if problem:
         raise CheckpointOptionError("destination", path, problem)
-
-
-def _split(name: str, separator: str | None) -> tuple[str, ...]:
-    return (name,) if separator is None else tuple(name.split(separator))
 
 
 def _flatten(state: Any, path: tuple[str, ...], leaves: dict[tuple[str, ...], Any]) -> None:

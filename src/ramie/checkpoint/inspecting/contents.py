@@ -12,7 +12,7 @@ from ramie.errors import (
     CheckpointOptionError,
 )
 
-__all__ = ["Form", "Outline", "nest", "outline", "recognise"]
+__all__ = ["Form", "Outline", "nest", "outline", "path_of", "recognise"]
 
 Form = Literal["msgpack", "safetensors", "safetensors index", "orbax"]
 """The formats of checkpoints."""
@@ -100,14 +100,15 @@ def outline(path: str | os.PathLike[str], *, separator: str | None = ".") -> Out
     header = (
         safetensors.outline(place) if form == "safetensors" else safetensors.outline_index(place)
     )
-    leaves = [leaf._replace(path=_split(leaf.path[0], separator)) for leaf in header.leaves]
-    leaves += [Leaf(_split(name, separator), value=value) for name, value in header.values.items()]
+    leaves = [leaf._replace(path=path_of(leaf.path[0], separator)) for leaf in header.leaves]
+    leaves += [Leaf(path_of(name, separator), value=value) for name, value in header.values.items()]
     files = {leaf.file for leaf in header.leaves} | {place}
     nbytes = sum(os.path.getsize(file) for file in files)
     return Outline(place, form, nbytes, leaves, header.metadata)
 
 
-def _split(name: str, separator: str | None) -> tuple[str, ...]:
+def path_of(name: str, separator: str | None) -> tuple[str, ...]:
+    """Return the keys that a name in a safetensors file is made of."""
     return (name,) if separator is None else tuple(name.split(separator))
 
 
