@@ -7,6 +7,7 @@ from ramie.compat.paths.nnx import nn as nn
 from ramie.compat.paths.nnx import proxy_caller as proxy_caller
 from ramie.compat.paths.nnx import pytreelib as pytreelib
 from ramie.compat.paths.nnx import tracers as tracers
+from ramie.compat.paths.nnx.bridge import wrappers as wrappers
 from ramie.core.meta import PARTITION_NAME as PARTITION_NAME
 from ramie.core.sharding import logical_axis_rules as logical_axis_rules
 from ramie.foundation import ids as ids
@@ -19,7 +20,6 @@ from ramie.nnx import states as statelib
 from ramie.nnx import training as training
 from ramie.nnx import transforms as transforms
 from ramie.nnx import variable as variablelib
-from ramie.nnx.bridge import wrappers as wrappers
 from ramie.nnx.graph.contexts import MergeContext as MergeContext
 from ramie.nnx.graph.contexts import SplitContext as SplitContext
 from ramie.nnx.graph.contexts import UpdateContext as UpdateContext

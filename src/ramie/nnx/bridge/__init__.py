@@ -9,12 +9,14 @@ from ramie.foundation.doors import door
 __all__, __getattr__, __dir__ = door(
     __name__,
     {
+        "ramie.nnx.bridge.functional": "Functional functional",
         "ramie.nnx.bridge.interop": "linen_in_bridge_mdl nnx_in_bridge_mdl",
         "ramie.nnx.bridge.module": (
             "AttrPriority Module Scope compact current_context current_module"
         ),
+        "ramie.nnx.bridge.to_linen": "ToLinen to_linen",
+        "ramie.nnx.bridge.to_nnx": "ToNNX lazy_init",
         "ramie.nnx.bridge.variables": "NNXMeta with_partitioning",
-        "ramie.nnx.bridge.wrappers": "Functional ToLinen ToNNX functional lazy_init to_linen",
     },
     modules="initializers=ramie.ops.initializers interop module variables wrappers",
 )

@@ -1,8 +1,10 @@
 # Made by `make stubs` from the table in __init__.py.
+from ramie.compat.paths.nnx.bridge import wrappers as wrappers
 from ramie.nnx.bridge import interop as interop
 from ramie.nnx.bridge import module as module
 from ramie.nnx.bridge import variables as variables
-from ramie.nnx.bridge import wrappers as wrappers
+from ramie.nnx.bridge.functional import Functional as Functional
+from ramie.nnx.bridge.functional import functional as functional
 from ramie.nnx.bridge.interop import linen_in_bridge_mdl as linen_in_bridge_mdl
 from ramie.nnx.bridge.interop import nnx_in_bridge_mdl as nnx_in_bridge_mdl
 from ramie.nnx.bridge.module import AttrPriority as AttrPriority
@@ -11,12 +13,10 @@ from ramie.nnx.bridge.module import Scope as Scope
 from ramie.nnx.bridge.module import compact as compact
 from ramie.nnx.bridge.module import current_context as current_context
 from ramie.nnx.bridge.module import current_module as current_module
+from ramie.nnx.bridge.to_linen import ToLinen as ToLinen
+from ramie.nnx.bridge.to_linen import to_linen as to_linen
+from ramie.nnx.bridge.to_nnx import ToNNX as ToNNX
+from ramie.nnx.bridge.to_nnx import lazy_init as lazy_init
 from ramie.nnx.bridge.variables import NNXMeta as NNXMeta
 from ramie.nnx.bridge.variables import with_partitioning as with_partitioning
-from ramie.nnx.bridge.wrappers import Functional as Functional
-from ramie.nnx.bridge.wrappers import ToLinen as ToLinen
-from ramie.nnx.bridge.wrappers import ToNNX as ToNNX
-from ramie.nnx.bridge.wrappers import functional as functional
-from ramie.nnx.bridge.wrappers import lazy_init as lazy_init
-from ramie.nnx.bridge.wrappers import to_linen as to_linen
 from ramie.ops import initializers as initializers

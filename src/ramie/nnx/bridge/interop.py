@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from ramie import linen
+from ramie.linen.module import Module as LinenModule
 from ramie.nnx.bridge.module import Module, adopt_submodule, current_context
-from ramie.nnx.bridge.wrappers import ToNNX
+from ramie.nnx.bridge.to_nnx import ToNNX
 from ramie.nnx.modules.module import Module as NNXModule
 from ramie.nnx.randomness.rng import Rngs
 
@@ -40,7 +40,7 @@ def nnx_in_bridge_mdl(factory: Callable[[Rngs], NNXModule], name: str | None = N
     return _adopted(parent, module, type(module), name)
 
 
-def linen_in_bridge_mdl(linen_module: linen.Module, name: str | None = None) -> Any:
+def linen_in_bridge_mdl(linen_module: LinenModule, name: str | None = None) -> Any:
     """Make a module of Linen a submodule of the module of the bridge that runs.
 
     Args:

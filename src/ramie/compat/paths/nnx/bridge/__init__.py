@@ -1,0 +1,1 @@
+"""Paths below `ramie.nnx.bridge`."""
