@@ -14,6 +14,7 @@ from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_metho
 from ramie.nnx.transforms.arguments.checks import refuse_other_values
 from ramie.nnx.transforms.arguments.operands import Operands
 from ramie.nnx.transforms.arguments.prefixes import StateSharding
+from ramie.nnx.transforms.arguments.statics import Statics, with_statics, without_statics
 from ramie.nnx.transforms.compilation.stages import Lowered, Traced
 from ramie.typing import MISSING
 
@@ -39,11 +40,8 @@ class _Static(NamedTuple):
       kwargs: name, class and value.
     """
 
-    args: tuple[tuple[int, type, Any], ...] = ()
+    args: Statics = ()
     kwargs: tuple[tuple[str, type, Any], ...] = ()
-
-
-_NONE_STATIC = _Static()
 
 
 def _listed(x: Any, kind: type) -> tuple[Any, ...]:
@@ -165,7 +163,8 @@ class JitWrapped:
             inside = edge.enter(outline, groups)
             args, kwargs = inside.tree
             if outline.note is not None:
-                args, kwargs = _with_static(args, kwargs, outline.note)
+                args = with_statics(args, outline.note.args)
+                kwargs = {**kwargs, **{name: value for name, _, value in outline.note.kwargs}}
             return inside.leave(fun(*args, **kwargs), complete=complete)
 
         pure.__name__ = pure.__qualname__ = getattr(fun, "__name__", "function")
@@ -188,19 +187,16 @@ class JitWrapped:
             variant = self._variants[None]
             return variant, variant.edge.take_apart((args, kwargs))
         donated = self._donated.among(len(args)) if self._donated else frozenset()
-        static = self._static.among(len(args))
         note = None
         if self._static:
-            note = _Static(
-                tuple((i, type(args[i]), args[i]) for i in sorted(static)),
-                tuple((k, type(x), x) for k, x in kwargs.items() if k in self._static.names),
-            )
+            names, numbers = self._static.names, self._static.numbers
+            others, _ = without_statics(range(len(args)), numbers)
+            donated = frozenset(new for new, i in enumerate(others) if i in donated)
+            rest, fixed = without_statics(args, numbers)
+            args = tuple(rest)
+            note = _Static(fixed, tuple((k, type(x), x) for k, x in kwargs.items() if k in names))
             _check_hashable(note, self._name)
-            donated = frozenset(
-                new for new, i in enumerate(_others(range(len(args)), static)) if i in donated
-            )
-            args = tuple(_others(args, static))
-            kwargs = {k: x for k, x in kwargs.items() if k not in self._static.names}
+            kwargs = {k: x for k, x in kwargs.items() if k not in names}
         key: Hashable = (len(args), donated, tuple(kwargs)) if self._donated else None
         if key not in self._variants:
             placings = self._placings(self._in_shardings, donated, len(args), kwargs)
@@ -242,19 +238,6 @@ class JitWrapped:
         """Forget all that was compiled."""
         for variant in self._variants.values():
             variant.jitted.clear_cache()
-
-
-def _others(items: Iterable[Any], numbers: frozenset[int]) -> list[Any]:
-    return [x for i, x in enumerate(items) if i not in numbers]
-
-
-def _with_static(
-    args: tuple[Any, ...], kwargs: dict[str, Any], static: _Static
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    complete = list(args)
-    for number, _, value in static.args:
-        complete.insert(number, value)
-    return tuple(complete), {**kwargs, **{name: value for name, _, value in static.kwargs}}
 
 
 def _check_hashable(static: _Static, name: str) -> None:
@@ -325,34 +308,47 @@ def jit(
         >>> int(steps)
         1
     """
-    options = _options(keep_unused, device, backend, inline)
-    if fun is MISSING:
-        return lambda fun: jit(
-            fun,
-            in_shardings=in_shardings,
-            out_shardings=out_shardings,
-            static_argnums=static_argnums,
-            static_argnames=static_argnames,
-            donate_argnums=donate_argnums,
-            donate_argnames=donate_argnames,
-            graph=graph,
-            graph_updates=graph_updates,
-            **options,
-        )
-    refuse_bound_method(fun, "jit")
-    static = _Chosen(fun, static_argnums, static_argnames)
-    donated = _Chosen(fun, donate_argnums, donate_argnames)
-    return JitWrapped(
-        fun, in_shardings, out_shardings, static, donated, graph, graph_updates, **options
+    made = functools.partial(
+        _compiled,
+        "jit",
+        in_shardings=in_shardings,
+        out_shardings=out_shardings,
+        static=(static_argnums, static_argnames),
+        donated=(donate_argnums, donate_argnames),
+        modes=(graph, graph_updates),
+        keep_unused=keep_unused,
+        device=device,
+        backend=backend,
+        inline=inline,
     )
+    return made if fun is MISSING else made(fun)
 
 
-def _options(
-    keep_unused: bool, device: jax.Device | None, backend: str | None, inline: bool
-) -> dict[str, Any]:
-    """Return what differs from the defaults of `jax.jit`."""
-    options = {"keep_unused": keep_unused, "device": device, "backend": backend, "inline": inline}
-    return {name: value for name, value in options.items() if value}
+def _compiled(
+    name: str,
+    fun: Callable[..., Any],
+    *,
+    partial_args: tuple[Any, ...] = (),
+    static: tuple[Indices, Names],
+    donated: tuple[Indices, Names],
+    in_shardings: Any,
+    out_shardings: Any,
+    modes: tuple[bool | None, bool | None],
+    **options: Any,
+) -> JitWrapped:
+    """Make what `jit` and `jit_partial` return."""
+    refuse_bound_method(fun, name)
+    return JitWrapped(
+        fun,
+        in_shardings,
+        out_shardings,
+        _Chosen(fun, *static),
+        _Chosen(fun, *donated),
+        *modes,
+        partial_args,
+        name,
+        **{key: value for key, value in options.items() if value},  # the others are JAX's defaults
+    )
 
 
 def jit_partial(
@@ -402,18 +398,19 @@ def jit_partial(
         >>> float(step(2.0))
         6.0
     """
-    refuse_bound_method(fun, "jit_partial")
-    wrapped = JitWrapped(
-        fun,
-        in_shardings,
-        out_shardings,
-        _Chosen(fun, static_argnums, static_argnames),
-        _Chosen(fun, donate_argnums, donate_argnames),
-        graph,
-        graph_updates,
-        partial_args,
+    wrapped = _compiled(
         "jit_partial",
-        **_options(keep_unused, device, backend, inline),
+        fun,
+        partial_args=partial_args,
+        in_shardings=in_shardings,
+        out_shardings=out_shardings,
+        static=(static_argnums, static_argnames),
+        donated=(donate_argnums, donate_argnames),
+        modes=(graph, graph_updates),
+        keep_unused=keep_unused,
+        device=device,
+        backend=backend,
+        inline=inline,
     )
     Boundary("jit_partial", graph, graph_updates).take_apart((partial_args, {}))
     return wrapped

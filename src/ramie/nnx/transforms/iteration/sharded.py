@@ -9,6 +9,7 @@ import jax
 from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
+from ramie.nnx.transforms.arguments.statics import as_positions, with_statics, without_statics
 from ramie.nnx.transforms.iteration.axes import AxisMetadata
 from ramie.typing import MISSING
 
@@ -153,10 +154,9 @@ def pmap(
         )
     refuse_bound_method(f, "pmap")
     del donate_argnums
-    static = static_broadcasted_argnums
-    numbers = frozenset((static,) if isinstance(static, int) else static)
+    numbers = as_positions(static_broadcasted_argnums)
     if isinstance(in_axes, tuple | list):
-        in_axes = tuple(axis for i, axis in enumerate(in_axes) if i not in numbers)
+        in_axes = tuple(without_statics(in_axes, numbers)[0])
     edge = Boundary("pmap", graph, graph_updates)
     edge.set_prefixes(in_axes=in_axes, out_axes=out_axes)
     told = AxisMetadata(edge, transform_metadata)
@@ -165,10 +165,7 @@ def pmap(
         outline, *groups = packed
         inside = edge.enter(outline, groups)
         told.enter(inside)
-        args = list(inside.tree)
-        for number, value in outline.note:
-            args.insert(number, value)
-        out = f(*args)
+        out = f(*with_statics(inside.tree, outline.note))
         told.leave(inside, out)
         return inside.leave(out)
 
@@ -185,9 +182,8 @@ def pmap(
 
     @functools.wraps(f)
     def parallel(*args: Any) -> Any:
-        note = tuple((i, args[i]) for i in sorted(numbers) if i < len(args))
-        own = tuple(x for i, x in enumerate(args) if i not in numbers)
-        operands = edge.take_apart(own, note)
+        own, note = without_statics(args, numbers)
+        operands = edge.take_apart(tuple(own), note)
         return operands.write_back(mapped((operands.outline, *operands.groups)))
 
     return parallel
