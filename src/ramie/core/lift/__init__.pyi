@@ -10,15 +10,12 @@ from ramie.core.filters import union_filters as union_filters
 from ramie.core.lift import axes_scan as axes_scan
 from ramie.core.lift.compilation import checkpoint as checkpoint
 from ramie.core.lift.compilation import fold_rngs as fold_rngs
-from ramie.core.lift.compilation import id_fn as id_fn
 from ramie.core.lift.compilation import jit as jit
-from ramie.core.lift.compilation import map_variables as map_variables
-from ramie.core.lift.compilation import pack as pack
 from ramie.core.lift.compilation import remat as remat
-from ramie.core.lift.compilation import swap_collection as swap_collection
 from ramie.core.lift.control_flow import cond as cond
 from ramie.core.lift.control_flow import switch as switch
 from ramie.core.lift.control_flow import while_loop as while_loop
+from ramie.core.lift.crossing import pack as pack
 from ramie.core.lift.crossing import set_from_dict as set_from_dict
 from ramie.core.lift.crossing import tree_map_rngs as tree_map_rngs
 from ramie.core.lift.differentiation import custom_vjp as custom_vjp
@@ -29,6 +26,9 @@ from ramie.core.lift.mapping import add_metadata_axis as add_metadata_axis
 from ramie.core.lift.mapping import remat_scan as remat_scan
 from ramie.core.lift.mapping import scan as scan
 from ramie.core.lift.mapping import vmap as vmap
+from ramie.core.lift.views import id_fn as id_fn
+from ramie.core.lift.views import map_variables as map_variables
+from ramie.core.lift.views import swap_collection as swap_collection
 from ramie.core.scope.rng import LazyRng as LazyRng
 from ramie.core.scope.scope import Scope as Scope
 from ramie.trees.frozen import freeze as freeze

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ramie.core.filters import Filter
-from ramie.core.lift.crossing import Group, Lift, Scopes, tree_map_rngs
-from ramie.core.lift.mapping import check_carried, merged
+from ramie.core.lift.crossing import Group, Lift, Scopes, check_carried, merged, tree_map_rngs
 from ramie.trees.frozen import FrozenDict
 
 __all__ = ["cond", "switch", "while_loop"]
@@ -103,9 +102,7 @@ def _choose(
 
         def inside(fn: Callable[..., Any]) -> Callable[..., Any]:
             def branch(variables: Any, operands: Any) -> Any:
-                inner = crossing.enter(variables, crossing.rngs)
-                y = fn(inner, *operands)
-                return y, crossing.leave(inner)
+                return crossing.run(fn, variables, crossing.rngs, *operands)
 
             return branch
 
@@ -172,9 +169,7 @@ def while_loop(
         def step(state: Any) -> Any:
             number, variables, carry = state
             groups = (merged(variables, fixed), crossing.variables[1])
-            inner = crossing.enter(groups, at_step(number))
-            carry = body_fn(inner, carry)
-            (written,) = crossing.leave(inner)
+            carry, (written,) = crossing.run(body_fn, groups, at_step(number), carry)
             check_carried(carried, written)
             return number + 1, written, carry
 

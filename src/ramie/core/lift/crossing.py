@@ -10,13 +10,13 @@ the scopes outside:
 
         @jax.some_transformation
         def inside(variables, rngs, args):
-            inner = crossing.enter(variables, rngs)
-            return fn(inner, *args), crossing.leave(inner)
+            return crossing.run(fn, variables, rngs, *args)
 
         result, written = inside(crossing.variables, crossing.rngs, args)
         crossing.commit(written)
 
-Each transformation is this, plus what it does to the values on the way.
+Running a function inside is three steps: `enter`, the call, `leave`. Each transformation is this,
+plus what it does to the values on the way; `pack` offers it for transformations of your own.
 """
 
 import dataclasses
@@ -39,8 +39,11 @@ __all__ = [
     "Group",
     "Lift",
     "Scopes",
+    "check_carried",
     "count_roots",
     "map_rngs",
+    "merged",
+    "pack",
     "set_from_dict",
     "tree_map_rngs",
 ]
@@ -203,6 +206,31 @@ class Crossing:
         leaves = jax.tree_util.tree_leaves(scopes)
         return _by_group([_written(leaves[i]) for i in self._roots], self._lift.writes)
 
+    def run(
+        self,
+        fn: Callable[..., Any],
+        variables: Sequence[Group],
+        rngs: Sequence[Group],
+        /,
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[Any, tuple[Group, ...]]:
+        """Call a function of the scopes, inside of the transformation.
+
+        Args:
+          fn: called as ``fn(scopes, *args, **kwargs)``.
+          variables: as for `enter`.
+          rngs: as for `enter`.
+          *args: see above.
+          **kwargs: see above.
+
+        Returns:
+          What `fn` returns, and what it may have written, as `leave` collects it.
+        """
+        inner = self.enter(variables, rngs)
+        y = fn(inner, *args, **kwargs)
+        return y, self.leave(inner)
+
     def commit(self, written: Sequence[Group]) -> None:
         """Write into the scopes outside what came out of the transformation.
 
@@ -229,6 +257,58 @@ class Crossing:
         return (*path[:-1], f"{self._lift.name}({path[-1] if path else ''})")
 
 
+def pack(
+    fn: Callable[..., Any],
+    in_variable_filters: Sequence[Filter],
+    out_variable_filters: Sequence[Filter],
+    rng_filters: Sequence[Filter],
+    name: str | None = None,
+    enable_kwargs: bool = False,
+) -> Callable[..., Any]:
+    """Lift a transformation that is given as a function of functions: the general case.
+
+    Args:
+      fn: called as ``fn(scope_fn, repack_fn, variable_groups, rng_groups, *args)``. Inside of its
+        transformation it calls ``scope_fn(variable_groups, rng_groups)`` for a scope, uses this,
+        and turns it into values with ``repack_fn(scope)``. It returns a result and these values.
+        A group is a tuple with a dictionary of collections, or of streams, for each root scope.
+      in_variable_filters: one filter for each group of collections that goes in.
+      out_variable_filters: one filter for each group that comes out.
+      rng_filters: one filter for each group of random streams.
+      name: shown around the scope's name in error messages.
+      enable_kwargs: whether `fn` takes keyword arguments.
+
+    Returns:
+      A function ``(scope, *args)`` that returns the result. A pytree of scopes may stand for the
+      scope; `scope_fn` returns one like it.
+
+    Example:
+        >>> from ramie.core import apply
+        >>> def double(scope_fn, repack_fn, variables, rngs):
+        ...     doubled = jax.tree.map(lambda x: 2 * x, variables)
+        ...     scope = scope_fn(doubled, rngs)
+        ...     return scope.get_variable("params", "w"), repack_fn(scope)
+        >>> apply(pack(double, ["params"], [], []))({"params": {"w": 3}})
+        6
+    """
+    lift = Lift(in_variable_filters, out_variable_filters, rng_filters, name)
+
+    def packed(scopes: Scopes, *args: Any, **kwargs: Any) -> Any:
+        if kwargs and not enable_kwargs:
+            raise TypeError(
+                f"This lifted function takes no keyword arguments, but got {sorted(kwargs)}: pass "
+                "them by position, or give enable_kwargs=True to pack."
+            )
+        with lift.open(scopes) as crossing:
+            y, written = fn(
+                crossing.enter, crossing.leave, crossing.variables, crossing.rngs, *args, **kwargs
+            )
+            crossing.commit(written)
+            return y
+
+    return packed
+
+
 def count_roots(scopes: Scopes) -> int:
     """Return how many of the scopes lie in none of the others."""
     return len(_find_roots(jax.tree_util.tree_leaves(scopes))[0])
@@ -247,6 +327,36 @@ def tree_map_rngs(fn: Callable[[Any], Any], tree: Any) -> Any:
       tree: a pytree of keys and of `LazyRng`s, whose paths stay.
     """
     return jax.tree_util.tree_map(fn, tree)
+
+
+def merged(a: Group, b: Group) -> Group:
+    """Join two groups of collections scope by scope."""
+    return tuple({**x, **y} for x, y in zip(a, b, strict=True))
+
+
+def check_carried(before: Group, after: Group) -> None:
+    """Refuse variables that came into being inside a loop that only hands them on."""
+    made = sorted(set(_names(after)) - set(_names(before)))
+    if made:
+        raise TypeError(
+            f"The variables {made} were made inside a loop that carries them, but the first step "
+            "has to receive them: make them before the loop, for example by calling the module "
+            "once or by declaring the variables in the scope around it."
+        )
+
+
+def _names(group: Group) -> list[str]:
+    def below(part: Any, path: str) -> list[str]:
+        if not isinstance(part, Mapping):
+            return [path]
+        return [name for key, value in part.items() for name in below(value, f"{path}/{key}")]
+
+    return [
+        name
+        for collections in group
+        for col in collections
+        for name in below(collections[col], col)
+    ]
 
 
 def _by_group(per_scope: Sequence[Mapping[str, Any]], filters: Sequence[Filter]) -> tuple[Any, ...]:

@@ -70,9 +70,9 @@ def vjp(
         by, others = crossing.variables
 
         def inside(by: Group, *args: Any) -> Any:
-            inner = crossing.enter((by, others), crossing.rngs)
-            y, aux = _with_aux(fn(inner, *args), has_aux)
-            return y, (aux, crossing.leave(inner))
+            result, written = crossing.run(fn, (by, others), crossing.rngs, *args)
+            y, aux = _with_aux(result, has_aux)
+            return y, (aux, written)
 
         y, pullback, (aux, written) = jax.vjp(inside, by, *primals, has_aux=True)
         crossing.commit(written)
@@ -111,9 +111,9 @@ def value_and_grad(
     with Lift((variables,), (variables,), (rngs,), "value_and_grad").open(scope) as crossing:
 
         def inside(*args: Any) -> Any:
-            inner = crossing.enter(crossing.variables, crossing.rngs)
-            y, aux = _with_aux(fn(inner, *args), has_aux)
-            return y, (aux, crossing.leave(inner))
+            result, written = crossing.run(fn, crossing.variables, crossing.rngs, *args)
+            y, aux = _with_aux(result, has_aux)
+            return y, (aux, written)
 
         y, pullback, (aux, written) = jax.vjp(inside, *primals, has_aux=True)
         _check_scalar(y)
@@ -160,9 +160,7 @@ def jvp(
         )
 
         def inside(by: Group, args: tuple[Any, ...]) -> Any:
-            inner = crossing.enter((by, others), crossing.rngs)
-            y = fn(inner, *args)
-            return y, crossing.leave(inner)
+            return crossing.run(fn, (by, others), crossing.rngs, *args)
 
         y, y_t, written = jax.jvp(
             inside, (by, tuple(primals)), (variable_ts, tuple(tangents)), has_aux=True
@@ -212,15 +210,11 @@ def custom_vjp(
     def with_derivative(scopes: Scopes, *args: Any) -> Any:
         with lift.open(scopes) as crossing:
 
-            def run(which: Callable[..., Any], by: Any, others: Any, rngs: Any, args: Any) -> Any:
-                inner = crossing.enter((by, others), rngs)
-                return which(inner, *args), crossing.leave(inner)
-
             def primal(by: Group, others: Group, rngs: Any, *args: Any) -> Any:
-                return run(fn, by, others, rngs, args)
+                return crossing.run(fn, (by, others), rngs, *args)
 
             def forward(by: Group, others: Group, rngs: Any, *args: Any) -> Any:
-                (y, residuals), written = run(forward_fn, by, others, rngs, args)
+                (y, residuals), written = crossing.run(forward_fn, (by, others), rngs, *args)
                 return (y, written), residuals
 
             def backward(*given: Any) -> Any:

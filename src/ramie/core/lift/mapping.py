@@ -10,11 +10,11 @@ from ramie.core import meta
 from ramie.core.filters import Filter
 from ramie.core.lift import axes_scan
 from ramie.core.lift.compilation import remat
-from ramie.core.lift.crossing import Group, Lift, Scopes, tree_map_rngs
+from ramie.core.lift.crossing import Group, Lift, Scopes, check_carried, merged, tree_map_rngs
 from ramie.trees.frozen import FrozenDict
 from ramie.typing import In, Out
 
-__all__ = ["add_metadata_axis", "check_carried", "merged", "remat_scan", "scan", "vmap"]
+__all__ = ["add_metadata_axis", "remat_scan", "scan", "vmap"]
 
 _NOTHING: FrozenDict[Any, Any] = FrozenDict({})
 _FIRST_AXIS: FrozenDict[Any, Any] = FrozenDict({True: 0})
@@ -126,9 +126,7 @@ def vmap(
                 )
 
             def copy(variables: Any, rngs: Any, args: Any) -> Any:
-                inner = crossing.enter(variables, rngs)
-                y = fn(inner, *args, **kwargs)
-                return y, crossing.leave(inner)
+                return crossing.run(fn, variables, rngs, *args, **kwargs)
 
             mapped = jax.vmap(
                 copy,
@@ -239,9 +237,9 @@ def scan(
                 )
                 if data_transform is not None:
                     variables, rngs = data_transform(variables, rngs)
-                inner = crossing.enter(variables, rngs)
-                state, y = _pair(fn(inner, carry[1], *step_args, **kwargs))
-                constants_out, carry_out, *slices_out = crossing.leave(inner)
+                result, left = crossing.run(fn, variables, rngs, carry[1], *step_args, **kwargs)
+                state, y = _pair(result)
+                constants_out, carry_out, *slices_out = left
                 check_carried(carried, carry_out)
                 return constants_out, (carry_out, state), (y, tuple(slices_out))
 
@@ -292,9 +290,7 @@ def add_metadata_axis(
         with lift.open(scopes) as crossing:
             *described, rest = crossing.variables
             seen = _without_axes(described, axes.reading, params)
-            inner = crossing.enter((*seen, rest), crossing.rngs)
-            y = fn(inner, *args, **kwargs)
-            *left, written = crossing.leave(inner)
+            y, (*left, written) = crossing.run(fn, (*seen, rest), crossing.rngs, *args, **kwargs)
             crossing.commit((*_with_axes(left, axes.writing, params), written))
             return y
 
@@ -371,33 +367,3 @@ def _with_empty_output(step: Callable[..., Any]) -> Callable[..., Any]:
 
 def _carry_only(scanned: Callable[..., Any]) -> Callable[..., Any]:
     return lambda scope, carry: scanned(scope, carry)[0]
-
-
-def merged(a: Group, b: Group) -> Group:
-    """Join two groups of collections scope by scope."""
-    return tuple({**x, **y} for x, y in zip(a, b, strict=True))
-
-
-def check_carried(before: Group, after: Group) -> None:
-    """Refuse variables that came into being inside a loop that only hands them on."""
-    made = sorted(set(_names(after)) - set(_names(before)))
-    if made:
-        raise TypeError(
-            f"The variables {made} were made inside a loop that carries them, but the first step "
-            "has to receive them: make them before the loop, for example by calling the module "
-            "once or by declaring the variables in the scope around it."
-        )
-
-
-def _names(group: Group) -> list[str]:
-    def below(part: Any, path: str) -> list[str]:
-        if not isinstance(part, Mapping):
-            return [path]
-        return [name for key, value in part.items() for name in below(value, f"{path}/{key}")]
-
-    return [
-        name
-        for collections in group
-        for col in collections
-        for name in below(collections[col], col)
-    ]
