@@ -9,13 +9,13 @@ from ramie.foundation.doors import door
 __all__, __getattr__, __dir__ = door(
     __name__,
     {
-        "ramie.nnx.bridge.functional": "Functional functional",
+        "ramie.nnx.bridge.functions": "Functional functional",
         "ramie.nnx.bridge.interop": "linen_in_bridge_mdl nnx_in_bridge_mdl",
+        "ramie.nnx.bridge.linen_in_nnx": "ToNNX lazy_init",
         "ramie.nnx.bridge.module": (
             "AttrPriority Module Scope compact current_context current_module"
         ),
-        "ramie.nnx.bridge.to_linen": "ToLinen to_linen",
-        "ramie.nnx.bridge.to_nnx": "ToNNX lazy_init",
+        "ramie.nnx.bridge.nnx_in_linen": "ToLinen to_linen",
         "ramie.nnx.bridge.variables": "NNXMeta with_partitioning",
     },
     modules="initializers=ramie.ops.initializers interop module variables wrappers",

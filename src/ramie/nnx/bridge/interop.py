@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ramie.linen.module import Module as LinenModule
+from ramie.nnx.bridge.linen_in_nnx import ToNNX
 from ramie.nnx.bridge.module import Module, adopt_submodule, current_context
-from ramie.nnx.bridge.to_nnx import ToNNX
 from ramie.nnx.modules.module import Module as NNXModule
 from ramie.nnx.randomness.rng import Rngs
 
