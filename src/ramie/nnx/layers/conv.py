@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -11,14 +10,15 @@ from jax import lax
 from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.parameters import (
     NO_METADATA,
+    configured,
     default_bias_init,
     default_kernel_init,
     keep,
     new_param,
+    optional_param,
     raw,
 )
 from ramie.nnx.modules.module import Module
-from ramie.nnx.objects.marks import data
 from ramie.nnx.randomness.rng import Rngs
 from ramie.ops import conv
 from ramie.ops.linear import as_tuple
@@ -145,17 +145,13 @@ class Conv(Module):
             )
         self.kernel_shape = (*window, in_features // feature_group_count, out_features)
         self.kernel = new_param(rngs, kernel_init, self.kernel_shape, param_dtype, kernel_metadata)
-        self.bias = data(None)
-        if use_bias:
-            self.bias = new_param(rngs, bias_init, (out_features,), param_dtype, bias_metadata)
+        size = (out_features,)
+        self.bias = optional_param(use_bias, rngs, bias_init, size, param_dtype, bias_metadata)
         keep(
             self,
             in_features=in_features,
             out_features=out_features,
-        )
-        self.kernel_size = window
-        keep(
-            self,
+            kernel_size=window,
             strides=strides,
             padding=padding,
             input_dilation=input_dilation,
@@ -169,20 +165,6 @@ class Conv(Module):
             conv_general_dilated=conv_general_dilated,
             promote_dtype=promote_dtype,
             preferred_element_type=preferred_element_type,
-        )
-
-    def _function(self, out_sharding: Any) -> ConvGeneralDilatedT | None:
-        options: dict[str, Any] = {}
-        if self.preferred_element_type is not None:
-            options["preferred_element_type"] = self.preferred_element_type
-        if out_sharding is not None:
-            options["out_sharding"] = out_sharding
-        if not options and self.conv_general_dilated is lax.conv_general_dilated:
-            return None
-        return (
-            jax.tree_util.Partial(self.conv_general_dilated, **options)
-            if options
-            else (self.conv_general_dilated)
         )
 
     def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:
@@ -211,7 +193,12 @@ class Conv(Module):
             kernel_dilation=self.kernel_dilation,
             feature_group_count=self.feature_group_count,
             precision=self.precision,
-            conv_general_dilated=self._function(out_sharding),
+            conv_general_dilated=configured(
+                self.conv_general_dilated,
+                lax.conv_general_dilated,
+                self.preferred_element_type,
+                out_sharding,
+            ),
         )
 
 
@@ -309,9 +296,8 @@ class ConvTranspose(Module):
         ends = (in_features, out_features)
         self.kernel_shape = (*self.kernel_size, *(reversed(ends) if transpose_kernel else ends))
         self.kernel = new_param(rngs, kernel_init, self.kernel_shape, param_dtype, kernel_metadata)
-        self.bias = data(None)
-        if use_bias:
-            self.bias = new_param(rngs, bias_init, (out_features,), param_dtype, bias_metadata)
+        size = (out_features,)
+        self.bias = optional_param(use_bias, rngs, bias_init, size, param_dtype, bias_metadata)
 
     def __call__(self, inputs: Array) -> Array:
         """Convolve.

@@ -1,6 +1,5 @@
 """Linear layers: Linear, LinearGeneral, Einsum and Embed."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,14 +11,15 @@ from jax import lax
 from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.parameters import (
     NO_METADATA,
+    configured,
     default_bias_init,
     default_kernel_init,
     keep,
     new_param,
+    optional_param,
     raw,
 )
 from ramie.nnx.modules.module import Module
-from ramie.nnx.objects.marks import data
 from ramie.nnx.randomness.rng import Rngs
 from ramie.ops import initializers, linear
 from ramie.trees.frozen import FrozenDict
@@ -36,21 +36,6 @@ from ramie.typing import (
 __all__ = ["Einsum", "Embed", "Linear", "LinearGeneral", "default_embed_init"]
 
 default_embed_init: Initializer = initializers.variance_scaling(1.0, "fan_in", "normal", out_axis=0)
-
-
-def _product(
-    dot_general: DotGeneralT | None, preferred: Dtype | None, out_sharding: Any
-) -> DotGeneralT | None:
-    """Return the function to multiply with, None for the usual one."""
-    options: dict[str, Any] = {}
-    if preferred is not None:
-        options["preferred_element_type"] = preferred
-    if out_sharding is not None:
-        options["out_sharding"] = out_sharding
-    if not options:
-        return None if dot_general is lax.dot_general else dot_general
-    function: Any = lax.dot_general if dot_general is None else dot_general
-    return functools.partial(function, **options)
 
 
 class Linear(Module):
@@ -112,9 +97,8 @@ class Linear(Module):
     ) -> None:
         shape = (in_features, out_features)
         self.kernel = new_param(rngs, kernel_init, shape, param_dtype, kernel_metadata)
-        self.bias = data(None)
-        if use_bias:
-            self.bias = new_param(rngs, bias_init, (out_features,), param_dtype, bias_metadata)
+        size = (out_features,)
+        self.bias = optional_param(use_bias, rngs, bias_init, size, param_dtype, bias_metadata)
         keep(
             self,
             in_features=in_features,
@@ -141,7 +125,9 @@ class Linear(Module):
         x, kernel, bias = self.promote_dtype(
             (inputs, self.kernel.get_value(), raw(self.bias)), dtype=self.dtype
         )
-        dot_general = _product(self.dot_general, self.preferred_element_type, out_sharding)
+        dot_general = configured(
+            self.dot_general, lax.dot_general, self.preferred_element_type, out_sharding
+        )
         return linear.dense(x, kernel, bias, precision=self.precision, dot_general=dot_general)
 
 
@@ -249,15 +235,14 @@ class LinearGeneral(Module):
             param_dtype,
             kernel_metadata,
         )
-        self.bias = data(None)
-        if use_bias:
-            self.bias = new_param(
-                rngs,
-                initializers.ReshapedInitializer(bias_init, ()),
-                (*batch_shape, *self.out_features),
-                param_dtype,
-                bias_metadata,
-            )
+        self.bias = optional_param(
+            use_bias,
+            rngs,
+            initializers.ReshapedInitializer(bias_init, ()),
+            (*batch_shape, *self.out_features),
+            param_dtype,
+            bias_metadata,
+        )
 
     def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:
         """Apply the map.
@@ -284,7 +269,9 @@ class LinearGeneral(Module):
             axis=linear.normalize_axes(self.axis, ndim),
             batch_dims=tuple(sorted(self.batch_axis)),
             precision=self.precision,
-            dot_general=_product(chosen, self.preferred_element_type, out_sharding),
+            dot_general=configured(
+                chosen, lax.dot_general, self.preferred_element_type, out_sharding
+            ),
         )
 
 
@@ -350,9 +337,9 @@ class Einsum(Module):
     ) -> None:
         einsum_str = _equation(einsum_str)
         self.kernel = new_param(rngs, kernel_init, kernel_shape, param_dtype, kernel_metadata)
-        self.bias = data(None)
-        if bias_shape is not None:
-            self.bias = new_param(rngs, bias_init, bias_shape, param_dtype, bias_metadata)
+        self.bias = optional_param(
+            bias_shape is not None, rngs, bias_init, bias_shape or (), param_dtype, bias_metadata
+        )
         keep(
             self,
             einsum_str=einsum_str,

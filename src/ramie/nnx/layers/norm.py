@@ -7,9 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from ramie.nnx.layers.dtypes import promote_dtype
-from ramie.nnx.layers.parameters import NO_METADATA, keep, new_param, raw
+from ramie.nnx.layers.parameters import NO_METADATA, keep, optional_param, raw
 from ramie.nnx.modules.module import Module
-from ramie.nnx.objects.marks import data
 from ramie.nnx.randomness.rng import Rngs
 from ramie.nnx.variable.kinds import Param
 from ramie.ops import initializers, norm
@@ -33,12 +32,9 @@ def scale_and_bias(
     bias_metadata: Mapping[str, Any],
 ) -> None:
     """Give a layer its `scale` and `bias`, each None where it is not wanted."""
-    layer.scale = data(None)
-    layer.bias = data(None)
-    if use_scale:
-        layer.scale = new_param(rngs, scale_init, (size,), param_dtype, scale_metadata)
-    if use_bias:
-        layer.bias = new_param(rngs, bias_init, (size,), param_dtype, bias_metadata)
+    shape = (size,)
+    layer.scale = optional_param(use_scale, rngs, scale_init, shape, param_dtype, scale_metadata)
+    layer.bias = optional_param(use_bias, rngs, bias_init, shape, param_dtype, bias_metadata)
 
 
 def check_features(layer: Module, x: Array, axes: Axes, parameter: Any) -> None:
@@ -239,9 +235,9 @@ class RMSNorm(Module):
         rngs: Rngs,
         scale_metadata: Mapping[str, Any] = NO_METADATA,
     ) -> None:
-        self.scale = data(None)
-        if use_scale:
-            self.scale = new_param(rngs, scale_init, (num_features,), param_dtype, scale_metadata)
+        self.scale = optional_param(
+            use_scale, rngs, scale_init, (num_features,), param_dtype, scale_metadata
+        )
         keep(
             self,
             num_features=num_features,

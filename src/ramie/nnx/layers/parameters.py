@@ -1,10 +1,12 @@
 """Making the parameters of a layer, and keeping its settings."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ramie.nnx.modules.module import Module
+from ramie.nnx.objects.marks import data
 from ramie.nnx.randomness.rng import Rngs, RngStream
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.variable.kinds import Param
@@ -14,6 +16,7 @@ from ramie.typing import Array, Dtype, Initializer, Shape
 
 __all__ = [
     "NO_METADATA",
+    "configured",
     "default_bias_init",
     "default_kernel_init",
     "drawn",
@@ -21,6 +24,7 @@ __all__ = [
     "keep",
     "new_param",
     "of_stream",
+    "optional_param",
     "raw",
 ]
 
@@ -83,6 +87,45 @@ def new_param(
       kind: its class.
     """
     return kind(drawn(rngs.params, init, shape, dtype), **metadata)
+
+
+def optional_param(
+    wanted: bool,
+    rngs: Rngs,
+    init: Initializer,
+    shape: Shape,
+    dtype: Dtype,
+    metadata: Mapping[str, Any],
+) -> Any:
+    """Make a parameter as `new_param` does if it is wanted; else what marks the attribute as data.
+
+    Args:
+      wanted: whether there is one; the attribute is None otherwise.
+      rngs: see `new_param`, as all others.
+      init: ...
+      shape: ...
+      dtype: ...
+      metadata: ...
+    """
+    return new_param(rngs, init, shape, dtype, metadata) if wanted else data(None)
+
+
+def configured(
+    function: Any, usual: Callable[..., Any], preferred: Dtype | None, out_sharding: Any
+) -> Any:
+    """Return the function of `jax.lax` that a layer multiplies with, None for the usual one.
+
+    Args:
+      function: what the layer was given in place of it; None for nothing.
+      usual: the function of `jax.lax`.
+      preferred: the dtype to accumulate in and to return.
+      out_sharding: how the result is laid out over devices.
+    """
+    if preferred is None and out_sharding is None:
+        return None if function is usual else function
+    given = {"preferred_element_type": preferred, "out_sharding": out_sharding}
+    options = {name: value for name, value in given.items() if value is not None}
+    return functools.partial(usual if function is None else function, **options)
 
 
 def keep(module: Module, **settings: Any) -> None:
