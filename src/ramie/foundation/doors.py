@@ -6,14 +6,18 @@ room pays for the table; whoever asks for a name pays for its file, once.
 
 import importlib
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 __all__ = ["TABLES", "Door", "Table", "door", "read"]
 
-_ROOT = __name__.partition(".")[0]
 _PATHS = Path(__file__).parents[1] / "compat" / "paths"
+
+# Two threads that import JAX by different modules of it see halves of it. Nothing in the library
+# asks a door while it is imported, so that whoever waits here holds nothing that others wait for.
+_ONE_AT_A_TIME = threading.RLock()
 
 
 class Door(NamedTuple):
@@ -98,9 +102,10 @@ def door(package: str, homes: Mapping[str, str], modules: str = "") -> Door:
     def answer(name: str) -> Any:
         if name in table.names:
             home, internal = table.names[name]
-            value = getattr(importlib.import_module(home), internal)
+            with _ONE_AT_A_TIME:
+                value = getattr(importlib.import_module(home), internal)
         elif name in table.modules:
-            value = importlib.import_module(table.modules[name])
+            value = importlib.import_module(table.modules[name])  # as an import statement would
         else:
             offers = f"it offers {', '.join(offered)}" if len(offered) < 16 else listed
             message = f"module {package!r} has no attribute {name!r}; {offers}"

@@ -1,7 +1,6 @@
 """Pytree: objects with attributes that are pytrees, and nodes of the graphs of NNX."""
 
 import copy
-import inspect
 from abc import ABCMeta
 from collections.abc import Mapping
 from types import MemberDescriptorType
@@ -13,6 +12,7 @@ from jax.tree_util import all_leaves
 from ramie import errors
 from ramie.core.tracing.trace import trace_token
 from ramie.foundation.configurations import config
+from ramie.foundation.signatures import SignatureOfInit
 from ramie.nnx.objects.layout import Layout, layout_of
 from ramie.nnx.objects.marks import Mark, data_in, declared, is_data, is_plain, register_data_type
 from ramie.nnx.printing.text import Parts, describe, size_note, size_of
@@ -38,18 +38,6 @@ _NEW = PytreeState()
 _MUTABLE = frozenset((list, dict))
 
 
-class _SignatureOfInit:
-    """What a class is called with, for `inspect.signature`: its metaclass takes anything."""
-
-    def __get__(self, cls: type | None, metaclass: type) -> inspect.Signature:
-        if cls is None:
-            raise AttributeError(f"{metaclass.__name__} is called as other metaclasses are")
-        if cls.__init__ is object.__init__:  # type: ignore[misc]
-            return inspect.Signature()
-        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
-        return signature.replace(parameters=[*signature.parameters.values()][1:])
-
-
 class PytreeMeta(ABCMeta):
     """Makes objects of Pytree classes, and looks at them once more when they are made."""
 
@@ -65,8 +53,6 @@ class PytreeMeta(ABCMeta):
             if not status and type(attributes.get(name)) in _MUTABLE:
                 check_pytree(node)
         return node
-
-    __signature__ = _SignatureOfInit()
 
 
 class Pytree(metaclass=PytreeMeta):
@@ -89,6 +75,7 @@ class Pytree(metaclass=PytreeMeta):
         'here'
     """
 
+    __signature__ = SignatureOfInit()
     __slots__ = (
         "__dict__",
         "__weakref__",

@@ -10,6 +10,7 @@ import numpy as np
 from ramie import errors
 from ramie.core.tracing.trace import trace_token
 from ramie.foundation.configurations import config
+from ramie.foundation.signatures import SignatureOfInit
 from ramie.nnx.modes import use_eager_sharding
 from ramie.nnx.printing.text import Parts, describe, size_note
 from ramie.nnx.printing.visualization import rendered
@@ -78,6 +79,7 @@ class Variable(VariableOperators, Generic[A]):
         (Array(6., dtype=float32), 'a row')
     """
 
+    __signature__ = SignatureOfInit()
     __slots__ = ("__weakref__", "_raw_value", "_trace_state", "_var_metadata")
 
     _raw_value: Any  # the value, or the cell that holds it
