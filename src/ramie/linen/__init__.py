@@ -46,13 +46,11 @@ __all__, __getattr__, __dir__ = door(
             "with_logical_constraint with_logical_partitioning"
         ),
         "ramie.linen.transforms.batch_apply": "BatchApply",
-        "ramie.linen.transforms.differentiation": (
-            "cond custom_vjp grad jvp switch value_and_grad vjp while_loop"
-        ),
-        "ramie.linen.transforms.mapping": (
-            "add_metadata_axis checkpoint fold_rngs jit map_variables named_call remat remat_scan "
-            "scan vmap"
-        ),
+        "ramie.linen.transforms.compilation": "checkpoint fold_rngs jit named_call remat",
+        "ramie.linen.transforms.control_flow": "cond switch while_loop",
+        "ramie.linen.transforms.differentiation": "custom_vjp grad jvp value_and_grad vjp",
+        "ramie.linen.transforms.mapping": "add_metadata_axis remat_scan scan vmap",
+        "ramie.linen.transforms.views": "map_variables",
         "ramie.ops.activations": (
             "celu elu gelu glu hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu log_sigmoid "
             "log_softmax logsumexp normalize one_hot relu relu6 selu sigmoid silu soft_sign "

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from ramie.linen.layers.linear import place
 from ramie.linen.module import Module, compact, nowrap
-from ramie.linen.transforms.mapping import map_variables
+from ramie.linen.transforms.views import map_variables
 from ramie.ops import initializers
 from ramie.ops.moments import canonical_axes
 from ramie.ops.weight_norm import spectral_normalize, weight_normalize

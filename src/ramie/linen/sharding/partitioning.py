@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import jax
 from jax.sharding import PartitionSpec
 
-from ramie.core import lift
 from ramie.core.filters import Filter
+from ramie.core.lift.compilation import remat as core_remat_static
 from ramie.core.scope.variables import Holder, Variable
 from ramie.core.sharding import get_logical_axis_rules as get_axis_rules
 from ramie.core.sharding import logical_axis_rules as axis_rules
@@ -22,14 +22,15 @@ from ramie.linen.machinery.context import context
 from ramie.linen.module import Module
 from ramie.linen.sharding.spmd import RulesFallback as RulesFallback
 from ramie.linen.sharding.spmd import (
-    _with_sharding_constraint,
     is_logical_spec,
     with_logical_constraint,
+    with_mesh_constraint,
 )
 from ramie.linen.sharding.spmd import logical_to_mesh as logical_to_mesh
 from ramie.linen.sharding.spmd import logical_to_mesh_axes as logical_to_mesh_axes
-from ramie.linen.transforms import mapping as transforms
-from ramie.linen.transforms.boundary import Lifter, lift_target, lifted_by
+from ramie.linen.transforms import mapping
+from ramie.linen.transforms.targets import lift_target, lifted_by
+from ramie.linen.transforms.views import map_variables
 from ramie.trees import struct as struct
 from ramie.trees.frozen import FrozenDict
 from ramie.trees.frozen import freeze as freeze
@@ -63,7 +64,7 @@ __all__ = [
 Target = TypeVar("Target")
 
 _NOTHING: FrozenDict[Any, Any] = FrozenDict({})
-_PRIVATE = (_with_sharding_constraint,)  # a name that tests of other projects replace
+_with_sharding_constraint = with_mesh_constraint  # a name that tests of other projects replace
 
 with_sharding_constraint = with_logical_constraint
 
@@ -323,13 +324,30 @@ def _name_axis(target: Target, position: Any, name: str | None, collection: str)
         position = position.axis
     if not isinstance(position, int):  # all copies share the variables, which have no new axis
         return target
-    return transforms.map_variables(
+    return map_variables(
         target,
         mapped_collections=collection,
         trans_in_fn=functools.partial(_map_names, functools.partial(_without_axis, position, name)),
         trans_out_fn=functools.partial(_map_names, functools.partial(_with_axis, position, name)),
         mutable=True,
     )
+
+
+def _named_over(
+    transform: Callable[..., Any],
+    target: Target,
+    variable_axes: Mapping[Any, Any],
+    names: Mapping[Any, str],
+    axis_of_names: int | None,
+    **options: Any,
+) -> Target:
+    """Transform a target, and name the new axis of collections in their collections of names."""
+    beside = {f"{col}_axes": axis_of_names for col in names}
+    named: Target = transform(target, variable_axes={**variable_axes, **beside}, **options)
+    for col, name in names.items():
+        if col in variable_axes:
+            named = _name_axis(named, variable_axes[col], name, f"{col}_axes")
+    return named
 
 
 def scan_with_axes(
@@ -368,11 +386,12 @@ def scan_with_axes(
 
     Differs from Flax: a negative axis counts from the end of the grown shape.
     """
-    kept = {col: variable_axes[col] for col in axes_collections if col in variable_axes}
-    names = {f"{col}_axes": 0 for col in axes_collections}
-    scanned = transforms.scan(
+    return _named_over(
+        mapping.scan,
         target,
-        variable_axes={**variable_axes, **names},
+        variable_axes,
+        dict.fromkeys(axes_collections, axis_name),
+        0,
         variable_broadcast=variable_broadcast,
         variable_carry=variable_carry,
         split_rngs=split_rngs,
@@ -384,9 +403,6 @@ def scan_with_axes(
         data_transform=data_transform,
         methods=methods,
     )
-    for col, position in kept.items():
-        scanned = _name_axis(scanned, position, axis_name, f"{col}_axes")
-    return scanned
 
 
 def vmap_with_axes(
@@ -419,10 +435,12 @@ def vmap_with_axes(
     Differs from Flax: a negative axis counts from the end of the grown shape, and a collection that
     all copies share may be named.
     """
-    kept = {c: name for c, name in partitioning_axis_names.items() if c in variable_axes}
-    mapped = transforms.vmap(
+    return _named_over(
+        mapping.vmap,
         target,
-        variable_axes={**variable_axes, **{f"{col}_axes": None for col in kept}},
+        variable_axes,
+        {c: name for c, name in partitioning_axis_names.items() if c in variable_axes},
+        None,
         split_rngs=split_rngs,
         in_axes=in_axes,
         out_axes=out_axes,
@@ -431,12 +449,6 @@ def vmap_with_axes(
         spmd_axis_name=spmd_axis_name,
         methods=methods,
     )
-    for col, name in kept.items():
-        mapped = _name_axis(mapped, variable_axes[col], name, f"{col}_axes")
-    return mapped
-
-
-core_remat_static = lift.remat
 
 
 def remat(
@@ -470,8 +482,5 @@ def remat(
         "static_argnums": static_argnums,
         "policy": policy,
     }
-
-    def lifter(**given: Any) -> Lifter:
-        return lifted_by(lift.remat, **given)
-
+    lifter = functools.partial(lifted_by, core_remat_static)
     return lift_target(target, "Core_remat_static", lifter, options, methods)

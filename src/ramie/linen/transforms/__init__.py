@@ -5,17 +5,15 @@ from ramie.foundation.doors import door
 __all__, __getattr__, __dir__ = door(
     __name__,
     {
-        "ramie.core.scope.variables": "Variable",
         "ramie.core.scope.scope": "Scope",
-        "ramie.linen.transforms.fingerprint": "_HashableProxy=ModuleKey",
-        "ramie.linen.transforms.differentiation": (
-            "cond custom_vjp grad jvp switch value_and_grad vjp while_loop"
-        ),
+        "ramie.core.scope.variables": "Variable",
         "ramie.linen.transforms.boundary": "fork_rngs",
-        "ramie.linen.transforms.mapping": (
-            "add_metadata_axis checkpoint fold_rngs jit map_variables named_call remat remat_scan "
-            "scan vmap"
-        ),
+        "ramie.linen.transforms.compilation": "checkpoint fold_rngs jit named_call remat",
+        "ramie.linen.transforms.control_flow": "cond switch while_loop",
+        "ramie.linen.transforms.differentiation": "custom_vjp grad jvp value_and_grad vjp",
+        "ramie.linen.transforms.fingerprint": "_HashableProxy=ModuleKey",
+        "ramie.linen.transforms.mapping": "add_metadata_axis remat_scan scan vmap",
+        "ramie.linen.transforms.views": "map_variables",
     },
     modules="meta=ramie.core.meta",
 )

@@ -6,7 +6,6 @@ of the modules are bound to the scopes there.
 """
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy as shallow_copy
 from typing import Any, cast
@@ -23,13 +22,14 @@ from ramie.linen.machinery.methods import run_setup, wrap_method_once
 from ramie.linen.machinery.state import DONE, NEW, RUNNING, ModuleState
 from ramie.linen.module import Module
 
-__all__ = ["Boundary", "Lifter", "as_module_function", "fork_rngs", "lift_target", "lifted_by"]
-
-Lifter = Callable[[Callable[..., Any], type[Module] | None], Callable[..., Any]]
-"""Makes ``(module, *args, **kwargs)`` transformed out of a function of the same.
-
-The second argument is the class that the module gets inside, None for its own.
-"""
+__all__ = [
+    "Boundary",
+    "as_module_function",
+    "fork_rngs",
+    "names_of_first_call",
+    "require_module",
+    "run_setup_if_bound",
+]
 
 
 @jax.tree_util.register_static
@@ -70,6 +70,7 @@ class Boundary:
       scopes: the scopes to lift.
       args: the arguments, with a placeholder for each module and variable.
       kwargs: the keyword arguments, likewise.
+      reached: how far automatic names have come in the copies of the module.
     """
 
     def __init__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -82,7 +83,7 @@ class Boundary:
             self._collect(item, seen)
         self._check_setup()
         self._start = dict(module._state.autoname_cursor)
-        self._reached: dict[str, int] = {}
+        self.reached: dict[str, int] = {}
 
     def _with_slots(self, tree: Any) -> Any:
         leaves, treedef = jax.tree_util.tree_flatten(tree)
@@ -150,18 +151,41 @@ class Boundary:
             )
         return inside[0], args, kwargs
 
-    def reached(self, module: Module) -> dict[str, int]:
-        """Note how far automatic names have come in the copy of the first module."""
-        for kind, number in module._state.autoname_cursor.items():
-            self._reached[kind] = max(number, self._reached.get(kind, 0))
-        return self._reached
+    def inside(self, fn: Callable[..., Any], cls: type[Module] | None = None) -> Callable[..., Any]:
+        """Turn a function of the first module into one of the scopes inside.
+
+        Args:
+          fn: called as ``fn(copy, *args, **kwargs)``.
+          cls: the class that the copy gets; by default its own.
+
+        Returns:
+          A function ``(scopes, *args, **kwargs)`` of the arguments as they are inside. It raises
+          `TransformedMethodReturnValueError` if a module or variable hides in the result.
+        """
+        method = as_module_function(fn)
+
+        def run(scopes: Any, *args: Any, **kwargs: Any) -> Any:
+            copy, args, kwargs = self.enter(scopes, cls, args, kwargs)
+            y = method(copy, *args, **kwargs)
+            if any(isinstance(leaf, Module | Variable) for leaf in jax.tree_util.tree_leaves(y)):
+                name = getattr(method, "__name__", repr(method))
+                raise errors.TransformedMethodReturnValueError(name)
+            for kind, number in copy._state.autoname_cursor.items():
+                self.reached[kind] = max(number, self.reached.get(kind, 0))
+            return y
+
+        return run
 
     def finish(self, reached: Mapping[str, int] | None = None) -> None:
-        """Let automatic names outside go on where they were left inside."""
+        """Let automatic names outside go on where they were left inside.
+
+        Args:
+          reached: as `self.reached`, of the trace that served this call, if that was another's.
+        """
         state = self.held[0]._state
         if state.in_compact_method:
             cursor = state.autoname_cursor
-            for kind, number in (self._reached if reached is None else reached).items():
+            for kind, number in (self.reached if reached is None else reached).items():
                 cursor[kind] = max(number, cursor.get(kind, 0))
 
 
@@ -297,23 +321,9 @@ def fork_rngs(module: Module) -> Iterator[None]:
         scope._rng_base, scope._rng_suffix = base, suffix
 
 
-# Functions -----------------------------------------------------------------------------------
-
-
 def as_module_function(fn: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function of a module behave like a method: setup, naming, the place in profiles."""
     return wrap_method_once(getattr(fn, "__func__", fn))
-
-
-def checked_output(y: Any, fn: Callable[..., Any]) -> Any:
-    """Return a result, unless a module or variable hides in it.
-
-    Raises:
-      TransformedMethodReturnValueError: if one does.
-    """
-    if any(isinstance(leaf, Module | Variable) for leaf in jax.tree_util.tree_leaves(y)):
-        raise errors.TransformedMethodReturnValueError(getattr(fn, "__name__", repr(fn)))
-    return y
 
 
 def require_module(module: Any, target: Any) -> Module:
@@ -331,118 +341,3 @@ def run_setup_if_bound(module: Module) -> None:
     """Run `setup` of a module now, if it has variables and has not been set up."""
     if module.__dict__["scope"] is not None:
         run_setup(module)
-
-
-def lifted_by(transform: Callable[..., Any], *args: Any, **options: Any) -> Lifter:
-    """Lift a transformation of `core` to functions of modules.
-
-    Args:
-      transform: called as ``transform(fn, *args, **options)`` with a function of scopes.
-      *args: see above.
-      **options: see above.
-    """
-
-    def lifter(fn: Callable[..., Any], cls: type[Module] | None) -> Callable[..., Any]:
-        method = as_module_function(fn)
-
-        def call(module: Any, /, *call_args: Any, **call_kwargs: Any) -> Any:
-            boundary = Boundary(require_module(module, fn), call_args, call_kwargs)
-
-            def inside(scopes: list[Scope], *args: Any, **kwargs: Any) -> Any:
-                inner, args, kwargs = boundary.enter(scopes, cls, args, kwargs)
-                y = checked_output(method(inner, *args, **kwargs), method)
-                boundary.reached(inner)
-                return y
-
-            lifted = transform(inside, *args, **options)
-            y = lifted(boundary.scopes, *boundary.args, **boundary.kwargs)
-            boundary.finish()
-            return y
-
-        return call
-
-    return lifter
-
-
-# Targets -------------------------------------------------------------------------------------
-
-
-def lift_target(
-    target: Any,
-    name: str,
-    lifter: Callable[..., Lifter],
-    options: Mapping[str, Any],
-    methods: Any = None,
-) -> Any:
-    """Transform a module class, or a function of a module.
-
-    Args:
-      target: a module class, a partial application of one, or a function whose first argument is
-        a module, such as a method in a class body.
-      name: what the names of transformed classes begin with.
-      lifter: makes the lifter from options.
-      options: those given by the user.
-      methods: which methods of a class to transform: names, or a dictionary from names to options
-        of their own; by default ``__call__``.
-
-    Returns:
-      A subclass whose methods are transformed, or a function.
-
-    Raises:
-      TransformTargetError: if the target is neither, for example a module instance.
-      ValueError: if `methods` is something else.
-      AttributeError: if the class has no such method.
-    """
-    if isinstance(target, functools.partial) and _is_module_class(target.func):
-        inner = lift_target(target.func, name, lifter, options, methods)
-        return functools.partial(inner, *target.args, **target.keywords)
-    if _is_module_class(target):
-        return _lift_class(target, name, lifter, options, methods)
-    if isinstance(target, Module) or not callable(target):
-        raise errors.TransformTargetError(target)
-    return _as_method(lifter(**options)(target, None), target)
-
-
-def _is_module_class(target: Any) -> bool:
-    return isinstance(target, type) and issubclass(target, Module)
-
-
-def _as_method(call: Callable[..., Any], like: Any) -> Callable[..., Any]:
-    # The copy inside runs setup, naming and interceptors; around the transformation there is
-    # nothing of it, so what setup creates is created inside.
-    method = functools.wraps(like)(call) if hasattr(like, "__dict__") else call
-    method.nowrap = True  # type: ignore[attr-defined]
-    return method
-
-
-def _lift_class(
-    cls: type[Module],
-    name: str,
-    lifter: Callable[..., Lifter],
-    options: Mapping[str, Any],
-    methods: Any,
-) -> type[Module]:
-    if methods is None:
-        methods = ("__call__",)
-    if isinstance(methods, Mapping):
-        by_method = dict(methods)
-    elif isinstance(methods, list | tuple):
-        by_method = dict.fromkeys(methods, options)
-    else:
-        raise ValueError(
-            "The methods argument of a transform must be None, a tuple or list of method names, "
-            f"or a dict from names to options, found {methods!r}."
-        )
-    body: dict[str, Any] = {
-        "__module__": cls.__module__,
-        "__doc__": cls.__doc__,
-        "_lifted_methods": tuple(by_method),
-    }
-    for method_name, method_options in by_method.items():
-        fn = getattr(cls, method_name, None)
-        if fn is None or not any(method_name in base.__dict__ for base in cls.__mro__):
-            raise AttributeError(
-                f"Cannot transform {method_name!r}: the class {cls.__name__} has no such method."
-            )
-        body[method_name] = _as_method(lifter(**method_options)(fn, cls), fn)
-    return type(f"{name}{cls.__name__}", (cls,), body)

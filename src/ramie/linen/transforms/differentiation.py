@@ -1,150 +1,19 @@
-"""Control flow and differentiation inside of modules: functions of a module, called at once.
+"""Differentiation inside of modules: of functions of a module, by arguments and by variables.
 
-What they do to variables and random streams is documented at their namesakes in `ramie.core.lift`.
+What they do to variables and random streams is documented at their namesakes in
+`ramie.core.lift.differentiation`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from ramie.core import lift
 from ramie.core.filters import Filter
+from ramie.core.lift import differentiation as lift
 from ramie.core.lift.crossing import count_roots
 from ramie.linen.module import Module
-from ramie.linen.transforms.boundary import (
-    Boundary,
-    as_module_function,
-    checked_output,
-    require_module,
-)
-from ramie.trees.frozen import FrozenDict
+from ramie.linen.transforms.boundary import Boundary, require_module
 
-__all__ = ["cond", "custom_vjp", "grad", "jvp", "switch", "value_and_grad", "vjp", "while_loop"]
-
-_NOTHING: FrozenDict[Any, Any] = FrozenDict({})
-
-
-class _Call:
-    """A module and the arguments of functions of it, about to be lifted."""
-
-    def __init__(self, fn: Any, mdl: Any, args: Sequence[Any]) -> None:
-        self._boundary = Boundary(require_module(mdl, fn), tuple(args), {})
-        self.scopes = self._boundary.scopes
-        self.args = self._boundary.args
-
-    def inside(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        """Turn a function of the module into one of the scopes."""
-        method = as_module_function(fn)
-
-        def run(scopes: Any, *args: Any) -> Any:
-            inner, args, _ = self._boundary.enter(scopes, None, args, {})
-            y = checked_output(method(inner, *args), method)
-            self._boundary.reached(inner)
-            return y
-
-        return run
-
-    def done(self, y: Any) -> Any:
-        """Return the result, when the lifted call is over."""
-        self._boundary.finish()
-        return y
-
-
-def cond(
-    pred: Any,
-    true_fun: Callable[..., Any],
-    false_fun: Callable[..., Any],
-    mdl: Module,
-    *operands: Any,
-    variables: Filter = True,
-    rngs: Filter = True,
-) -> Any:
-    """Lift `jax.lax.cond` to modules.
-
-    Both functions have to leave equally structured variables behind; to make parameters for both,
-    call both in `init`.
-
-    Args:
-      pred: a boolean.
-      true_fun: called as ``true_fun(mdl, *operands)`` if `pred` is true.
-      false_fun: called likewise if it is false.
-      mdl: a module.
-      *operands: arguments of the functions.
-      variables: the collections that the functions may use.
-      rngs: the random streams that the functions may use.
-
-    Returns:
-      What the chosen function returns.
-    """
-    call = _Call(true_fun, mdl, operands)
-    branches = call.inside(true_fun), call.inside(false_fun)
-    y = lift.cond(pred, *branches, call.scopes, *call.args, variables=variables, rngs=rngs)
-    return call.done(y)
-
-
-def switch(
-    index: Any,
-    branches: Sequence[Callable[..., Any]],
-    mdl: Module,
-    *operands: Any,
-    variables: Filter = True,
-    rngs: Filter = True,
-) -> Any:
-    """Lift `jax.lax.switch` to modules.
-
-    All functions have to leave equally structured variables behind; to make parameters for all,
-    call all in `init`.
-
-    Args:
-      index: which branch to take, clamped to the existing ones.
-      branches: called as ``branch(mdl, *operands)``.
-      mdl: a module.
-      *operands: arguments of the branches.
-      variables: the collections that the branches may use.
-      rngs: the random streams that the branches may use.
-
-    Returns:
-      What the chosen branch returns.
-    """
-    call = _Call(branches, mdl, operands)
-    inside = [call.inside(branch) for branch in branches]
-    y = lift.switch(index, inside, call.scopes, *call.args, variables=variables, rngs=rngs)
-    return call.done(y)
-
-
-def while_loop(
-    cond_fn: Callable[..., Any],
-    body_fn: Callable[..., Any],
-    mdl: Module,
-    init: Any,
-    carry_variables: Filter = False,
-    broadcast_variables: Filter = True,
-    split_rngs: Mapping[Any, bool] = _NOTHING,
-) -> Any:
-    """Lift `jax.lax.while_loop` to modules.
-
-    Args:
-      cond_fn: called as ``cond_fn(mdl, carry)``; the loop goes on while it returns true.
-      body_fn: called as ``body_fn(mdl, carry)``; returns the next carry.
-      mdl: a module.
-      init: the first carry.
-      carry_variables: the collections that each step hands on to the next; they have to exist.
-      broadcast_variables: the collections that are only read.
-      split_rngs: filters for random streams, each with whether the steps draw different numbers.
-
-    Returns:
-      The last carry.
-    """
-    call = _Call(body_fn, mdl, ())
-    y = lift.while_loop(
-        call.inside(cond_fn),
-        call.inside(body_fn),
-        call.scopes,
-        init,
-        carry_variables,
-        broadcast_variables,
-        split_rngs,
-    )
-    return call.done(y)
+__all__ = ["custom_vjp", "grad", "jvp", "value_and_grad", "vjp"]
 
 
 def vjp(
@@ -191,24 +60,25 @@ def vjp(
       >>> y.shape
       (1, 2)
     """
-    call = _Call(fn, mdl, primals)
-    if not multi_scope and count_roots(call.scopes) > 1:
+    boundary = Boundary(require_module(mdl, fn), primals, {})
+    if not multi_scope and count_roots(boundary.scopes) > 1:
         raise ValueError(
             f"The module {type(mdl).__name__} holds modules from elsewhere in the tree, so the "
             "cotangents of its variables belong to several places. Pass multi_scope=True to get "
             "one dictionary for each."
         )
     result = lift.vjp(
-        call.inside(fn),
-        call.scopes,
-        *call.args,
+        boundary.inside(fn),
+        boundary.scopes,
+        *boundary.args,
         has_aux=has_aux,
         reduce_axes=reduce_axes,
         vjp_variables=vjp_variables,
         variables=variables,
         rngs=rngs,
     )
-    return call.done(result)
+    boundary.finish()
+    return result
 
 
 def value_and_grad(
@@ -235,17 +105,18 @@ def value_and_grad(
     Returns:
       What `fn` returned, and a tuple of gradients.
     """
-    call = _Call(fn, mdl, primals)
+    boundary = Boundary(require_module(mdl, fn), primals, {})
     value, *aux, gradients = lift.value_and_grad(
-        call.inside(fn),
-        call.scopes,
-        *call.args,
+        boundary.inside(fn),
+        boundary.scopes,
+        *boundary.args,
         has_aux=has_aux,
         reduce_axes=reduce_axes,
         variables=variables,
         rngs=rngs,
     )
-    return call.done(((value, *aux) if aux else value, gradients))
+    boundary.finish()
+    return ((value, *aux) if aux else value), gradients
 
 
 def grad(
@@ -307,17 +178,18 @@ def jvp(
     Returns:
       The result and its tangent.
     """
-    call = _Call(fn, mdl, primals)
+    boundary = Boundary(require_module(mdl, fn), tuple(primals), {})
     result = lift.jvp(
-        call.inside(fn),
-        call.scopes,
-        call.args,
+        boundary.inside(fn),
+        boundary.scopes,
+        boundary.args,
         tuple(tangents),
         variable_tangents,
         variables=variables,
         rngs=rngs,
     )
-    return call.done(result)
+    boundary.finish()
+    return result
 
 
 def custom_vjp(
@@ -343,10 +215,11 @@ def custom_vjp(
     """
 
     def with_derivative(mdl: Module, *args: Any) -> Any:
-        call = _Call(fn, mdl, args)
-        derived = lift.custom_vjp(
-            call.inside(fn), call.inside(forward_fn), backward_fn, grad_vars, nondiff_argnums
-        )
-        return call.done(derived(call.scopes, *call.args))
+        boundary = Boundary(require_module(mdl, fn), args, {})
+        inside = boundary.inside(fn), boundary.inside(forward_fn)
+        derived = lift.custom_vjp(*inside, backward_fn, grad_vars, nondiff_argnums)
+        y = derived(boundary.scopes, *boundary.args)
+        boundary.finish()
+        return y
 
     return with_derivative

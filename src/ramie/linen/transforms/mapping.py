@@ -1,67 +1,20 @@
-"""JAX transformations of module classes and of methods.
+"""Modules mapped or scanned over an axis: many copies of a layer, or a layer in a loop.
 
-Each takes a module class, and returns a subclass whose methods are transformed, or a function
-whose first argument is a module, such as a method in a class body. What a transformation does to
-variables and random streams is documented at its namesake in `ramie.core.lift`.
-
-Interceptors see the methods that run inside of a transformation, once for each time it is traced.
-Differs from Flax: of a transformed class they see its methods, not a function around them as well.
+Each function takes a module class, and returns a subclass whose methods are transformed, or a
+function whose first argument is a module, such as a method in a class body. What it does to
+variables and random streams is documented at its namesake in `ramie.core.lift.mapping`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
-from ramie.core import lift
-from ramie.core import meta as meta
 from ramie.core.filters import Filter
-from ramie.core.lift.compilation import StaticResult
-from ramie.core.scope.scope import Scope as Scope
-from ramie.core.scope.variables import Variable as Variable
-from ramie.linen.module import Module
-from ramie.linen.transforms.boundary import (
-    Boundary,
-    Lifter,
-    as_module_function,
-    checked_output,
-    lift_target,
-    lifted_by,
-    names_of_first_call,
-    require_module,
-    run_setup_if_bound,
-)
-from ramie.linen.transforms.boundary import fork_rngs as fork_rngs
-from ramie.linen.transforms.differentiation import cond as cond
-from ramie.linen.transforms.differentiation import custom_vjp as custom_vjp
-from ramie.linen.transforms.differentiation import grad as grad
-from ramie.linen.transforms.differentiation import jvp as jvp
-from ramie.linen.transforms.differentiation import switch as switch
-from ramie.linen.transforms.differentiation import value_and_grad as value_and_grad
-from ramie.linen.transforms.differentiation import vjp as vjp
-from ramie.linen.transforms.differentiation import while_loop as while_loop
-from ramie.linen.transforms.fingerprint import ModuleKey as _HashableProxy
+from ramie.core.lift import mapping as lift
+from ramie.linen.transforms.targets import lift_target, lifted_by
 from ramie.trees.frozen import FrozenDict
 
-__all__ = [
-    "add_metadata_axis",
-    "checkpoint",
-    "cond",
-    "custom_vjp",
-    "fold_rngs",
-    "fork_rngs",
-    "grad",
-    "jit",
-    "jvp",
-    "map_variables",
-    "named_call",
-    "remat",
-    "remat_scan",
-    "scan",
-    "switch",
-    "value_and_grad",
-    "vjp",
-    "vmap",
-    "while_loop",
-]
+__all__ = ["add_metadata_axis", "remat_scan", "scan", "vmap"]
 
 Target = TypeVar("Target")
 
@@ -125,12 +78,8 @@ def vmap(
     return lift_target(target, "Vmap", _vmap_lifter, options, methods)
 
 
-def _vmap_lifter(
-    variable_axes: Mapping[Any, Any] = _NOTHING,
-    split_rngs: Mapping[Any, bool] = _NOTHING,
-    **options: Any,
-) -> Lifter:
-    return lifted_by(lift.vmap, variable_axes, split_rngs, **options)
+# Methods that have options of their own may leave these out.
+_vmap_lifter = partial(lifted_by, lift.vmap, variable_axes=_NOTHING, split_rngs=_NOTHING)
 
 
 def scan(
@@ -206,170 +155,7 @@ def scan(
         "metadata_params": metadata_params,
         "check_constancy_invariants": check_constancy_invariants,
     }
-    return lift_target(target, "Scan", _plain_lifter(lift.scan), options, methods)
-
-
-def _plain_lifter(transform: Callable[..., Any]) -> Callable[..., Lifter]:
-    def lifter(**options: Any) -> Lifter:
-        return lifted_by(transform, **options)
-
-    return lifter
-
-
-def remat(
-    target: Target,
-    variables: Filter = True,
-    rngs: Filter = True,
-    concrete: bool = False,
-    prevent_cse: bool = True,
-    static_argnums: int | tuple[int, ...] = (),
-    policy: Callable[..., bool] | None = None,
-    methods: Any = None,
-) -> Target:
-    """Lift `jax.checkpoint` to modules: recompute in the backward pass instead of storing.
-
-    Args:
-      target: a module class, or a function of a module.
-      variables: the collections that may be used inside.
-      rngs: the random streams that may be used inside.
-      concrete: JAX no longer supports True and says so.
-      prevent_cse: keep the compiler from merging the recomputation with the first computation;
-        not needed inside a scan.
-      static_argnums: the positions of arguments that are not traced; the module has position 0.
-      policy: which intermediate values to store after all, from `jax.checkpoint_policies`.
-      methods: the methods of a class to transform; by default ``__call__``.
-
-    Raises:
-      TransformTargetError: if the target is neither, for example a module instance.
-
-    Example:
-      >>> import jax, ramie.linen as nn
-      >>> layer = nn.remat(nn.Dense)(features=3)
-      >>> variables = layer.init(jax.random.key(0), jax.numpy.ones((1, 2)))
-      >>> layer.apply(variables, jax.numpy.ones((1, 2))).shape
-      (1, 3)
-    """
-    options = {
-        "variables": variables,
-        "rngs": rngs,
-        "concrete": concrete,
-        "prevent_cse": prevent_cse,
-        "static_argnums": static_argnums,
-        "policy": policy,
-    }
-    return lift_target(target, "Checkpoint", _remat_lifter, options, methods)
-
-
-def _remat_lifter(static_argnums: int | Iterable[int] = (), **options: Any) -> Lifter:
-    positions = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
-    without_module = tuple(i - 1 if i > 0 else i for i in positions if i != 0)
-    return lifted_by(lift.remat, static_argnums=without_module, **options)
-
-
-checkpoint = remat
-
-
-def jit(
-    target: Target,
-    variables: Filter = True,
-    rngs: Filter = True,
-    static_argnums: int | Iterable[int] = (),
-    static_argnames: str | Iterable[str] = (),
-    donate_argnums: int | Iterable[int] = (),
-    device: Any = None,
-    backend: str | None = None,
-    methods: Any = None,
-) -> Target:
-    """Lift `jax.jit` to modules.
-
-    The compiled program serves every module with equal fields, whatever its name; random keys
-    inside are derived from one key per stream that is drawn where the call stands. Submodules that
-    a compiled method makes without a name are shared by all its calls within one run of a compact
-    method: give them names, or compile the class, to get several.
-
-    Args:
-      target: a module class, or a function of a module.
-      variables: the collections that may be used inside.
-      rngs: the random streams that may be used inside.
-      static_argnums: the positions of arguments that are compile-time constants; the module has
-        position 0.
-      static_argnames: the names of keyword arguments that are compile-time constants.
-      donate_argnums: the positions of arguments whose memory may be re-used.
-      device: passed on to `jax.jit`.
-      backend: passed on to `jax.jit`.
-      methods: the methods of a class to transform; by default ``__call__``.
-
-    Raises:
-      TransformTargetError: if the target is neither, for example a module instance.
-
-    Example:
-      >>> import jax, ramie.linen as nn
-      >>> layer = nn.jit(nn.Dense)(features=3)
-      >>> variables = layer.init(jax.random.key(0), jax.numpy.ones((1, 2)))
-      >>> layer.apply(variables, jax.numpy.ones((1, 2))).shape
-      (1, 3)
-    """
-    options = {
-        "variables": variables,
-        "rngs": rngs,
-        "static_argnums": static_argnums,
-        "static_argnames": static_argnames,
-        "donate_argnums": donate_argnums,
-        "device": device,
-        "backend": backend,
-    }
-    return lift_target(target, "Jit", _keyed_lifter(lift.jit), options, methods)
-
-
-def fold_rngs(target: Target, variables: Filter = True, rngs: Filter = True) -> Target:
-    """Derive random keys inside as `jit` does, without compiling.
-
-    Args:
-      target: a module class, or a function of a module.
-      variables: the collections that may be used inside.
-      rngs: the random streams that may be used inside.
-
-    Raises:
-      TransformTargetError: if the target is neither, for example a module instance.
-    """
-    options = {"variables": variables, "rngs": rngs}
-    return lift_target(target, "Fold_rngs", _keyed_lifter(lift.fold_rngs), options)
-
-
-def _keyed_lifter(transform: Callable[..., Any]) -> Callable[..., Lifter]:
-    """Lift a transformation whose functions are made once and keep their traces."""
-
-    def with_options(**options: Any) -> Lifter:
-        def lifter(fn: Callable[..., Any], cls: type[Module] | None) -> Callable[..., Any]:
-            method = as_module_function(fn)
-
-            def inside(scopes: Any, key: _HashableProxy, *args: Any, **kwargs: Any) -> Any:
-                boundary: Boundary = key.payload
-                inner, args, kwargs = boundary.enter(scopes, cls, args, kwargs)
-                y = checked_output(method(inner, *args, **kwargs), method)
-                return y, StaticResult(tuple(sorted(boundary.reached(inner).items())))
-
-            inside.__name__ = getattr(fn, "__name__", "lifted")
-            lifted = transform(inside, **options)
-
-            def call(module: Any, /, *call_args: Any, **call_kwargs: Any) -> Any:
-                with fork_rngs(require_module(module, fn)), names_of_first_call(module, call):
-                    # What setup makes is the same for all calls, so it is made outside.
-                    run_setup_if_bound(module)
-                    boundary = Boundary(module, call_args, call_kwargs)
-                    key = _HashableProxy(boundary.held, boundary)
-                    try:
-                        y, reached = lifted(boundary.scopes, key, *boundary.args, **boundary.kwargs)
-                    finally:
-                        key.payload = None
-                boundary.finish(dict(reached.value))
-                return y
-
-            return call
-
-        return lifter
-
-    return with_options
+    return lift_target(target, "Scan", partial(lifted_by, lift.scan), options, methods)
 
 
 def remat_scan(
@@ -414,63 +200,7 @@ def remat_scan(
         "variable_axes": variable_axes,
         "split_rngs": split_rngs,
     }
-    return lift_target(target, "Remat_scan", _plain_lifter(lift.remat_scan), options)
-
-
-def map_variables(
-    target: Target,
-    mapped_collections: Filter = True,
-    trans_in_fn: Callable[[Any], Any] = lambda collections: collections,
-    trans_out_fn: Callable[[Any], Any] = lambda collections: collections,
-    init: bool = False,
-    mutable: bool = False,
-    rngs: Filter = True,
-    variables: Filter = True,
-    methods: Any = None,
-) -> Target:
-    """Let a module see its variables through a mapping.
-
-    Args:
-      target: a module class, or a function of a module.
-      mapped_collections: the collections to map.
-      trans_in_fn: from a dictionary of the stored collections to the one that the module sees.
-      trans_out_fn: from what the module leaves behind to what is stored.
-      init: while the collections may be written, run once without the mapping to make the
-        variables, store them through `trans_out_fn`, and run again.
-      mutable: whether the module may write the mapped collections.
-      rngs: the random streams that may be used inside.
-      variables: the other collections that may be used inside.
-      methods: the methods of a class to transform; by default ``__call__``.
-
-    Raises:
-      TransformTargetError: if the target is neither, for example a module instance.
-
-    Example:
-      A dense layer that computes with the signs of its weights:
-
-      >>> import jax, ramie.linen as nn
-      >>> signs = lambda variables: jax.tree.map(jax.numpy.sign, variables)
-      >>> SignDense = nn.map_variables(nn.Dense, "params", signs, init=True)
-      >>> y, _ = SignDense(features=3).init_with_output(jax.random.key(0), jax.numpy.ones((1, 2)))
-      >>> y.shape
-      (1, 3)
-    """
-    options = {
-        "mapped_collections": mapped_collections,
-        "map_in_fn": trans_in_fn,
-        "map_out_fn": trans_out_fn,
-        "init": init,
-        "mutable": mutable,
-        "rngs": rngs,
-        "variables": variables,
-    }
-    by_name = {"trans_in_fn": "map_in_fn", "trans_out_fn": "map_out_fn"}
-
-    def lifter(**given: Any) -> Lifter:
-        renamed = {by_name.get(name, name): value for name, value in given.items()}
-        return lifted_by(lift.map_variables, **{"mapped_collections": True, **renamed})
-
-    return lift_target(target, "Map_variables", lifter, options, methods)
+    return lift_target(target, "Remat_scan", partial(lifted_by, lift.remat_scan), options)
 
 
 def add_metadata_axis(
@@ -492,15 +222,4 @@ def add_metadata_axis(
       TransformTargetError: if the target is neither, for example a module instance.
     """
     options = {"variable_axes": variable_axes, "metadata_params": metadata_params}
-    return lift_target(target, "", _plain_lifter(lift.add_metadata_axis), options)
-
-
-def named_call(class_fn: Target, force: bool = True) -> Target:
-    """Return a module class as it is: methods show in profiles under their module's name anyway.
-
-    Args:
-      class_fn: a module class or a method.
-      force: of no effect; `linen.override_named_call` switches the names.
-    """
-    del force
-    return class_fn
+    return lift_target(target, "", partial(lifted_by, lift.add_metadata_axis), options)

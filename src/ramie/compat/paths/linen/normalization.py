@@ -12,7 +12,7 @@ from ramie.linen.layers.weight_norm import WeightNorm as WeightNorm
 from ramie.linen.module import Module as Module
 from ramie.linen.module import compact as compact
 from ramie.linen.module import merge_param as merge_param
-from ramie.linen.transforms.mapping import map_variables as map_variables
+from ramie.linen.transforms.views import map_variables as map_variables
 
 __all__ = [
     "BatchNorm",

@@ -12,7 +12,7 @@ from ramie.linen.layers.recurrent.cell import RNNCellBase
 from ramie.linen.machinery.kw_only_dataclasses import field
 from ramie.linen.machinery.methods import compact
 from ramie.linen.module import Module, nowrap
-from ramie.linen.transforms import mapping as transforms
+from ramie.linen.transforms import mapping
 from ramie.ops import recurrent
 from ramie.ops.linear import as_tuple
 from ramie.trees.frozen import FrozenDict
@@ -153,7 +153,7 @@ class RNN(Module):
             return carry, (carry, y) if history_wanted else y
 
         step.__name__ = "__call__"  # for profiles and tables it is the cell's own
-        run = transforms.scan(
+        run = mapping.scan(
             step,
             variable_axes=self.variable_axes,
             variable_broadcast=self.variable_broadcast,
