@@ -3,10 +3,12 @@
 import gc
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 Run = Callable[[], float]
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass
@@ -27,7 +29,7 @@ class Ratio:
     high: float
 
 
-def alternate(contenders: Mapping[str, Run], rounds: int, warm_up: int = 1) -> dict[str, Series]:
+def alternate(contenders: Mapping[Name, Run], rounds: int, warm_up: int = 1) -> dict[Name, Series]:
     """Time contenders in turn, so that a busy moment of the machine meets them all.
 
     The order rotates from round to round. The garbage collector is off while a contender runs and

@@ -11,20 +11,31 @@ from benchmarks.measure import Series, alternate
 
 ROOT = Path(__file__).resolve().parent.parent
 
-IMPORTS = (
-    "ramie",
-    "ramie.linen",
-    "ramie.training.checkpoints",
-    "flax.linen",
-    "flax.training.checkpoints",
-)
+LINEN_NAMES = "Module, compact, Dense, Conv, BatchNorm, relu"
+NNX_NAMES = "Module, Linear, Conv, BatchNorm, Rngs, relu, jit, Optimizer, split, merge"
+CHECKPOINT_NAMES = "restore_checkpoint, save_checkpoint"
 
-# Beyond `import jax`, in the same process: the difference of two processes would be mostly noise.
+# What programs import, and what of it they name: packages may put off work until then.
+IMPORTS = {
+    "`import X`": "import {}",
+    "`import X.linen`": "import {}.linen",
+    f"`from X.linen import` {LINEN_NAMES}": f"from {{}}.linen import {LINEN_NAMES}",
+    "`import X.nnx`": "import {}.nnx",
+    f"`from X.nnx import` {NNX_NAMES}": f"from {{}}.nnx import {NNX_NAMES}",
+    "`import X.training.checkpoints`": "import {}.training.checkpoints",
+    f"`from X.training.checkpoints import` {CHECKPOINT_NAMES}, and TrainState": (
+        f"from {{0}}.training.checkpoints import {CHECKPOINT_NAMES}\n"
+        "from {0}.training.train_state import TrainState"
+    ),
+}
+
+# Beyond `import jax.numpy`, in the same process: the difference of two would be mostly noise.
 IMPORT = """
-import importlib, sys, time
-import jax
+import sys, time
+import jax.numpy
+program = compile(sys.argv[1], "imports", "exec")
 start = time.process_time()
-importlib.import_module(sys.argv[1])
+exec(program)
 print(time.process_time() - start)
 """
 
@@ -73,13 +84,22 @@ def run_python(*arguments: str, **variables: str) -> str:
     return result.stdout
 
 
-def measure_imports(rounds: int) -> dict[str, Series]:
-    """Return the CPU seconds that importing a module takes in a process that has JAX."""
+def measure_imports(rounds: int) -> dict[str, dict[str, Series]]:
+    """Return the CPU seconds that imports take in a process that has JAX, by program."""
 
-    def run(name: str) -> float:
-        return float(run_python("-c", IMPORT, name))
+    def run(program: str, library: str) -> float:
+        return float(run_python("-c", IMPORT, program.format(library)))
 
-    return alternate({name: functools.partial(run, name) for name in IMPORTS}, rounds)
+    contenders = {
+        (title, library): functools.partial(run, program, library)
+        for title, program in IMPORTS.items()
+        for library in ("ramie", "flax")
+    }
+    found = alternate(contenders, rounds)
+    return {
+        title: {library: found[title, library] for library in ("ramie", "flax")}
+        for title in IMPORTS
+    }
 
 
 def measure_cold_init(rounds: int) -> dict[str, Series]:

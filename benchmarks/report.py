@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import platform
-import statistics
 from collections.abc import Iterable
 
 from benchmarks.measure import Ratio, Series, ratio
@@ -62,21 +61,6 @@ def counts(found: dict[str, dict[str, int]]) -> str:
         for case, each in found.items()
     )
     return "; ".join(cases) + "."
-
-
-def imports(series: dict[str, Series]) -> str:
-    """Tabulate the CPU seconds of imports beyond those of `import jax`."""
-    rows = [
-        [
-            f"`import {name}`",
-            f"{_seconds(times)} / {statistics.median(times.times):.3f}"
-            if times.times
-            else "failed",
-            "0.15" if name.startswith("ramie") else "",
-        ]
-        for name, times in series.items()
-    ]
-    return table(["in a process that has JAX", "CPU s, minimum / median", "bar for ramie"], rows)
 
 
 def cold_init(series: dict[str, Series]) -> str:
