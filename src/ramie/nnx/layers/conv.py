@@ -194,10 +194,7 @@ class Conv(Module):
             feature_group_count=self.feature_group_count,
             precision=self.precision,
             conv_general_dilated=configured(
-                self.conv_general_dilated,
-                lax.conv_general_dilated,
-                self.preferred_element_type,
-                out_sharding,
+                self.conv_general_dilated, self.preferred_element_type, out_sharding
             ),
         )
 

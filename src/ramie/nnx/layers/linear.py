@@ -38,6 +38,10 @@ __all__ = ["Einsum", "Embed", "Linear", "LinearGeneral", "default_embed_init"]
 default_embed_init: Initializer = initializers.variance_scaling(1.0, "fan_in", "normal", out_axis=0)
 
 
+def _product(given: DotGeneralT | None, preferred: Dtype | None, out_sharding: Any) -> Any:
+    return configured(lax.dot_general if given is None else given, preferred, out_sharding)
+
+
 class Linear(Module):
     """A linear map of the last axis: ``x @ kernel + bias``.
 
@@ -125,9 +129,7 @@ class Linear(Module):
         x, kernel, bias = self.promote_dtype(
             (inputs, self.kernel.get_value(), raw(self.bias)), dtype=self.dtype
         )
-        dot_general = configured(
-            self.dot_general, lax.dot_general, self.preferred_element_type, out_sharding
-        )
+        dot_general = _product(self.dot_general, self.preferred_element_type, out_sharding)
         return linear.dense(x, kernel, bias, precision=self.precision, dot_general=dot_general)
 
 
@@ -269,9 +271,7 @@ class LinearGeneral(Module):
             axis=linear.normalize_axes(self.axis, ndim),
             batch_dims=tuple(sorted(self.batch_axis)),
             precision=self.precision,
-            dot_general=configured(
-                chosen, lax.dot_general, self.preferred_element_type, out_sharding
-            ),
+            dot_general=_product(chosen, self.preferred_element_type, out_sharding),
         )
 
 

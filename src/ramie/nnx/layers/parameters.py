@@ -1,9 +1,11 @@
 """Making the parameters of a layer, and keeping its settings."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
+
+from jax import lax
 
 from ramie.nnx.modules.module import Module
 from ramie.nnx.objects.marks import data
@@ -110,22 +112,20 @@ def optional_param(
     return new_param(rngs, init, shape, dtype, metadata) if wanted else data(None)
 
 
-def configured(
-    function: Any, usual: Callable[..., Any], preferred: Dtype | None, out_sharding: Any
-) -> Any:
-    """Return the function of `jax.lax` that a layer multiplies with, None for the usual one.
+def configured(function: Any, preferred: Dtype | None, out_sharding: Any) -> Any:
+    """Return what a layer multiplies or convolves with; None for the function of JAX as it is.
 
     Args:
-      function: what the layer was given in place of it; None for nothing.
-      usual: the function of `jax.lax`.
+      function: `jax.lax.dot_general`, `jax.lax.conv_general_dilated`, or what takes their place.
       preferred: the dtype to accumulate in and to return.
       out_sharding: how the result is laid out over devices.
     """
     if preferred is None and out_sharding is None:
-        return None if function is usual else function
+        is_usual = function is lax.dot_general or function is lax.conv_general_dilated
+        return None if is_usual else function
     given = {"preferred_element_type": preferred, "out_sharding": out_sharding}
     options = {name: value for name, value in given.items() if value is not None}
-    return functools.partial(usual if function is None else function, **options)
+    return functools.partial(function, **options)
 
 
 def keep(module: Module, **settings: Any) -> None:

@@ -106,6 +106,16 @@ def test_options_of_the_product():
     assert_close(other(X), einsum(X))
 
 
+@pytest.mark.parametrize("cls", [nnx.Linear, nnx.LinearGeneral])
+def test_no_function_in_place_of_the_product_is_the_usual_one(cls):
+    def layer(**options):
+        return cls(3, 5, rngs=nnx.Rngs(0), **options)
+
+    for options in ({}, {"preferred_element_type": jnp.float32}):
+        given = layer(dot_general=jax.lax.dot_general, **options)
+        assert_exact(layer(dot_general=None, **options)(X), given(X))
+
+
 def _einsum(*args, **kwargs):
     return jnp.einsum(*args, **kwargs)
 

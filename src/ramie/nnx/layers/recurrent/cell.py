@@ -13,7 +13,16 @@ from ramie.ops import initializers
 from ramie.ops.moments import cast
 from ramie.typing import Array, Dtype, Initializer, PRNGKey, Shape
 
-__all__ = ["RNNCellBase", "first_carries", "keep_stream", "modified_orthogonal"]
+__all__ = [
+    "MemoryCell",
+    "Pair",
+    "RNNCellBase",
+    "StateCell",
+    "keep_stream",
+    "modified_orthogonal",
+]
+
+Pair = tuple[Array, Array]
 
 _NARROW = frozenset(("float16", "bfloat16"))
 _orthogonal = initializers.orthogonal()
@@ -109,7 +118,7 @@ def keep_stream(cell: Any, rngs: Rngs, keep_rngs: bool) -> None:
         cell.rngs = of_stream(rngs, "carry", cell).fork()
 
 
-def first_carries(
+def _first_carries(
     cell: Any,
     count: int,
     input_shape: Shape,
@@ -136,3 +145,57 @@ def first_carries(
     init = carry_init or cell.carry_init or initializers.zeros
     shape = (*input_shape[:-1], cell.hidden_features)
     return [drawn(stream, init, shape, cell.param_dtype) for _ in range(count)]
+
+
+class _VectorCell(RNNCellBase):
+    """A cell whose inputs have one axis of features."""
+
+    @property
+    def num_feature_axes(self) -> int:
+        """One: the last axis of an input is its features."""
+        return 1
+
+
+class StateCell(_VectorCell):
+    """A cell whose carry is an array: its state."""
+
+    def initialize_carry(
+        self,
+        input_shape: tuple[int, ...],
+        rngs: Rngs | RngStream | None = None,
+        carry_init: Initializer | None = None,
+    ) -> Array:
+        """Return the carry before the first step: an array ``[*batch, hidden_features]``.
+
+        Args:
+          input_shape: the shape of the input of one step, ``[*batch, in_features]``.
+          rngs: a stream, or an `Rngs` with a stream "carry".
+          carry_init: initializer of the carry; by default that of the cell, or zeros.
+
+        Raises:
+          ValueError: if there are no random numbers.
+        """
+        return _first_carries(self, 1, input_shape, rngs, carry_init)[0]
+
+
+class MemoryCell(_VectorCell):
+    """A cell whose carry is a pair: a memory and a state."""
+
+    def initialize_carry(
+        self,
+        input_shape: tuple[int, ...],
+        rngs: Rngs | RngStream | None = None,
+        carry_init: Initializer | None = None,
+    ) -> Pair:
+        """Return memory and state before the first step, each ``[*batch, hidden_features]``.
+
+        Args:
+          input_shape: the shape of the input of one step, ``[*batch, in_features]``.
+          rngs: a stream, or an `Rngs` with a stream "carry".
+          carry_init: initializer of both; by default that of the cell, or zeros.
+
+        Raises:
+          ValueError: if there are no random numbers.
+        """
+        memory, state = _first_carries(self, 2, input_shape, rngs, carry_init)
+        return memory, state

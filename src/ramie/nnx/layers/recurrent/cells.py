@@ -12,12 +12,14 @@ from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.linear import Linear
 from ramie.nnx.layers.parameters import NO_METADATA, default_kernel_init, keep
 from ramie.nnx.layers.recurrent.cell import (
+    MemoryCell,
+    Pair,
     RNNCellBase,
-    first_carries,
+    StateCell,
     keep_stream,
     modified_orthogonal,
 )
-from ramie.nnx.randomness.rng import Rngs, RngStream
+from ramie.nnx.randomness.rng import Rngs
 from ramie.ops import initializers, linear, recurrent
 from ramie.ops.activations import sigmoid, tanh
 from ramie.typing import Array, Dtype, Initializer, PromoteDtypeFn
@@ -25,10 +27,10 @@ from ramie.typing import Array, Dtype, Initializer, PromoteDtypeFn
 __all__ = ["GRUCell", "LSTMCell", "OptimizedLSTMCell", "SimpleCell"]
 
 Activation = Callable[..., Any]
-Pair = tuple[Array, Array]
+Maker = Callable[[int], Linear]
 
 
-class SimpleCell(RNNCellBase):
+class SimpleCell(StateCell):
     """The cell of Elman: ``h' = tanh(W_i x + b_i + W_h h)``.
 
     Parameters: ``dense_i/kernel [in_features, hidden_features]``, ``dense_i/bias`` and
@@ -145,59 +147,91 @@ class SimpleCell(RNNCellBase):
         )
         return new_state, new_state
 
-    def initialize_carry(
+
+class GatedCell(RNNCellBase):
+    """What cells with gates have in common: their settings, and linear maps of input and state.
+
+    Either the maps of the input have biases, or those of the state.
+    """
+
+    in_features: int
+    hidden_features: int
+    gate_fn: Activation
+    activation_fn: Activation
+    dtype: Dtype | None
+    param_dtype: Dtype
+    promote_dtype: PromoteDtypeFn
+    _bias_is_of_state = False
+
+    def __init__(
         self,
-        input_shape: tuple[int, ...],
-        rngs: Rngs | RngStream | None = None,
+        in_features: int,
+        hidden_features: int,
+        *,
+        gate_fn: Activation = sigmoid,
+        activation_fn: Activation = tanh,
+        kernel_init: Initializer = default_kernel_init,
+        recurrent_kernel_init: Initializer = modified_orthogonal,
+        bias_init: Initializer = initializers.zeros,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
         carry_init: Initializer | None = None,
-    ) -> Array:
-        """Return the carry before the first step: an array ``[*batch, hidden_features]``.
+        promote_dtype: PromoteDtypeFn = promote_dtype,
+        keep_rngs: bool = False,
+        rngs: Rngs,
+        kernel_metadata: Mapping[str, Any] = NO_METADATA,
+        recurrent_kernel_metadata: Mapping[str, Any] = NO_METADATA,
+        bias_metadata: Mapping[str, Any] = NO_METADATA,
+    ) -> None:
+        keep(
+            self,
+            in_features=in_features,
+            hidden_features=hidden_features,
+            gate_fn=gate_fn,
+            activation_fn=activation_fn,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            promote_dtype=promote_dtype,
+        )
+        keep_stream(self, rngs, keep_rngs)
+        common: dict[str, Any] = {
+            "bias_init": bias_init,
+            "dtype": dtype,
+            "param_dtype": param_dtype,
+            "promote_dtype": promote_dtype,
+            "rngs": rngs,
+            "bias_metadata": bias_metadata,
+        }
 
-        Args:
-          input_shape: the shape of the input of one step, ``[*batch, in_features]``.
-          rngs: a stream, or an `Rngs` with a stream "carry".
-          carry_init: initializer of the carry; by default that of the cell, or zeros.
+        def of_input(gates: int) -> Linear:
+            return Linear(
+                in_features,
+                gates * hidden_features,
+                use_bias=not self._bias_is_of_state,
+                kernel_init=kernel_init,
+                kernel_metadata=kernel_metadata,
+                **common,
+            )
 
-        Raises:
-          ValueError: if there are no random numbers.
-        """
-        return first_carries(self, 1, input_shape, rngs, carry_init)[0]
+        def of_state(gates: int) -> Linear:
+            return Linear(
+                hidden_features,
+                gates * hidden_features,
+                use_bias=self._bias_is_of_state,
+                kernel_init=recurrent_kernel_init,
+                kernel_metadata=recurrent_kernel_metadata,
+                **common,
+            )
 
-    @property
-    def num_feature_axes(self) -> int:
-        """One: the last axis of an input is its features."""
-        return 1
+        self._add_maps(of_input, of_state)
+        self.carry_init = carry_init
 
-
-class _MemoryCell(RNNCellBase):
-    """A cell whose carry is a pair: a memory and a state."""
-
-    def initialize_carry(
-        self,
-        input_shape: tuple[int, ...],
-        rngs: Rngs | RngStream | None = None,
-        carry_init: Initializer | None = None,
-    ) -> Pair:
-        """Return memory and state before the first step, each ``[*batch, hidden_features]``.
-
-        Args:
-          input_shape: the shape of the input of one step, ``[*batch, in_features]``.
-          rngs: a stream, or an `Rngs` with a stream "carry".
-          carry_init: initializer of both; by default that of the cell, or zeros.
-
-        Raises:
-          ValueError: if there are no random numbers.
-        """
-        memory, state = first_carries(self, 2, input_shape, rngs, carry_init)
-        return memory, state
-
-    @property
-    def num_feature_axes(self) -> int:
-        """One: the last axis of an input is its features."""
-        return 1
+    def _add_maps(self, of_input: Maker, of_state: Maker) -> None:
+        """Store linear maps, each made for a number of gates, in the order of their keys."""
+        raise NotImplementedError(f"{type(self).__name__} has no linear maps")
 
 
-class LSTMCell(_MemoryCell):
+class LSTMCell(GatedCell, MemoryCell):
     """Long short-term memory.
 
     ``c' = sigmoid(f) * c + sigmoid(i) * tanh(g)`` and ``h' = sigmoid(o) * tanh(c')``, where each of
@@ -237,13 +271,6 @@ class LSTMCell(_MemoryCell):
       Hochreiter, Schmidhuber, "Long Short-Term Memory".
     """
 
-    in_features: int
-    hidden_features: int
-    gate_fn: Activation
-    activation_fn: Activation
-    dtype: Dtype | None
-    param_dtype: Dtype
-    promote_dtype: PromoteDtypeFn
     ii: Linear
     if_: Linear
     ig: Linear
@@ -253,65 +280,13 @@ class LSTMCell(_MemoryCell):
     hg: Linear
     ho: Linear
 
-    def __init__(
-        self,
-        in_features: int,
-        hidden_features: int,
-        *,
-        gate_fn: Activation = sigmoid,
-        activation_fn: Activation = tanh,
-        kernel_init: Initializer = default_kernel_init,
-        recurrent_kernel_init: Initializer = modified_orthogonal,
-        bias_init: Initializer = initializers.zeros,
-        dtype: Dtype | None = None,
-        param_dtype: Dtype = jnp.float32,
-        carry_init: Initializer | None = None,
-        promote_dtype: PromoteDtypeFn = promote_dtype,
-        keep_rngs: bool = False,
-        rngs: Rngs,
-        kernel_metadata: Mapping[str, Any] = NO_METADATA,
-        recurrent_kernel_metadata: Mapping[str, Any] = NO_METADATA,
-        bias_metadata: Mapping[str, Any] = NO_METADATA,
-    ) -> None:
-        keep(
-            self,
-            in_features=in_features,
-            hidden_features=hidden_features,
-            gate_fn=gate_fn,
-            activation_fn=activation_fn,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            promote_dtype=promote_dtype,
-        )
-        keep_stream(self, rngs, keep_rngs)
-        common: dict[str, Any] = {
-            "dtype": dtype,
-            "param_dtype": param_dtype,
-            "promote_dtype": promote_dtype,
-            "rngs": rngs,
-        }
+    _bias_is_of_state = True
+
+    def _add_maps(self, of_input: Maker, of_state: Maker) -> None:
         for name in ("ii", "if_", "ig", "io"):
-            of_input = Linear(
-                in_features,
-                hidden_features,
-                use_bias=False,
-                kernel_init=kernel_init,
-                kernel_metadata=kernel_metadata,
-                **common,
-            )
-            setattr(self, name, of_input)
+            setattr(self, name, of_input(1))
         for name in ("hi", "hf", "hg", "ho"):
-            of_state = Linear(
-                hidden_features,
-                hidden_features,
-                kernel_init=recurrent_kernel_init,
-                bias_init=bias_init,
-                kernel_metadata=recurrent_kernel_metadata,
-                bias_metadata=bias_metadata,
-                **common,
-            )
-            setattr(self, name, of_state)
-        self.carry_init = carry_init
+            setattr(self, name, of_state(1))
 
     def __call__(self, carry: Pair, inputs: Array) -> tuple[Pair, Array]:
         """Take a step.
@@ -339,7 +314,7 @@ class LSTMCell(_MemoryCell):
         return (memory, state), state
 
 
-class OptimizedLSTMCell(_MemoryCell):
+class OptimizedLSTMCell(GatedCell, MemoryCell):
     """Long short-term memory with two matrix products per step in place of eight.
 
     What it computes is as in `LSTMCell`. Parameters: ``dense_i/kernel [in_features,
@@ -373,69 +348,10 @@ class OptimizedLSTMCell(_MemoryCell):
         ((2, 4), (3, 16))
     """
 
-    in_features: int
-    hidden_features: int
-    gate_fn: Activation
-    activation_fn: Activation
-    dtype: Dtype | None
-    param_dtype: Dtype
-    promote_dtype: PromoteDtypeFn
+    _bias_is_of_state = True
 
-    def __init__(
-        self,
-        in_features: int,
-        hidden_features: int,
-        *,
-        gate_fn: Activation = sigmoid,
-        activation_fn: Activation = tanh,
-        kernel_init: Initializer = default_kernel_init,
-        recurrent_kernel_init: Initializer = modified_orthogonal,
-        bias_init: Initializer = initializers.zeros,
-        dtype: Dtype | None = None,
-        param_dtype: Dtype = jnp.float32,
-        carry_init: Initializer | None = None,
-        promote_dtype: PromoteDtypeFn = promote_dtype,
-        keep_rngs: bool = False,
-        rngs: Rngs,
-        kernel_metadata: Mapping[str, Any] = NO_METADATA,
-        recurrent_kernel_metadata: Mapping[str, Any] = NO_METADATA,
-        bias_metadata: Mapping[str, Any] = NO_METADATA,
-    ) -> None:
-        keep(
-            self,
-            in_features=in_features,
-            hidden_features=hidden_features,
-            gate_fn=gate_fn,
-            activation_fn=activation_fn,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            promote_dtype=promote_dtype,
-        )
-        keep_stream(self, rngs, keep_rngs)
-        common: dict[str, Any] = {
-            "dtype": dtype,
-            "param_dtype": param_dtype,
-            "promote_dtype": promote_dtype,
-            "rngs": rngs,
-        }
-        self.dense_i = Linear(
-            in_features,
-            4 * hidden_features,
-            use_bias=False,
-            kernel_init=kernel_init,
-            kernel_metadata=kernel_metadata,
-            **common,
-        )
-        self.dense_h = Linear(
-            hidden_features,
-            4 * hidden_features,
-            kernel_init=recurrent_kernel_init,
-            bias_init=bias_init,
-            kernel_metadata=recurrent_kernel_metadata,
-            bias_metadata=bias_metadata,
-            **common,
-        )
-        self.carry_init = carry_init
+    def _add_maps(self, of_input: Maker, of_state: Maker) -> None:
+        self.dense_i, self.dense_h = of_input(4), of_state(4)
 
     def __call__(self, carry: Pair, inputs: Array) -> tuple[Pair, Array]:
         """Take a step; arguments and results are those of `LSTMCell`."""
@@ -450,7 +366,7 @@ class OptimizedLSTMCell(_MemoryCell):
         return (memory, state), state
 
 
-class GRUCell(RNNCellBase):
+class GRUCell(GatedCell, StateCell):
     """The gated recurrent unit.
 
     ``n = tanh(n_x + sigmoid(r) * n_h)`` and ``h' = (1 - sigmoid(z)) * n + sigmoid(z) * h``, where
@@ -490,69 +406,8 @@ class GRUCell(RNNCellBase):
       Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder".
     """
 
-    in_features: int
-    hidden_features: int
-    gate_fn: Activation
-    activation_fn: Activation
-    dtype: Dtype | None
-    param_dtype: Dtype
-    promote_dtype: PromoteDtypeFn
-
-    def __init__(
-        self,
-        in_features: int,
-        hidden_features: int,
-        *,
-        gate_fn: Activation = sigmoid,
-        activation_fn: Activation = tanh,
-        kernel_init: Initializer = default_kernel_init,
-        recurrent_kernel_init: Initializer = modified_orthogonal,
-        bias_init: Initializer = initializers.zeros,
-        dtype: Dtype | None = None,
-        param_dtype: Dtype = jnp.float32,
-        carry_init: Initializer | None = None,
-        promote_dtype: PromoteDtypeFn = promote_dtype,
-        keep_rngs: bool = False,
-        rngs: Rngs,
-        kernel_metadata: Mapping[str, Any] = NO_METADATA,
-        recurrent_kernel_metadata: Mapping[str, Any] = NO_METADATA,
-        bias_metadata: Mapping[str, Any] = NO_METADATA,
-    ) -> None:
-        keep(
-            self,
-            in_features=in_features,
-            hidden_features=hidden_features,
-            gate_fn=gate_fn,
-            activation_fn=activation_fn,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            promote_dtype=promote_dtype,
-        )
-        keep_stream(self, rngs, keep_rngs)
-        common: dict[str, Any] = {
-            "dtype": dtype,
-            "param_dtype": param_dtype,
-            "promote_dtype": promote_dtype,
-            "rngs": rngs,
-        }
-        self.dense_i = Linear(
-            in_features,
-            3 * hidden_features,
-            kernel_init=kernel_init,
-            bias_init=bias_init,
-            kernel_metadata=kernel_metadata,
-            bias_metadata=bias_metadata,
-            **common,
-        )
-        self.dense_h = Linear(
-            hidden_features,
-            3 * hidden_features,
-            use_bias=False,
-            kernel_init=recurrent_kernel_init,
-            kernel_metadata=recurrent_kernel_metadata,
-            **common,
-        )
-        self.carry_init = carry_init
+    def _add_maps(self, of_input: Maker, of_state: Maker) -> None:
+        self.dense_i, self.dense_h = of_input(3), of_state(3)
 
     def __call__(self, carry: Array, inputs: Array) -> Pair:
         """Take a step; arguments and results are those of `SimpleCell`."""
@@ -564,17 +419,3 @@ class GRUCell(RNNCellBase):
             activation_fn=self.activation_fn,
         )
         return new_state, new_state
-
-    def initialize_carry(
-        self,
-        input_shape: tuple[int, ...],
-        rngs: Rngs | RngStream | None = None,
-        carry_init: Initializer | None = None,
-    ) -> Array:
-        """Return the carry before the first step; see `SimpleCell.initialize_carry`."""
-        return first_carries(self, 1, input_shape, rngs, carry_init)[0]
-
-    @property
-    def num_feature_axes(self) -> int:
-        """One: the last axis of an input is its features."""
-        return 1
