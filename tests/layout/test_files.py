@@ -60,7 +60,6 @@ MIRROR = sources.ROOT / "tests" / "unit"
 SUBJECTS = {
     "checkpoint/formats/test_calls_of_orbax": "Orbax itself on our trees",
     "checkpoint/test_save_restore": "a save, a restore, and what goes wrong between",
-    "checkpoint/test_summaries": "the chain of summary, files and best",
     "cli/test_ckpt_orbax": "`ramie ckpt` on directories of Orbax",
     "compat/test_documented_paths": "the paths that answer to the name flax",
     "core/lift/test_lift": "all lifted transformations",
@@ -71,6 +70,7 @@ SUBJECTS = {
     "linen/machinery/test_naming": "names and places of submodules",
     "linen/scoped/test_layers": "all layers on bare scopes",
     "linen/sharding/test_sharded_init": "init on a mesh",
+    "linen/transforms/test_transformations": "classes and methods that are transformed",
     "linen/transforms/test_transforms_control": "loops, branches and derivatives",
     "nnx/layers/test_adaptation": "LoRA and layers that draw",
     "nnx/modules/test_capture": "values from inside: sowing and capturing",
