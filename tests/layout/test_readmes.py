@@ -65,3 +65,24 @@ def test_files_that_are_mentioned_exist(path):
 def test_mentions_are_seen():
     text = "`core/lift/crossing.py`, docs/pictures/draw.py and https://a.b/c/d.py, <dir>/x.py"
     assert MENTIONED.findall(text) == ["core/lift/crossing.py", "docs/pictures/draw.py"]
+
+
+def _entry(path, room):
+    """Return how a README of a room calls the file or the sub-folder that a path belongs to."""
+    first, *rest = path.relative_to(room).parts
+    return f"{first}/" if rest else first
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=sources.relative)
+def test_what_is_read_first_needs_nothing_that_comes_later(room):
+    place = {name: number for number, name in enumerate(ENTRY.findall(_readme(room)))}
+    wrong = []
+    for path in sources.files(sources.relative(room)):
+        for found in sources.imports(path):
+            target = sources.modules().get(found.target)
+            if target is None or found.lazy or room not in target.parents:
+                continue
+            one, other = _entry(path, room), _entry(target, room)
+            if place.get(one, len(place)) < place.get(other, 0):
+                wrong.append(f"{one} before {other}, which it imports")
+    assert not wrong
