@@ -18,7 +18,7 @@ from ramie.nnx.transforms.arguments.checks import (
     value_of,
 )
 from ramie.nnx.transforms.arguments.outline import Linked, Outline, Result
-from ramie.nnx.transforms.arguments.prefixes import check_same_prefixes
+from ramie.nnx.transforms.arguments.prefixes import Edge, check_same_prefixes
 from ramie.nnx.variable.base import Variable
 
 __all__ = ["Inside"]
@@ -38,7 +38,7 @@ class Inside:
 
     __slots__ = ("_edge", "_filled", "_made", "_outline", "_roots", "_values", "tree")
 
-    def __init__(self, edge: Any, outline: Outline, groups: Sequence[Sequence[Any]]) -> None:
+    def __init__(self, edge: Edge, outline: Outline, groups: Sequence[Sequence[Any]]) -> None:
         self._edge = edge
         self._outline = outline
         self._values = outline.joined(groups)

@@ -16,7 +16,7 @@ from ramie.nnx.graph.walk import build, has_identity, is_object, walk
 from ramie.nnx.states.nested import Path
 from ramie.nnx.transforms.arguments.checks import is_tree, met, placed, refuse_graph, value_of
 from ramie.nnx.transforms.arguments.outline import Linked, Outline, Result, with_references
-from ramie.nnx.transforms.arguments.prefixes import check_same_prefixes
+from ramie.nnx.transforms.arguments.prefixes import Edge, check_same_prefixes
 from ramie.nnx.variable.base import Variable
 
 __all__ = ["Operands"]
@@ -108,7 +108,7 @@ class Operands:
     outline: Outline
     groups: tuple[list[Any], ...]
 
-    def __init__(self, edge: Any, tree: Any, note: Any) -> None:
+    def __init__(self, edge: Edge, tree: Any, note: Any) -> None:
         flat, treedef = tree_flatten(tree, is_leaf=has_identity)
         parts = _Parts(flat)
         definitions, shared = parts.definitions, parts.are_shared

@@ -9,7 +9,7 @@ are prefixes, whatever the arguments are.
 
 import abc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 
@@ -21,6 +21,7 @@ from ramie.nnx.states.state import State
 from ramie.nnx.variable.base import Variable
 
 __all__ = [
+    "Edge",
     "FilterPrefix",
     "Mode",
     "PrefixMapping",
@@ -241,6 +242,20 @@ class Prefixes:
                 f"The tree of prefixes `{self.name}` does not fit the values: {error}. Where it "
                 "branches, the values have to branch in the same way."
             ) from None
+
+
+class Edge(Protocol):
+    """What `Operands` and `Inside` know of the boundary that makes them.
+
+    Attributes:
+      mode: how modules are treated.
+      inputs: prefixes of the arguments.
+      outputs: prefixes of the output.
+    """
+
+    mode: Mode
+    inputs: Prefixes
+    outputs: Prefixes
 
 
 def _is_end(x: Any) -> bool:

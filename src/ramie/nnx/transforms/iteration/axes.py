@@ -13,7 +13,7 @@ from ramie.nnx.states.state import State
 from ramie.nnx.transforms.arguments.checks import met
 from ramie.nnx.transforms.arguments.inside import Inside
 from ramie.nnx.transforms.arguments.operands import Operands
-from ramie.nnx.transforms.arguments.prefixes import FilterPrefix, Prefixes
+from ramie.nnx.transforms.arguments.prefixes import Edge, FilterPrefix, Prefixes
 from ramie.nnx.variable.base import Variable
 
 __all__ = [
@@ -203,7 +203,7 @@ class AxisMetadata:
       metadata: what to tell; see `nnx.spmd.add_axis`. If empty, nothing is told.
     """
 
-    def __init__(self, edge: Any, metadata: Mapping[str, Any]) -> None:
+    def __init__(self, edge: Edge, metadata: Mapping[str, Any]) -> None:
         self._edge = edge
         self._metadata = metadata
 
