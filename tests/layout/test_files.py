@@ -70,7 +70,6 @@ SUBJECTS = {
     "linen/machinery/test_naming": "names and places of submodules",
     "linen/scoped/test_layers": "all layers on bare scopes",
     "linen/sharding/test_sharded_init": "init on a mesh",
-    "linen/transforms/test_transformations": "classes and methods that are transformed",
     "nnx/layers/test_adaptation": "LoRA and layers that draw",
     "nnx/modules/test_capture": "values from inside: sowing and capturing",
     "nnx/transforms/test_staleness": "compiled steps of models that are edited",
