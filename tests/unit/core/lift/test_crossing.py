@@ -54,6 +54,26 @@ def test_what_is_written_inside_arrives_outside():
     assert KNOWN["cache"] == {"a": {"seen": 0}}
 
 
+def test_running_a_function_is_to_enter_call_and_leave():
+    def outside(root):
+        scope = root.push("a")
+        with PASS.open(scope) as crossing:
+
+            def write(inner, variables, *, rngs):
+                inner.put_variable("cache", "seen", variables)
+                return inner.get_variable("params", "w"), rngs
+
+            # Arguments may be called as those of `run` itself.
+            y, written = crossing.run(write, crossing.variables, crossing.rngs, 7, rngs=8)
+            assert scope.get_variable("cache", "seen") == 0
+            crossing.commit(written)
+        return y
+
+    y, state = core.apply(outside, mutable=["cache"])(KNOWN)
+    assert y == (1.0, 8)
+    assert state == {"cache": {"a": {"seen": 7}}}
+
+
 def test_an_error_inside_leaves_the_outside_untouched():
     def outside(root):
         scope = root.push("a")
