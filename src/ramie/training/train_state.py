@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from ramie import core
 from ramie.trees import struct
+from ramie.trees.frozen import FrozenDict, freeze
 from ramie.typing import Array
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class TrainState(struct.PyTreeNode):
 
     step: int | Array
     apply_fn: Callable[..., Any] = struct.field(pytree_node=False)
-    params: core.FrozenDict[str, Any] = struct.field(pytree_node=True)
+    params: FrozenDict[str, Any] = struct.field(pytree_node=True)
     tx: GradientTransformation = struct.field(pytree_node=False)
     opt_state: OptState = struct.field(pytree_node=True)
 
@@ -126,4 +126,4 @@ def _trained_part(tree: Any, what: str) -> Any:
 def _with_overwrites(old: Any, params: Any, overwritten: Any) -> Any:
     new = {"params": params, OVERWRITE_WITH_GRADIENT: overwritten}
     new.update((name, tree) for name, tree in old.items() if name not in new)
-    return core.freeze(new) if isinstance(old, core.FrozenDict) else new
+    return freeze(new) if isinstance(old, FrozenDict) else new
