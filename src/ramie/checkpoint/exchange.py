@@ -19,7 +19,7 @@ from ramie.checkpoint.saving.directory_writer import save_tree
 from ramie.checkpoint.saving.writer import write_file
 from ramie.checkpoint.storage import entries as storage
 from ramie.errors import CheckpointOptionError
-from ramie.serialization import to_state_dict
+from ramie.serialization.state_dict import to_state_dict
 
 __all__ = ["convert", "load_safetensors", "save_safetensors"]
 

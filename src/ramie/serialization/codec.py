@@ -8,9 +8,19 @@ from ramie.serialization.decode_whole import decode_whole
 from ramie.serialization.encode import Piece, encode_pieces
 from ramie.serialization.state_dict import from_state_dict, to_state_dict
 
-__all__ = ["from_bytes", "msgpack_restore", "msgpack_serialize", "state_pieces", "to_bytes"]
+__all__ = [
+    "MAX_CHUNK_SIZE",
+    "from_bytes",
+    "msgpack_restore",
+    "msgpack_serialize",
+    "state_pieces",
+    "to_bytes",
+]
 
 T = TypeVar("T")
+
+MAX_CHUNK_SIZE = 2**30
+"""Arrays with more bytes than this are written in chunks; readers do not need to know it."""
 
 
 def _max_chunk_size() -> int:

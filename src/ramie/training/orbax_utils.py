@@ -10,8 +10,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from ramie import serialization
 from ramie.checkpoint.formats.orbax import import_orbax
+from ramie.serialization.state_dict import to_state_dict
 from ramie.trees.nested import flatten_dict
 
 __all__ = [
@@ -110,6 +110,6 @@ def maybe_construct_transformations(target: Any, transforms: Any | None) -> Any:
     if transforms is not None:
         return transforms
     orbax = import_orbax(_PURPOSE)
-    state = serialization.to_state_dict(target)
+    state = to_state_dict(target)
     flat = flatten_dict(state, sep="/") if isinstance(state, dict) else {"": state}
     return {path: orbax.Transform(use_fallback=True) for path, v in flat.items() if v is None}

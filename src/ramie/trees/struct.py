@@ -18,10 +18,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, dataclass_transform, overload
 
 import jax
-from typing_extensions import dataclass_transform
 
 __all__ = ["PyTreeNode", "dataclass", "field"]
 

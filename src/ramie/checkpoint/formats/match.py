@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from ramie.errors import CheckpointMismatchError
-from ramie.serialization import from_state_dict, to_state_dict
+from ramie.serialization.state_dict import from_state_dict, to_state_dict
 
 __all__ = ["find_differences", "restore_into"]
 

@@ -10,7 +10,7 @@ import jax
 
 from ramie.checkpoint.storage import integrity, parallel, remote
 from ramie.errors import CheckpointOptionError, MPACheckpointingRequiredError
-from ramie.serialization import state_pieces
+from ramie.serialization.codec import state_pieces
 from ramie.serialization.decode import decode
 from ramie.serialization.decode_whole import decode_whole
 

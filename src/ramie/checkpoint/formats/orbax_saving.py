@@ -11,8 +11,8 @@ import numpy as np
 
 from ramie.checkpoint.formats import orbax
 from ramie.errors import CheckpointOptionError, FormatLimitError, MalformedDataError
-from ramie.serialization import to_state_dict
 from ramie.serialization.arrays import is_prng_key
+from ramie.serialization.state_dict import to_state_dict
 
 __all__ = ["is_background", "prepare", "start"]
 

@@ -16,7 +16,7 @@ from ramie.checkpoint.formats import orbax
 from ramie.checkpoint.formats.match import find_differences, restore_into
 from ramie.checkpoint.formats.orbax import Entry, Names
 from ramie.errors import CheckpointMismatchError, MPARestoreTargetRequiredError
-from ramie.serialization import to_state_dict
+from ramie.serialization.state_dict import to_state_dict
 
 __all__ = ["nested", "restore", "transform"]
 

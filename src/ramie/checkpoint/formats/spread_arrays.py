@@ -18,7 +18,7 @@ from ramie.errors import (
     MPARestoreDataCorruptedError,
     MPARestoreTargetRequiredError,
 )
-from ramie.serialization import to_state_dict
+from ramie.serialization.state_dict import to_state_dict
 
 __all__ = ["PLACEHOLDER", "fill"]
 

@@ -12,7 +12,7 @@ from ramie.checkpoint.saving.planning import Plan
 from ramie.checkpoint.storage import commit, integrity, remote
 from ramie.checkpoint.storage import entries as storage
 from ramie.errors import MalformedDataError, UnsupportedCheckpointError
-from ramie.serialization import to_state_dict
+from ramie.serialization.state_dict import to_state_dict
 
 __all__ = ["save", "save_planned", "write", "write_file"]
 

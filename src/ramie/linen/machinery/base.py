@@ -7,9 +7,7 @@ what can be asked of one from outside.
 import dataclasses
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
-
-import typing_extensions
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 from ramie import errors
 from ramie.core.scope.scope import Scope
@@ -29,7 +27,7 @@ def _no_items() -> tuple[Any, ...]:
 
 
 # Type checkers read fields only from classes below the one marked so, and `Module` has a field.
-@typing_extensions.dataclass_transform(field_specifiers=(dataclasses.field,))
+@dataclass_transform(field_specifiers=(dataclasses.field,))
 class ModuleBase:
     """What every module is and has while it runs; no class but `Module` derives from it."""
 

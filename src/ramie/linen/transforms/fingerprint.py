@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ramie import serialization
 from ramie.core.scope.variables import Variable
 from ramie.linen.machinery.context import context, interceptors, named_call
 from ramie.linen.module import Module
+from ramie.serialization.state_dict import is_serializable, to_state_dict
 
 __all__ = ["ModuleKey", "fingerprint"]
 
@@ -66,8 +66,8 @@ def fingerprint(value: Any, seen: dict[int, int] | None = None) -> Hashable:
     if dataclasses.is_dataclass(value) and hasattr(value, "_flax_dataclass"):
         fields = dataclasses.fields(value)
         return (kind, *[fingerprint(getattr(value, f.name), seen) for f in fields])
-    if serialization.is_serializable(value):
-        return kind, fingerprint(serialization.to_state_dict(value), seen)
+    if is_serializable(value):
+        return kind, fingerprint(to_state_dict(value), seen)
     try:
         hash(value)
     except TypeError:
