@@ -2,8 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ramie.checkpoint import multiprocess
 from ramie.checkpoint.formats import msgpack, orbax, orbax_target, spread_arrays
@@ -18,7 +17,7 @@ from ramie.errors import (
     MalformedDataError,
 )
 
-__all__ = ["available_steps", "latest", "loader", "newest_intact", "restore", "restore_by"]
+__all__ = ["Options", "available_steps", "latest", "newest_intact", "restore", "restore_by"]
 
 _ATTEMPTS = 10
 
@@ -86,38 +85,38 @@ def restore(
       CheckpointMismatchError: if the structure, a shape or a dtype does not match the target;
         lists all differences by path; a ValueError.
     """
-    return restore_by(loader(strict=strict), path, target, step, prefix=prefix, fallback=fallback)
+    return restore_by(Options(strict), path, target, step, prefix=prefix, fallback=fallback)
 
 
-Load = Callable[[str, Any], Any]
-"""Reads the checkpoint at a path into a target."""
+class Options(NamedTuple):
+    """How a checkpoint of any format is read.
 
-
-def loader(
-    *, strict: bool, checkpointer: Any = None, transforms: Any = None, partial: bool = True
-) -> Load:
-    """Return a function that reads checkpoints of any format.
-
-    Args:
+    Attributes:
       strict: see `restore`.
       checkpointer: one of Orbax, for directories that hold something else than a tree.
       transforms: transformations of Orbax.
       partial: see `orbax_target.restore`.
     """
 
-    def load(place: str, target: Any) -> Any:
-        if storage.kind_of(place) != "directory":
-            state = spread_arrays.fill(msgpack.read(place), target, place, partial=partial)
-            return restore_into(target, state, place, strict=strict)
-        multiprocess.agree(lambda: _check_share(place), place)
-        if transforms is not None:
-            return orbax_target.transform(place, target, checkpointer, transforms)
-        if checkpointer is not None and not orbax.holds_tree(place):
-            return checkpointer.restore(os.path.abspath(place), item=target)
-        tree = orbax.tree_directory(place)
-        return orbax_target.restore(tree, target, place, strict=strict, partial=partial)
+    strict: bool
+    checkpointer: Any = None
+    transforms: Any = None
+    partial: bool = True
 
-    return load
+
+def _load(place: str, target: Any, options: Options) -> Any:
+    """Read the checkpoint at a path into a target."""
+    strict, checkpointer, transforms, partial = options
+    if storage.kind_of(place) != "directory":
+        state = spread_arrays.fill(msgpack.read(place), target, place, partial=partial)
+        return restore_into(target, state, place, strict=strict)
+    multiprocess.agree(lambda: _check_share(place), place)
+    if transforms is not None:
+        return orbax_target.transform(place, target, checkpointer, transforms)
+    if checkpointer is not None and not orbax.holds_tree(place):
+        return checkpointer.restore(os.path.abspath(place), item=target)
+    tree = orbax.tree_directory(place)
+    return orbax_target.restore(tree, target, place, strict=strict, partial=partial)
 
 
 def _check_share(place: str) -> None:
@@ -125,7 +124,7 @@ def _check_share(place: str) -> None:
 
 
 def restore_by(
-    load: Load,
+    options: Options,
     path: str | os.PathLike[str],
     target: Any,
     step: int | float | None,
@@ -133,12 +132,12 @@ def restore_by(
     prefix: str,
     fallback: bool,
 ) -> Any:
-    """Find a checkpoint as `restore` does, and let a function read it."""
+    """Find a checkpoint and read it, as `restore` does, in the way that options say."""
     place = storage.local_or_remote(path)
     if step is not None:
         chosen = _of_step(place, step, prefix)
         try:
-            return load(chosen, target)
+            return _load(chosen, target, options)
         except MalformedDataError as error:
             explained = _explained(error, chosen, newest_intact(place, prefix))
             raise explained from (error.__cause__ if explained is error else error)
@@ -146,7 +145,7 @@ def restore_by(
         return target
     if storage.kind_of(place) != "directory" or orbax.is_orbax(place):
         try:
-            return load(place, target)
+            return _load(place, target, options)
         except FileNotFoundError:
             if storage.kind_of(place) == "absent":  # a writer removed it after we looked
                 return target
@@ -156,7 +155,7 @@ def restore_by(
         if newest is None:
             return target
         try:
-            return load(newest, target)
+            return _load(newest, target, options)
         except FileNotFoundError:
             # A writer's retention removed it after we looked; then there is a newer one.
             continue
@@ -170,7 +169,7 @@ def restore_by(
                 RuntimeWarning,
                 stacklevel=3,
             )
-            return load(intact, target)
+            return _load(intact, target, options)
     raise CheckpointNotFoundError(place, f"{prefix}<step>")
 
 

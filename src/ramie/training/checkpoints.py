@@ -223,13 +223,13 @@ def restore_checkpoint(
       MissingExtraError: for Orbax directories, if Orbax is not installed.
     """
     directory_writer.wait_for(orbax_checkpointer)
-    load = reader.loader(
+    options = reader.Options(
         strict=False,
         checkpointer=orbax_checkpointer,
         transforms=orbax_transforms,
         partial=allow_partial_mpa_restoration,
     )
-    return reader.restore_by(load, ckpt_dir, target, step, prefix=prefix, fallback=False)
+    return reader.restore_by(options, ckpt_dir, target, step, prefix=prefix, fallback=False)
 
 
 def latest_checkpoint(ckpt_dir: str | os.PathLike[str], prefix: str = "checkpoint_") -> str | None:
