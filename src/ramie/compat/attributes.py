@@ -138,6 +138,7 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "serialization": _SERIALIZATION,
         "traverse_util": _TRAVERSALS,
     },
+    "flax.training.train_state": {"core": _CORE},
     "flax.traverse_util": {"flax": "flax", "struct": _STRUCT},
     "flax.typing": {"partial": "functools:partial"},
 }
