@@ -123,7 +123,7 @@ class _ModuleMeta(PytreeMeta):
         fields: Any = getattr(cls, "__dataclass_fields__", {})
         if name is not None and "name" in fields:
             kwargs["name"] = name
-        module = super().__call__(*args, **kwargs)
+        module: Any = super().__call__(*args, **kwargs)
         entry = current_context() if parent is MISSING else None
         if entry is not None:
             parent = entry.module

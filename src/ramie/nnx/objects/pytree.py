@@ -4,7 +4,7 @@ import copy
 from abc import ABCMeta
 from collections.abc import Mapping
 from types import MemberDescriptorType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import jax
 from jax.tree_util import all_leaves
@@ -34,6 +34,8 @@ class PytreeState(NamedTuple):
     is_setup: bool = False
 
 
+T = TypeVar("T")
+
 _NEW = PytreeState()
 _MUTABLE = frozenset((list, dict))
 
@@ -41,13 +43,14 @@ _MUTABLE = frozenset((list, dict))
 class PytreeMeta(ABCMeta):
     """Makes objects of Pytree classes, and looks at them once more when they are made."""
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+    # Typed so that type checkers go on to `__init__` for the arguments.
+    def __call__(cls: type[T], *args: Any, **kwargs: Any) -> T:
         """Make an object.
 
         Raises:
           ValueError: if a list or dictionary that is a static attribute was filled with data.
         """
-        node = super().__call__(*args, **kwargs)
+        node: Any = super().__call__(*args, **kwargs)  # type: ignore[misc]
         attributes = node.__dict__
         for name, status in node._pytree__status.items():
             if not status and type(attributes.get(name)) in _MUTABLE:

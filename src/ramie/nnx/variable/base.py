@@ -96,7 +96,7 @@ class Variable(VariableOperators, Generic[A]):
         if registered:
             _register(cls)
 
-    def __new__(cls, *args: Any, hijax: bool | None = None, **kwargs: Any) -> Any:
+    def __new__(cls, *args: Any, hijax: bool | None = None, **kwargs: Any) -> Self:
         """Make an empty variable; one that is to be of a high-level type is another class."""
         self = object.__new__(cls)
         wanted = here.hijax if hijax is None else hijax
