@@ -57,6 +57,8 @@ MODULES = [
 
 def _parameters(function):
     """Return the named parameters by name, None where Python cannot tell."""
+    if inspect.isclass(function) and type(function).__call__ is not type.__call__:
+        function = function.__init__  # Flax's metaclass hides what its classes take; ours does not
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
