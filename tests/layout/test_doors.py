@@ -1,5 +1,6 @@
 """Packages whose names are looked up on demand: nobody who uses them notices."""
 
+import enum
 import functools
 import importlib
 import inspect
@@ -164,7 +165,7 @@ def _all_callables():
 def test_signatures_are_real():
     hidden = []
     for name, value in _all_callables().items():
-        if inspect.isclass(value) and issubclass(value, dict | BaseException):
+        if inspect.isclass(value) and issubclass(value, dict | BaseException | enum.Enum):
             continue
         parameters = inspect.signature(value).parameters.values()
         kinds = {parameter.kind for parameter in parameters}
