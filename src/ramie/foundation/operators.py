@@ -35,7 +35,8 @@ def _unary(op: Callable[[Any], Any]) -> Any:
 class ValueOperators:
     """Arithmetic and comparisons of a class, as they are for the value that an object stands for.
 
-    Every operator returns a plain result.
+    Every operator returns a plain result. With an array of NumPy on the left it is this class that
+    computes too, so that the result is the same on both sides; functions of NumPy are not asked.
 
     Example:
         >>> class Celsius(ValueOperators):
@@ -48,6 +49,7 @@ class ValueOperators:
     """
 
     __slots__ = ()
+    __array_priority__ = 100  # as arrays of JAX: those of NumPy leave their operators to us
 
     def _operated(self) -> Any:
         """Return the value of the object whose operator is asked."""
