@@ -12,6 +12,7 @@ from ramie.linen.scoped.linear import default_kernel_init as default_kernel_init
 from ramie.linen.scoped.linear import dense_general as dense_general
 from ramie.ops import initializers
 from ramie.ops.attention import along_axes as axis_attention
+from ramie.ops.attention.decoding import check_room
 from ramie.ops.stochastic import check_rate
 from ramie.trees import struct
 from ramie.typing import Array, Dtype, Initializer, PrecisionLike, PRNGKey, Shape
@@ -183,6 +184,7 @@ def _decode(
             f"With a cache, positions come one at a time: keys of shape {wanted} are expected for "
             f"a cache of shape {held}, got {key.shape}."
         )
+    check_room(entry.i, int(np.prod(sizes, dtype=np.int64)), "multi_head_dot_product_attention")
     places = jnp.unravel_index(entry.i.astype(jnp.int32), sizes)
     starts: list[Any] = [jnp.int32(0)] * len(held)
     for axis, place in zip(axes, places, strict=True):

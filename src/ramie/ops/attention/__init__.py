@@ -7,10 +7,11 @@ __all__, __getattr__, __dir__ = door(
     {
         "ramie.ops.attention.along_axes": "attend attended_axes causal_mask pairwise_mask",
         "ramie.ops.attention.dot_product": (
-            "apply_weights attention_weights cached_positions_mask causal_mask check_dropout_rate "
-            "check_inputs combine_masks dropout_factor dropped fused_attention "
-            "make_attention_mask make_causal_mask update_cache"
+            "apply_weights attention_weights causal_mask check_dropout_rate check_inputs "
+            "combine_masks dropout_factor dropped fused_attention make_attention_mask "
+            "make_causal_mask"
         ),
+        "ramie.ops.attention.decoding": "cached_positions_mask check_room update_cache",
         "ramie.ops.attention.rotary": (
             "check_table_sizes first_tables rotary_embedding rotary_tables shifted_positions "
             "turned_heads"

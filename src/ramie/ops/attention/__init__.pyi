@@ -2,9 +2,11 @@
 from ramie.ops.attention.along_axes import attend as attend
 from ramie.ops.attention.along_axes import attended_axes as attended_axes
 from ramie.ops.attention.along_axes import pairwise_mask as pairwise_mask
+from ramie.ops.attention.decoding import cached_positions_mask as cached_positions_mask
+from ramie.ops.attention.decoding import check_room as check_room
+from ramie.ops.attention.decoding import update_cache as update_cache
 from ramie.ops.attention.dot_product import apply_weights as apply_weights
 from ramie.ops.attention.dot_product import attention_weights as attention_weights
-from ramie.ops.attention.dot_product import cached_positions_mask as cached_positions_mask
 from ramie.ops.attention.dot_product import causal_mask as causal_mask
 from ramie.ops.attention.dot_product import check_dropout_rate as check_dropout_rate
 from ramie.ops.attention.dot_product import check_inputs as check_inputs
@@ -14,7 +16,6 @@ from ramie.ops.attention.dot_product import dropped as dropped
 from ramie.ops.attention.dot_product import fused_attention as fused_attention
 from ramie.ops.attention.dot_product import make_attention_mask as make_attention_mask
 from ramie.ops.attention.dot_product import make_causal_mask as make_causal_mask
-from ramie.ops.attention.dot_product import update_cache as update_cache
 from ramie.ops.attention.rotary import check_table_sizes as check_table_sizes
 from ramie.ops.attention.rotary import first_tables as first_tables
 from ramie.ops.attention.rotary import rotary_embedding as rotary_embedding

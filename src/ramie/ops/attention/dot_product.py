@@ -1,4 +1,4 @@
-"""Dot product attention: weights, their application, masks, dropout, and the cache for decoding.
+"""Dot product attention: weights, their application, masks and dropout.
 
 Eagerly the weights take two programs and their application one, none of them fused. The exponential
 stands alone: in one program with its neighbours XLA would compute it by another formula.
@@ -6,7 +6,7 @@ stands alone: in one program with its neighbours XLA would compute it by another
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -24,7 +24,6 @@ from ramie.typing import Array, DotGeneralT, Dtype, EinsumT, PrecisionLike, PRNG
 __all__ = [
     "apply_weights",
     "attention_weights",
-    "cached_positions_mask",
     "causal_mask",
     "check_dropout_rate",
     "check_inputs",
@@ -34,7 +33,6 @@ __all__ = [
     "fused_attention",
     "make_attention_mask",
     "make_causal_mask",
-    "update_cache",
 ]
 
 SCORES = "...qhd,...khd->...hqk"
@@ -535,46 +533,3 @@ def combine_masks(*masks: Array | None, dtype: Dtype = jnp.float32) -> Array | N
         return cast(given[0], np.dtype(dtype))
     both = functools.reduce(jnp.logical_and, given)
     return cast(both, np.dtype(dtype))
-
-
-# --- decoding -------------------------------------------------------------------------------------
-
-
-def update_cache(
-    cached_key: Array, cached_value: Array, index: Array, key: Array, value: Array
-) -> tuple[Array, Array, Array]:
-    """Write the key and value of one position into the caches.
-
-    ``cached: [batch..., length, heads, depth], key, value: [batch..., 1, heads, depth]``.
-
-    Args:
-      cached_key: keys of the positions so far.
-      cached_value: values of the positions so far.
-      index: the position to write, an integer scalar. Beyond the end the last one is overwritten.
-      key: the new key.
-      value: the new value.
-
-    Returns:
-      Both caches, and the index of the next position.
-    """
-    axis = key.ndim - 3
-    return (
-        lax.dynamic_update_slice_in_dim(cached_key, key, index, axis),
-        lax.dynamic_update_slice_in_dim(cached_value, value, index, axis),
-        lax.add(index, np.ones((), index.dtype)),
-    )
-
-
-def cached_positions_mask(index: Array, batch: Sequence[int], length: int) -> Array:
-    """Make the mask that lets the query at `index` see the positions written so far.
-
-    Args:
-      index: position of the query, an integer scalar.
-      batch: batch axes.
-      length: length of the cache.
-
-    Returns:
-      Booleans ``[batch..., 1, 1, length]``.
-    """
-    written = lax.le(lax.iota(index.dtype, length), jax.lax.broadcast(index, (length,)))
-    return lax.broadcast_in_dim(written, (*batch, 1, 1, length), (len(batch) + 2,))

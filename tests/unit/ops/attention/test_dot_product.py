@@ -1,4 +1,4 @@
-"""Attention against its formula in NumPy, masks, and the cache for decoding."""
+"""Attention against its formula in NumPy, and masks."""
 
 import jax
 import jax.numpy as jnp
@@ -145,22 +145,3 @@ def test_masks_combine_to_what_all_let_through():
     assert_exact(attention.combine_masks(jnp.asarray(a), dtype=bool), a)
     with pytest.raises(ValueError, match="same rank"):
         attention.combine_masks(jnp.ones((2, 3)), jnp.ones(3))
-
-
-@pytest.mark.parametrize("batch", [(), (2, 3)])
-def test_the_cache_remembers_positions(batch):
-    rng = np.random.default_rng(0)
-    keys, values = rng.normal(size=(2, *batch, 4, 2, 3)).astype(np.float32)
-    cached_key, cached_value = jnp.zeros_like(keys), jnp.zeros_like(values)
-    index = jnp.array(0, jnp.int32)
-    step = jax.jit(attention.update_cache)
-    for position in range(4):
-        mask = attention.cached_positions_mask(index, batch, 4)
-        assert_exact(mask, np.broadcast_to(np.arange(4) <= position, (*batch, 1, 1, 4)))
-        at = (..., slice(position, position + 1), slice(None), slice(None))
-        cached_key, cached_value, index = step(
-            cached_key, cached_value, index, keys[at], values[at]
-        )
-    assert_exact(cached_key, keys)
-    assert_exact(cached_value, values)
-    assert int(index) == 4

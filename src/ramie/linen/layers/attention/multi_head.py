@@ -12,8 +12,8 @@ from ramie.linen.layers.linear import DenseGeneral, default_kernel_init, place
 from ramie.linen.layers.norm import LayerNorm
 from ramie.linen.module import Module, compact, merge_param, nowrap
 from ramie.ops import initializers
+from ramie.ops.attention import decoding, rotary
 from ramie.ops.attention import dot_product as attention
-from ramie.ops.attention import rotary
 from ramie.ops.attention.dot_product import combine_masks as combine_masks
 from ramie.ops.attention.dot_product import make_attention_mask as make_attention_mask
 from ramie.ops.attention.dot_product import make_causal_mask as make_causal_mask
@@ -344,8 +344,8 @@ class MultiHeadDotProductAttention(Module):
         Raises:
           InvalidRngError: if dropout is on and has no random stream.
           ModifyScopeVariableError: if `decode` is set and "cache" is not mutable.
-          ValueError: if the inputs contradict each other or do not fit, or the dropout rate lies
-            outside of [0, 1].
+          ValueError: if the inputs contradict each other or do not fit, the dropout rate lies
+            outside of [0, 1], or the cache is full (`ramie.ops.attention.check_room`).
         """
         inputs_k, inputs_v = _keys_and_values(inputs_q, inputs_k, inputs_v, inputs_kv)
         query, key, value = self._project(inputs_q, inputs_k, inputs_v)
@@ -432,10 +432,11 @@ class MultiHeadDotProductAttention(Module):
                 f"{query.shape}: {place(self)} takes one position at a time."
             )
         position = index.value
-        cached_key.value, cached_value.value, index.value = attention.update_cache(
+        decoding.check_room(position, length, place(self))
+        cached_key.value, cached_value.value, index.value = decoding.update_cache(
             cached_key.value, cached_value.value, position, key, value
         )
-        seen = attention.cached_positions_mask(position, batch, length)
+        seen = decoding.cached_positions_mask(position, batch, length)
         return cached_key.value, cached_value.value, combine_masks(mask, seen)
 
     @nowrap
@@ -485,6 +486,8 @@ class MultiHeadDotProductAttention(Module):
         }
         attend = self.attention_fn
         if attend is not dot_product_attention:
+            if self.decode and query.shape[-3] == 1:
+                offered["is_causal"] = False  # the mask of the cache says what the query sees
             accepted = _accepted(attend)
             offered = {name: x for name, x in (offered | positions).items() if name in accepted}
         if sow_weights:

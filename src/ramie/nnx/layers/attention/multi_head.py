@@ -18,8 +18,7 @@ from ramie.nnx.objects.marks import data
 from ramie.nnx.randomness.rng import Rngs, RngStream
 from ramie.nnx.variable.kinds import Cache
 from ramie.ops import initializers, linear
-from ramie.ops.attention import dot_product as attention
-from ramie.ops.attention import rotary
+from ramie.ops.attention import decoding, rotary
 from ramie.ops.attention.dot_product import combine_masks
 from ramie.ops.drawing.sampling import filled
 from ramie.typing import (
@@ -296,8 +295,8 @@ class MultiHeadAttention(Module):
           ``[batch..., q, out_features]``.
 
         Raises:
-          ValueError: if the inputs do not fit, there is no cache to decode with, or dropout lacks
-            `deterministic` or random numbers.
+          ValueError: if the inputs do not fit, there is no cache to decode with or it is full
+            (`ramie.ops.attention.check_room`), or dropout lacks `deterministic` or random numbers.
         """
         inputs_k, inputs_v = self._inputs(inputs_q, inputs_k, inputs_v)
         query = self.query(inputs_q, out_sharding=qkv_sharding)
@@ -378,13 +377,14 @@ class MultiHeadAttention(Module):
                 f"shape {query.shape}."
             )
         position = self.cache_index.get_value()
-        cached_key, cached_value, following = attention.update_cache(
+        decoding.check_room(position, length, "MultiHeadAttention")
+        cached_key, cached_value, following = decoding.update_cache(
             self.cached_key.get_value(), self.cached_value.get_value(), position, key, value
         )
         self.cached_key.set_value(cached_key)
         self.cached_value.set_value(cached_value)
         self.cache_index.set_value(following)
-        seen = attention.cached_positions_mask(position, batch, length)
+        seen = decoding.cached_positions_mask(position, batch, length)
         return cached_key, cached_value, combine_masks(mask, seen)
 
     def _positions(self, given: Array | None) -> dict[str, Array]:

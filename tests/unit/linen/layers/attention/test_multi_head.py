@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import checkify
 from tests.tolerance import assert_close, assert_exact
 
 import ramie.linen as nn
@@ -211,6 +212,34 @@ def test_decoding_step_by_step_is_causal_attention(lead, mask):
         cache = updates["cache"]
         assert_close(got, want[..., position : position + 1, :], "model")
     assert int(cache["cache_index"]) == 4
+
+
+def test_a_causal_attention_function_does_not_hide_the_cache():
+    layer = attention(decode=True, attention_fn=functools.partial(_of_jax, is_causal=True))
+    variables = layer.init(KEY, X)
+    params, cache = {"params": variables["params"]}, {"cache": variables["cache"]}
+    want = layer.clone(decode=False).apply(params, X)
+    for position in range(5):
+        part = X[:, position : position + 1]
+        got, cache = layer.apply({**params, **cache}, part, mutable=["cache"])
+        assert_close(got, want[:, position : position + 1], "model")
+
+
+def _of_jax(query, key, value, mask=None, is_causal=False):
+    return jax.nn.dot_product_attention(
+        query, key, value, mask=None if mask is None else mask > 0, is_causal=is_causal
+    )
+
+
+def test_a_step_after_the_last_place_of_the_cache_is_an_error():
+    layer = attention(decode=True)
+    variables = layer.init(KEY, X)
+    step = jax.jit(lambda v: layer.apply(v, X[:, :1], mutable=["cache"])[1])
+    for _ in range(5):
+        variables |= step(variables)
+    with pytest.raises(ValueError, match=r"^The cache of MultiHead.* at / is full: it holds 5"):
+        layer.apply(variables, X[:, :1], mutable=["cache"])
+    assert "is full" in checkify.checkify(step)(variables)[0].get()
 
 
 def test_decoding_takes_one_position_at_a_time():

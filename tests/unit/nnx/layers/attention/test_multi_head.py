@@ -1,8 +1,10 @@
 """Attention: groups of heads, masks, dropout, the cache, and what is refused."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import checkify
 from tests.tolerance import assert_close, assert_exact
 
 from ramie import nnx
@@ -95,6 +97,21 @@ def test_is_causal_does_not_hide_the_cache_from_a_step(settings, call):
         x = X[:, position : position + 1]
         got = layer(x, decode=True, is_causal=True, **call)
         assert_close(got, want[:, position : position + 1], "model")
+
+
+def test_a_step_after_the_last_place_of_the_cache_is_an_error():
+    layer = nnx.MultiHeadAttention(2, 8, decode=True, rngs=nnx.Rngs(0))
+    layer.init_cache(X.shape)
+    step = nnx.jit(lambda layer, x: layer(x))
+    for position in range(3):
+        step(layer, X[:, position : position + 1])
+    full = np.array(layer.cached_key[...])
+    with pytest.raises(ValueError, match=r"^The cache of MultiHeadAttention is full: it holds 3"):
+        layer(X[:, :1])
+    assert_exact(layer.cached_key[...], full)
+    graphdef, state = nnx.split(layer)
+    checked = checkify.checkify(jax.jit(lambda state: nnx.merge(graphdef, state)(X[:, :1])))
+    assert "is full" in checked(state)[0].get()
 
 
 @pytest.mark.parametrize("rate", [1.0, 1.5, -0.1, float("nan")])
