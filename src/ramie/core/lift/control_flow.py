@@ -164,7 +164,7 @@ def while_loop(
         def goes_on(state: Any) -> Any:
             number, variables, carry = state
             groups = (merged(variables, fixed), crossing.variables[1])
-            return cond_fn(question.enter(groups, at_step(number)), carry)
+            return question.run(cond_fn, groups, at_step(number), carry)[0]
 
         def step(state: Any) -> Any:
             number, variables, carry = state

@@ -30,7 +30,7 @@ import jax
 
 from ramie import errors
 from ramie.core.filters import Filter, group_collections, intersect_filters, union_filters
-from ramie.core.scope.rng import LazyRng
+from ramie.core.scope.rng import KeysInside, LazyRng, keys_inside, see_keys
 from ramie.core.scope.scope import Scope
 from ramie.core.scope.variables import copied, plain
 
@@ -97,7 +97,17 @@ class Crossing:
       rngs: the groups of random streams that go in.
     """
 
-    __slots__ = ("_inner", "_leaves", "_lift", "_places", "_roots", "_treedef", "rngs", "variables")
+    __slots__ = (
+        "_inner",
+        "_leaves",
+        "_lift",
+        "_places",
+        "_roots",
+        "_seen",
+        "_treedef",
+        "rngs",
+        "variables",
+    )
 
     variables: tuple[Group, ...]
     rngs: tuple[Group, ...]
@@ -110,6 +120,7 @@ class Crossing:
         self._roots, self._places = _find_roots(self._leaves)
         # Weakly, or the values of a trace that has ended would live until this one ends.
         self._inner: list[weakref.ref[Scope]] = []
+        self._seen: list[KeysInside] = []
         outer = [self._leaves[i] for i in self._roots]
         self.variables = _by_group([_contents(scope) for scope in outer], lift.reads)
         self.rngs = _by_group([scope.rngs for scope in outer], lift.rngs)
@@ -152,6 +163,9 @@ class Crossing:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._seen:  # an error came before `leave`
+            see_keys(self._seen[0])
+            self._seen.clear()
         for held in self._inner:
             scope = held()
             if scope is not None:
@@ -160,6 +174,8 @@ class Crossing:
 
     def enter(self, variables: Sequence[Group], rngs: Sequence[Group]) -> Scopes:
         """Rebuild the scopes from values, inside of the transformation.
+
+        Until `leave`, scopes outside that the function captured draw from the keys inside.
 
         Args:
           variables: groups like `self.variables`.
@@ -192,6 +208,8 @@ class Crossing:
             if names:
                 scope._counters = outer.rng_counters
             scopes.append(scope)
+        self._seen.append(keys_inside())
+        see_keys((*keys_inside(), self._replaced(inner_roots)))
         return jax.tree_util.tree_unflatten(self._treedef, scopes)
 
     def leave(self, scopes: Scopes) -> tuple[Group, ...]:
@@ -203,6 +221,7 @@ class Crossing:
         Returns:
           One group for each filter of `Lift.writes`.
         """
+        see_keys(self._seen.pop())
         leaves = jax.tree_util.tree_leaves(scopes)
         return _by_group([_written(leaves[i]) for i in self._roots], self._lift.writes)
 
@@ -243,6 +262,16 @@ class Crossing:
                     if not scope.is_mutable_collection(col):
                         raise errors.ModifyScopeVariableError(col, "*", scope.path_text)
                     set_from_dict(scope._mutable_collection(col), plain(part))
+
+    def _replaced(self, inside: Sequence[Scope]) -> dict[tuple[str, int], tuple[Any, Any]]:
+        keys = {}
+        for outer, inner in zip(self.roots, inside, strict=True):
+            known = outer.rngs
+            for name, lazy in inner.rngs.items():
+                before = known[name].rng if name in known else lazy.rng
+                if before is not lazy.rng:
+                    keys[name, id(before)] = before, lazy.rng
+        return keys
 
     def _writable(self, outer: Scope) -> Filter:
         writes: Filter = False

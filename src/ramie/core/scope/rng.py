@@ -6,8 +6,9 @@ appends to a tuple; the hash and the folding happen at the request.
 """
 
 import hashlib
+import threading
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -17,9 +18,25 @@ from ramie.foundation.configurations import config
 from ramie.foundation.jax_versions import INLINE
 from ramie.typing import PRNGKey
 
-__all__ = ["LazyRng", "check_rngs", "fold_in_path", "host_key", "is_valid_rng"]
+__all__ = [
+    "KeysInside",
+    "LazyRng",
+    "check_rngs",
+    "fold_in_path",
+    "host_key",
+    "is_valid_rng",
+    "key_here",
+    "keys_inside",
+    "see_keys",
+]
 
 PathPart = str | int
+
+KeysInside: TypeAlias = tuple[Mapping[tuple[str, int], tuple[Any, Any]], ...]
+"""Keys in the transformations being traced, outermost first.
+
+By stream and identity of a key outside: that key, so that it lives as long, and the one inside.
+"""
 
 _RAW_KEY_SHAPES = frozenset({(2,), (4,)})  # threefry, and the rbg family
 
@@ -218,3 +235,33 @@ def check_rngs(rngs: Any, what: str) -> None:
         if not is_valid_rng(rng):
             found = f"{rng.dtype}{list(rng.shape)}" if hasattr(rng, "dtype") else repr(rng)
             raise errors.InvalidRngError(f"{what} Stream {name!r} holds {found}.")
+
+
+class _Seen(threading.local):
+    keys: KeysInside = ()
+
+
+_seen = _Seen()
+
+
+def keys_inside() -> KeysInside:
+    """Return the keys in the transformations that are being traced by this thread."""
+    return _seen.keys
+
+
+def see_keys(keys: KeysInside) -> None:
+    """Set what `keys_inside` returns."""
+    _seen.keys = keys
+
+
+def key_here(name: str, rng: PRNGKey) -> PRNGKey:
+    """Return what the root key of a stream is inside of the transformations being traced.
+
+    A scope that a function captures holds the key as it is outside. Drawn from that, all steps of
+    a loop and all copies of a map would get the same numbers.
+    """
+    for keys in _seen.keys:
+        found = keys.get((name, id(rng)))
+        if found is not None:
+            rng = found[1]
+    return rng

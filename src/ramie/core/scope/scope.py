@@ -15,7 +15,7 @@ import jax
 from ramie import errors
 from ramie.core.filters import Filter, in_filter
 from ramie.core.scope.initialise import create, create_param, failure_note
-from ramie.core.scope.rng import LazyRng
+from ramie.core.scope.rng import LazyRng, key_here
 from ramie.core.scope.shapes import mismatch
 from ramie.core.scope.variables import (
     Collection,
@@ -348,7 +348,8 @@ class Scope:
     def rngs(self) -> dict[str, LazyRng]:
         """The random streams as they are seen from here."""
         suffix = self._rng_suffix
-        return {k: LazyRng(v.rng, v.suffix + suffix) for k, v in self._rng_base.items()}
+        base = self._rng_base.items()
+        return {k: LazyRng(key_here(k, v.rng), v.suffix + suffix) for k, v in base}
 
     @rngs.setter
     def rngs(self, rngs: Mapping[str, PRNGKey | LazyRng]) -> None:
@@ -400,7 +401,7 @@ class Scope:
         self._check_valid()
         counters = self.rng_counters
         count = counters[name] = counters.get(name, 0) + 1
-        return LazyRng(lazy.rng, (*lazy.suffix, *self._rng_suffix, count))
+        return LazyRng(key_here(name, lazy.rng), (*lazy.suffix, *self._rng_suffix, count))
 
     # Collections -------------------------------------------------------------------------
 

@@ -93,3 +93,126 @@ def test_what_is_scanned_has_to_return_a_pair():
 
     with pytest.raises(TypeError, match=r"has to return a pair.*one array of shape \(3,\)"):
         nn.scan(OnlyCarry)().apply({}, X[0], X)
+
+
+class Dropping(nn.Module):
+    """Drops half of each row in a transformation, with a layer handed over or captured."""
+
+    way: str
+    split: bool = True
+
+    @nn.compact
+    def __call__(self, rows):
+        drop = nn.Dropout(0.5, deterministic=False)
+        other = nn.Dense(3)
+        split = {"dropout": self.split}
+        count = len(rows)
+
+        def captured(_, x):
+            return drop(x)
+
+        def mapped(module, xs):
+            return nn.vmap(captured, split_rngs=split)(module, xs)
+
+        def looped(module, carry):
+            i, rows = carry
+            return i + 1, rows.at[i].set(drop(rows[i]))
+
+        def step(f):
+            return lambda module, carry, *xs: (carry, f(module, *xs))
+
+        def scanned(f, module, *xs):
+            return nn.scan(step(f), split_rngs=split, length=count)(module, 0.0, *xs)[1]
+
+        match self.way:
+            case "handed to scan":
+                return scanned(lambda module, x: module(x), drop, rows)
+            case "scan":
+                return scanned(captured, self, rows)
+            case "scan over another":
+                return scanned(captured, other, rows)
+            case "vmap":
+                return mapped(self, rows)
+            case "vmap in remat in scan":
+                inside = nn.remat(lambda module: mapped(module, rows[:, None])[:, 0])
+                return scanned(inside, self)[:, 0]
+            case "scan in vmap":
+                first = nn.vmap(
+                    lambda module, x: scanned(lambda *_: drop(x), module),
+                    split_rngs=split,
+                )
+                return first(self, rows)[:, 0]
+            case "lifted inside":
+                # The captured layer is the one that a transformation inside lifts.
+                inside = nn.remat(lambda module, x: module(x))
+                return scanned(lambda _, x: inside(drop, x), other, rows)
+            case "while_loop":
+                goes_on = lambda _, carry: carry[0] < count  # noqa: E731
+                return nn.while_loop(goes_on, looped, self, (0, rows), split_rngs=split)[1]
+
+
+CAPTURING = (
+    "scan",
+    "scan over another",
+    "vmap",
+    "vmap in remat in scan",
+    "scan in vmap",
+    "lifted inside",
+    "while_loop",
+)
+
+
+def masks(way, split=True):
+    rows = jnp.ones((6, 16))
+    return Dropping(way, split).apply({}, rows, rngs={"dropout": KEY}) > 0
+
+
+@pytest.mark.parametrize("way", CAPTURING)
+def test_a_captured_layer_draws_what_its_step_draws(way):
+    found = masks(way)
+    assert len({tuple(row.tolist()) for row in found}) == len(found)
+
+
+@pytest.mark.parametrize("way", CAPTURING)
+def test_streams_that_are_not_split_are_the_same_for_all_steps(way):
+    found = masks(way, split=False)
+    assert len({tuple(row.tolist()) for row in found}) == 1
+
+
+def test_a_captured_layer_draws_as_one_that_is_handed_over():
+    assert_exact(masks("scan"), masks("handed to scan"))
+
+
+def test_only_the_stream_that_is_split_differs_where_two_share_a_key():
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self):
+            draw = nn.vmap(
+                lambda _, x: [jax.random.key_data(self.make_rng(name)) for name in "ab"],
+                split_rngs={"a": True},
+            )
+            return draw(nn.Dense(3), jnp.zeros(4))
+
+    a, b = Model().apply({}, rngs={"a": KEY, "b": KEY})
+    assert len({tuple(row.tolist()) for row in a}) == 4
+    assert len({tuple(row.tolist()) for row in b}) == 1
+
+
+def test_keys_outside_are_theirs_again_after_an_error_inside():
+    class Model(nn.Module):
+        fails: bool
+
+        @nn.compact
+        def __call__(self):
+            def body(_, x):
+                raise RuntimeError("inside")
+
+            try:
+                if self.fails:
+                    nn.vmap(body, split_rngs={"a": True})(nn.Dense(3), jnp.zeros(4))
+            except RuntimeError:
+                pass
+            return jax.random.key_data(self.make_rng("a"))
+
+    rngs = {"a": KEY}
+    assert_exact(Model(True).apply({}, rngs=rngs), Model(False).apply({}, rngs=rngs))
