@@ -125,6 +125,7 @@ def prefetch_to_device(
     """Put batches on the devices ahead of their use.
 
     Transfers run while the program computes, so that the next batch is there when it is wanted.
+    Arrays in host memory are copied first, so the iterator may fill the same buffer again.
 
     Args:
         iterator: Yields pytrees of arrays; the first axis of each is split over the devices.
@@ -152,6 +153,9 @@ def prefetch_to_device(
                 f"{count} devices. Give it the shape (devices, batch per device, ...), with "
                 "common_utils.shard."
             )
+        if not isinstance(x, jax.Array):
+            # On a CPU device_put keeps a view of host memory, even if told not to alias it.
+            x = np.array(x, subok=True)
         return jax.device_put(x, sharding)
 
     return _prefetched(iter(iterator), size, put)

@@ -1,11 +1,14 @@
 """An iterator that computes its next items ahead of time, in a thread."""
 
+import copy
 import threading
 import warnings
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
+
+import jax
 
 __all__ = ["PrefetchIterator"]
 
@@ -27,8 +30,9 @@ class PrefetchIterator:
     Raises:
         ValueError: `buffer_size` is below 1.
 
-    Differs from Flax: any iterable is accepted, not iterators alone, and an abandoned iterator does
-    not keep its thread.
+    Differs from Flax: any iterable is accepted, not iterators alone, an abandoned iterator does
+    not keep its thread, and arrays in host memory (at any depth of an item that is a pytree) are
+    copied, so the wrapped iterator may fill the same buffer again.
     """
 
     def __init__(self, data_iter: Iterable[Any], buffer_size: int = 1) -> None:
@@ -101,9 +105,21 @@ class _Shelf:
 def _fill(shelf: _Shelf, data: Iterator[Any]) -> None:
     while shelf.wait_for_room():
         try:
-            item = next(data)
+            item = _owned(next(data))
         except StopIteration:
             return shelf.stop()
         except BaseException as error:  # belongs to whoever asks for the item
             return shelf.stop(error)
         shelf.put(item)
+
+
+def _owned(item: Any) -> Any:
+    """Copy the arrays in host memory of a pytree; dictionaries keep the order of their keys."""
+    return jax.tree_util.tree_map(_own, item, is_leaf=lambda x: type(x) is dict)
+
+
+def _own(x: Any) -> Any:
+    if type(x) is dict:
+        return {key: _owned(value) for key, value in x.items()}
+    is_in_host_memory = hasattr(x, "__array__") or isinstance(x, bytearray)
+    return copy.deepcopy(x) if is_in_host_memory and not isinstance(x, jax.Array) else x

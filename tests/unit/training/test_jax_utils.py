@@ -1,5 +1,7 @@
 """Replication, prefetching, padding, partial evaluation and scans over any axis."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,6 +84,37 @@ def test_prefetching_keeps_order_and_shards(size, batches):
     for i, batch in enumerate(out):
         assert_exact(batch["x"], jnp.full((DEVICES, 2), i))
         assert len(batch["x"].sharding.device_set) == DEVICES
+
+
+def aligned(shape):
+    """A buffer at an address at which JAX on a CPU takes memory over without a copy."""
+    raw = np.empty(4 * math.prod(shape) + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + 4 * math.prod(shape)].view(np.float32).reshape(shape)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("count", [1, DEVICES])
+def test_prefetching_copies_a_buffer_that_the_source_fills_again(size, count):
+    buffer = aligned((DEVICES, 32))
+
+    def source():
+        for i in range(6):
+            buffer[...] = i
+            yield {"x": buffer, "part": buffer[:, :16]}
+
+    devices = jax.local_devices()[:count]
+    for i, batch in enumerate(jax_utils.prefetch_to_device(source(), size, devices)):
+        assert_exact(batch["x"], jnp.full((DEVICES, 32), i, jnp.float32))
+        assert_exact(batch["part"], jnp.full((DEVICES, 16), i, jnp.float32))
+
+
+def test_replicate_copies_memory_that_is_written_to_again():
+    buffer = aligned((16, 4))
+    buffer[...] = 1
+    copies = jax_utils.replicate(buffer, jax.local_devices()[:1])
+    buffer[...] = 2
+    assert_exact(copies, jnp.ones((1, 16, 4)))
 
 
 def test_prefetching_reads_ahead_by_the_size_and_no_further():

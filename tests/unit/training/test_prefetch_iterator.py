@@ -2,8 +2,12 @@
 
 import gc
 import threading
+from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from tests.tolerance import assert_exact
 
 from ramie.training.prefetch_iterator import PrefetchIterator
 
@@ -44,6 +48,35 @@ def test_reads_ahead_as_far_as_the_buffer_and_no_further():
     items.close()
     assert count == 4
     assert list(items) == [2, 3, 4]
+
+
+class Batch(NamedTuple):
+    image: Any
+    label: Any
+
+
+def test_copies_buffers_that_the_source_fills_again():
+    buffer, raw = np.empty((4, 8)), bytearray(1)
+
+    def source():
+        for i in range(4):
+            buffer[...], raw[0] = i, i
+            yield {"z": Batch(buffer, {"b": [buffer[0]], "a": raw}), "note": "text", 3: None}
+
+    items = prefetch(source(), buffer_size=4)
+    items._thread.join(timeout=60)
+    for i, item in enumerate(items):
+        assert list(item) == ["z", "note", 3] and item["note"] == "text" and item[3] is None
+        batch = item["z"]
+        assert isinstance(batch, Batch) and list(batch.label) == ["b", "a"]
+        assert_exact(batch.image, np.full((4, 8), float(i)))
+        assert_exact(batch.label["b"][0], np.full(8, float(i)))
+        assert batch.label["a"] == bytes([i])
+
+
+def test_what_is_in_no_host_memory_is_handed_on_as_it_is():
+    array, other = jnp.ones(3), object()
+    assert [next(prefetch([array])) is array, next(prefetch([other])) is other] == [True, True]
 
 
 def test_an_error_comes_in_its_place_and_stays():

@@ -123,7 +123,8 @@ def placed_on(value: Any, target: Any) -> Any:
     if not isinstance(value, jax.Array | np.ndarray):
         return value
     if not isinstance(target, NamedSharding):
-        return jax.device_put(value, target)
+        # On a CPU device_put keeps a view of host memory, which its owner may write to again.
+        return jax.device_put(np.array(value) if isinstance(value, np.ndarray) else value, target)
     kinds = set(target.mesh.axis_types)
     if kinds == {AxisType.Explicit}:
         return jax.sharding.reshard(value, target)

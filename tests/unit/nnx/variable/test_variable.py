@@ -200,6 +200,15 @@ def test_a_sharding_needs_a_mesh_unless_placing_is_off():
     assert placed[...].sharding.spec == jax.sharding.PartitionSpec("x")
 
 
+def test_a_value_that_was_placed_does_not_change_with_its_numpy_array():
+    for shift in range(16):  # JAX takes memory over without a copy where 64 divides its address
+        array = np.ones(64 + shift, np.float32)[shift:]
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        placed = nnx.Param(array, out_sharding=device)
+        array[...] = 7
+        assert_exact(placed[...], jnp.ones(64))
+
+
 def test_repr_shows_size_value_and_metadata():
     text = repr(nnx.Param(jnp.ones((2, 3)), note="x"))
     assert text.startswith("Param( # 6 (24 B)\n  value=Array(") and "note='x'" in text
