@@ -33,8 +33,10 @@ class EarlyStopping(struct.PyTreeNode):
         >>> epoch, stopping.best_metric
         (3, 0.5)
 
-    Differs from Flax: the object can be unpacked as `(has_improved, early_stop)`, because older
-    documents have `update` return that pair and newer ones the object.
+    Differs from Flax: NaN never counts as better, and any number is better than a first value that
+    is NaN, so such a start does not stop a run that improves later. The object can be unpacked as
+    `(has_improved, early_stop)`, because older documents have `update` return that pair and newer
+    ones the object.
     """
 
     min_delta: float = 0
@@ -51,10 +53,14 @@ class EarlyStopping(struct.PyTreeNode):
             metric: The newest value, a number or a scalar array; lower is better.
 
         Returns:
-            The rule after this value. Nothing is better than NaN, so a first value that is NaN
-            leads to a stop once patience is used up.
+            The rule after this value. One that is infinite is only the best until the next one,
+            and so is NaN as the first one; later NaNs are not better than what was before.
         """
-        if math.isinf(self.best_metric) or self.best_metric - metric > self.min_delta:
+        best = self.best_metric
+        if math.isinf(best) or (math.isnan(best) and not math.isnan(metric)):
+            is_number = not math.isnan(metric)
+            return self.replace(best_metric=metric, patience_count=0, has_improved=is_number)
+        if best - metric > self.min_delta:
             return self.replace(best_metric=metric, patience_count=0, has_improved=True)
         return self.replace(
             patience_count=self.patience_count + 1,

@@ -108,8 +108,8 @@ def create_cosine_learning_rate_schedule(
 ) -> LearningRateFn:
     """Make a schedule that falls to zero along half a cosine wave.
 
-    The cosine runs from step 0, also under the warm-up, and rises again when training goes on
-    after `halfcos_epochs`.
+    The cosine runs from step 0, also under the warm-up. When training goes on after
+    `halfcos_epochs` the rate stays zero.
 
     Args:
         base_learning_rate: The height of the wave.
@@ -128,6 +128,8 @@ def create_cosine_learning_rate_schedule(
         >>> rate = lr_schedule.create_cosine_learning_rate_schedule(1.0, 10, halfcos_epochs=2)
         >>> [round(float(rate(step)), 3) for step in (0, 10, 20)]
         [1.0, 0.5, 0.0]
+
+    Differs from Flax, where the rate rises again after `halfcos_epochs`.
     """
     _check_steps_per_epoch(steps_per_epoch)
     if halfcos_epochs <= 0:
@@ -135,7 +137,8 @@ def create_cosine_learning_rate_schedule(
     steps_to_zero = halfcos_epochs * steps_per_epoch
 
     def learning_rate_fn(step: ArrayLike) -> Any:
-        wave = jnp.cos(step * jnp.pi / steps_to_zero)
+        # Chosen afterwards: a step that is clipped first would round otherwise.
+        wave = jnp.where(step < steps_to_zero, jnp.cos(step * jnp.pi / steps_to_zero), -1.0)
         rate = base_learning_rate * (wave * 0.5 + 0.5)
         return _warm_up(rate, step, steps_per_epoch, warmup_length)
 

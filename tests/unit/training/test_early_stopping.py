@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,9 +60,43 @@ def test_reset_keeps_the_rule_and_forgets_the_rest():
     assert used.reset() == EarlyStopping(min_delta=0.1, patience=2)
 
 
-def test_nan_from_the_start_stops():
-    stopping = EarlyStopping(patience=1).update(math.nan).update(1.0).update(1.0)
-    assert stopping.should_stop
+@pytest.mark.parametrize("start", [[math.nan], [math.inf], [-math.inf], [math.inf, math.nan]])
+@pytest.mark.parametrize("as_array", [float, jnp.float32])
+def test_a_start_that_is_no_number_does_not_stop_a_run_that_improves(start, as_array):
+    stopping = EarlyStopping()
+    for metric in [*start, 1.0, 0.5]:
+        stopping = stopping.update(as_array(metric))
+        assert not stopping.should_stop
+    assert stopping.has_improved and stopping.best_metric == 0.5
+    assert stopping.update(as_array(0.6)).should_stop
+
+
+def test_nan_is_never_better():
+    first = EarlyStopping(patience=1).update(math.nan)
+    assert not first.has_improved
+    later = first.update(math.nan)
+    assert not later.has_improved and not later.should_stop
+    assert later.update(math.nan).should_stop
+    after_a_number = EarlyStopping().update(1.0).update(math.nan)
+    assert after_a_number.should_stop and after_a_number.best_metric == 1.0
+
+
+@given(
+    metrics=st.lists(
+        st.sampled_from([math.nan, math.inf, -math.inf, 2.0, 1.0, 0.5]), min_size=1, max_size=8
+    ),
+    patience=st.integers(0, 2),
+)
+def test_stops_only_after_a_row_of_values_that_are_not_better(metrics, patience):
+    stopping, waited = EarlyStopping(patience=patience), 0
+    for position, metric in enumerate(metrics):
+        already = stopping.should_stop
+        stopping = stopping.update(metric)
+        waited = 0 if stopping.has_improved else waited + 1
+        if stopping.should_stop and not already:
+            assert waited > patience
+        numbers = [m for m in metrics[: position + 1] if not math.isnan(m)]
+        assert not (math.isnan(stopping.best_metric) and numbers and metrics[position] == metric)
 
 
 def test_takes_arrays_and_leaves_the_first_object_alone():

@@ -46,8 +46,29 @@ def test_no_stairs_is_constant():
 
 def test_half_a_cosine():
     rates = values(lr_schedule.create_cosine_learning_rate_schedule(0.4, 10, 3, warmup_length=1))
-    wave = 0.2 * (1 + np.cos(math.pi * STEPS / 30)) * np.minimum(1, STEPS / 10)
+    wave = 0.2 * (1 + np.cos(math.pi * np.minimum(STEPS, 30) / 30)) * np.minimum(1, STEPS / 10)
     assert_close(rates, wave.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "end", "value"),
+    [
+        (lr_schedule.create_constant_learning_rate_schedule(0.5, 10, 2.0), 20, 0.5),
+        (
+            lr_schedule.create_stepped_learning_rate_schedule(0.5, 10, [[1, 0.5], [3, 0.25]]),
+            31,
+            0.125,
+        ),
+        (lr_schedule.create_cosine_learning_rate_schedule(0.5, 10, 3), 30, 0.0),
+        (lr_schedule.create_cosine_learning_rate_schedule(0.5, 10, 2.5, 4.0), 25, 0.0),
+    ],
+    ids=["constant", "stepped", "cosine", "cosine, still in its warm-up"],
+)
+def test_the_end_value_is_held(schedule, end, value):
+    steps = np.array([end, end + 1, 2 * end, 10 * end, 2**30])
+    assert_exact(np.asarray(schedule(steps)), np.full(5, value, np.float32))
+    assert_exact(np.asarray(jax.jit(schedule)(steps)), np.full(5, value, np.float32))
+    assert all(float(schedule(int(step))) == value for step in steps)
 
 
 @pytest.mark.parametrize(
