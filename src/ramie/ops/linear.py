@@ -84,7 +84,7 @@ def _dense(x: Array, kernel: Array, bias: Array | None, *, precision: PrecisionL
     y = lax.dot_general(x, kernel, (((last,), (0,)), ((), ())), precision=precision)
     if bias is None:
         return y
-    return add_bias(y, bias, (1,) * last + bias.shape)
+    return add_bias(y, bias, (1,) * (y.ndim - bias.ndim) + bias.shape)
 
 
 def dense(

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ramie.nnx.layers.dtypes import promote_dtype
-from ramie.nnx.layers.parameters import NO_METADATA, keep
+from ramie.nnx.layers.parameters import NO_METADATA, keep, raw
 from ramie.nnx.modules.module import Module
 from ramie.nnx.variable.kinds import Param
 from ramie.ops import activations
@@ -63,4 +63,4 @@ class PReLU(Module):
           An array of the same shape.
         """
         (x,) = self.promote_dtype((inputs,), dtype=self.dtype, inexact=False)
-        return activations.prelu(x, self.negative_slope.get_value())
+        return activations.prelu(x, raw(self.negative_slope))

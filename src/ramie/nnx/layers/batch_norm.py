@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.norm import check_features, scale_and_bias
-from ramie.nnx.layers.parameters import NO_METADATA, keep, raw
+from ramie.nnx.layers.parameters import NO_METADATA, keep, raw, write
 from ramie.nnx.modules.module import Module
 from ramie.nnx.randomness.rng import Rngs
 from ramie.nnx.variable.kinds import BatchStat, Param
@@ -150,7 +150,7 @@ class BatchNorm(Module):
                 "use_running_average=...)."
             )
         x, mean, var, scale, bias = self.promote_dtype(
-            (x, self.mean.get_value(), self.var.get_value(), raw(self.scale), raw(self.bias)),
+            (x, raw(self.mean), raw(self.var), raw(self.scale), raw(self.bias)),
             dtype=self.dtype,
         )
         check_features(self, x, self.axis, mean)
@@ -160,8 +160,8 @@ class BatchNorm(Module):
             )
         y, mean, var = norm.batch_norm_update(
             x,
-            self.mean.get_value(),
-            self.var.get_value(),
+            raw(self.mean),
+            raw(self.var),
             scale,
             bias,
             mask,
@@ -174,8 +174,7 @@ class BatchNorm(Module):
             use_fast_variance=self.use_fast_variance,
         )
         mean, var = norm.detached(mean, var)
-        self.mean.set_value(mean)
-        self.var.set_value(var)
+        write(self, mean=mean, var=var)
         return y
 
     def set_view(self, use_running_average: bool | None = None) -> None:

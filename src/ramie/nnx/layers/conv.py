@@ -181,7 +181,7 @@ class Conv(Module):
           ValueError: if input or mask do not fit the window.
         """
         _check_input(self, inputs)
-        kernel = _masked(self, self.kernel.get_value())
+        kernel = _masked(self, raw(self.kernel))
         x, kernel, bias = self.promote_dtype((inputs, kernel, raw(self.bias)), dtype=self.dtype)
         return conv.conv(
             x,
@@ -309,7 +309,7 @@ class ConvTranspose(Module):
           ValueError: if input or mask do not fit the window.
         """
         _check_input(self, inputs)
-        kernel = _masked(self, self.kernel.get_value())
+        kernel = _masked(self, raw(self.kernel))
         x, kernel, bias = self.promote_dtype((inputs, kernel, raw(self.bias)), dtype=self.dtype)
         return conv.conv_transpose(
             x,

@@ -127,7 +127,7 @@ class Linear(Module):
           ``[..., out_features]``.
         """
         x, kernel, bias = self.promote_dtype(
-            (inputs, self.kernel.get_value(), raw(self.bias)), dtype=self.dtype
+            (inputs, raw(self.kernel), raw(self.bias)), dtype=self.dtype
         )
         dot_general = _product(self.dot_general, self.preferred_element_type, out_sharding)
         return linear.dense(x, kernel, bias, precision=self.precision, dot_general=dot_general)
@@ -261,7 +261,7 @@ class LinearGeneral(Module):
         """
         ndim = len(np.shape(inputs))
         x, kernel, bias = self.promote_dtype(
-            (inputs, self.kernel.get_value(), raw(self.bias)), dtype=self.dtype
+            (inputs, raw(self.kernel), raw(self.bias)), dtype=self.dtype
         )
         chosen = self.dot_general_cls() if self.dot_general_cls else self.dot_general
         return linear.dense_general(
@@ -368,7 +368,7 @@ class Einsum(Module):
         """
         equation = _equation(self.einsum_str if einsum_str is None else einsum_str)
         x, kernel, bias = self.promote_dtype(
-            (inputs, self.kernel.get_value(), raw(self.bias)), dtype=self.dtype
+            (inputs, raw(self.kernel), raw(self.bias)), dtype=self.dtype
         )
         if self.einsum_op is jnp.einsum and out_sharding is None:
             return linear.einsum(
@@ -476,9 +476,7 @@ class Embed(Module):
           ValueError: if the indices are no integers.
         """
         indices = linear.indices(inputs)
-        (embedding,) = self.promote_dtype(
-            (self.embedding.get_value(),), dtype=self.dtype, inexact=False
-        )
+        (embedding,) = self.promote_dtype((raw(self.embedding),), dtype=self.dtype, inexact=False)
         return linear.embed_lookup(embedding, indices, out_sharding)
 
     def attend(self, query: Array, out_sharding: Any = None) -> Array:
@@ -491,6 +489,6 @@ class Embed(Module):
         Returns:
           ``[..., num_embeddings]``.
         """
-        query, embedding = self.promote_dtype((query, self.embedding.get_value()), dtype=self.dtype)
+        query, embedding = self.promote_dtype((query, raw(self.embedding)), dtype=self.dtype)
         logits = linear.embed_attend(query, embedding)
         return logits if out_sharding is None else jax.sharding.reshard(logits, out_sharding)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.linear import Linear
-from ramie.nnx.layers.parameters import NO_METADATA, keep, new_param
+from ramie.nnx.layers.parameters import NO_METADATA, keep, new_param, raw
 from ramie.nnx.modules.module import Module
 from ramie.nnx.randomness.rng import Rngs
 from ramie.nnx.variable.base import A, Variable
@@ -117,7 +117,7 @@ class LoRA(Module):
           ValueError: if what is wrapped cannot be called.
         """
         given, lora_a, lora_b = self.promote_dtype(
-            (x, self.lora_a.get_value(), self.lora_b.get_value()), dtype=self.dtype
+            (x, raw(self.lora_a), raw(self.lora_b)), dtype=self.dtype
         )
         update = linear.low_rank(given, lora_a, lora_b)
         if self.base_module is None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+import jax
+import numpy as np
 from jax import lax
 
 from ramie.nnx.modules.module import Module
@@ -14,6 +16,7 @@ from ramie.nnx.variable.base import Variable
 from ramie.nnx.variable.kinds import Param
 from ramie.ops import initializers
 from ramie.ops.drawing.sampling import filled
+from ramie.ops.eager.replaced import current
 from ramie.typing import Array, Dtype, Initializer, Shape
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "of_stream",
     "optional_param",
     "raw",
+    "write",
 ]
 
 V = TypeVar("V", bound=Variable[Any])
@@ -120,6 +124,7 @@ def configured(function: Any, preferred: Dtype | None, out_sharding: Any) -> Any
       preferred: the dtype to accumulate in and to return.
       out_sharding: how the result is laid out over devices.
     """
+    function = current(function)  # the default was looked up when the class was made
     if preferred is None and out_sharding is None:
         is_usual = function is lax.dot_general or function is lax.conv_general_dilated
         return None if is_usual else function
@@ -134,9 +139,41 @@ def keep(module: Module, **settings: Any) -> None:
         setattr(module, name, value)
 
 
-def raw(variable: Variable[Any] | None) -> Array | None:
-    """Return the value of a parameter that may be missing."""
-    return None if variable is None else variable.get_value()
+def raw(held: Any) -> Any:
+    """Return the value of a parameter.
+
+    Args:
+      held: a variable, or what a program put in its place: None, an array, a number, an array
+        reference, or any object whose value is `held[...]`.
+    """
+    if isinstance(held, Variable):
+        return held.get_value()
+    if isinstance(held, jax.Array | np.ndarray) or not hasattr(type(held), "__getitem__"):
+        return held
+    return held[...]
+
+
+def write(module: Module, **values: Array) -> None:
+    """Store new values of variables of a layer, under the names of the attributes.
+
+    An array in the place of a variable is replaced by the new one; any other object is asked to
+    take the value as `held[...]`.
+
+    Args:
+      module: the layer.
+      **values: the new values.
+
+    Raises:
+      TraceContextError: under another transformation than variable or layer were made under.
+    """
+    for name, value in values.items():
+        held = getattr(module, name)
+        if isinstance(held, Variable):
+            held.set_value(value)
+        elif isinstance(held, jax.Array | np.ndarray) or not hasattr(type(held), "__setitem__"):
+            setattr(module, name, value)
+        else:
+            held[...] = value
 
 
 def of_stream(rngs: Any, name: str, layer: Module, others: str = "") -> Any:

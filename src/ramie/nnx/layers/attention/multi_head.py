@@ -12,7 +12,14 @@ from ramie.nnx.layers.attention.dot_product import (
 from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.linear import LinearGeneral
 from ramie.nnx.layers.norm import LayerNorm
-from ramie.nnx.layers.parameters import NO_METADATA, default_kernel_init, keep, of_stream
+from ramie.nnx.layers.parameters import (
+    NO_METADATA,
+    default_kernel_init,
+    keep,
+    of_stream,
+    raw,
+    write,
+)
 from ramie.nnx.modules.module import Module, first_from
 from ramie.nnx.objects.marks import data
 from ramie.nnx.randomness.rng import Rngs, RngStream
@@ -368,7 +375,7 @@ class MultiHeadAttention(Module):
                 f"MultiHeadAttention remembers keys and values of {self.num_heads} heads, and "
                 "needs to know how many."
             )
-        *batch, length, heads, depth = self.cached_key.shape
+        *batch, length, heads, depth = raw(self.cached_key).shape
         expected = (*batch, 1, heads, depth)
         if key.shape != expected or query.shape[:-2] != expected[:-2]:
             raise ValueError(
@@ -376,14 +383,12 @@ class MultiHeadAttention(Module):
                 f"shape {expected}, one position at a time, and got {key.shape} for queries of "
                 f"shape {query.shape}."
             )
-        position = self.cache_index.get_value()
+        position = raw(self.cache_index)
         decoding.check_room(position, length, "MultiHeadAttention")
         cached_key, cached_value, following = decoding.update_cache(
-            self.cached_key.get_value(), self.cached_value.get_value(), position, key, value
+            raw(self.cached_key), raw(self.cached_value), position, key, value
         )
-        self.cached_key.set_value(cached_key)
-        self.cached_value.set_value(cached_value)
-        self.cache_index.set_value(following)
+        write(self, cached_key=cached_key, cached_value=cached_value, cache_index=following)
         seen = decoding.cached_positions_mask(position, batch, length)
         return cached_key, cached_value, combine_masks(mask, seen)
 
@@ -393,8 +398,8 @@ class MultiHeadAttention(Module):
             return {}
         if not _takes_positions(self.attention_fn):
             return {}
-        length = self.cached_key.shape[-3]
-        query, keys = rotary.shifted_positions(self.cache_index.get_value(), length, given)
+        length = raw(self.cached_key).shape[-3]
+        query, keys = rotary.shifted_positions(raw(self.cache_index), length, given)
         return {"input_positions": query, "key_positions": keys}
 
     def _dropout(self, deterministic: bool | None, rngs: Any) -> tuple[bool, PRNGKey | None]:

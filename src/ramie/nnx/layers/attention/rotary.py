@@ -3,6 +3,7 @@
 from typing import Any
 
 from ramie.nnx.layers.attention.dot_product import dot_product_attention
+from ramie.nnx.layers.parameters import raw
 from ramie.nnx.modules.module import Module
 from ramie.nnx.objects.marks import data
 from ramie.nnx.variable.base import Variable
@@ -82,7 +83,7 @@ class RoPE(Module):
         """
         tables = None
         if self.cached_sin is not None and self.cached_cos is not None:
-            tables = self.cached_sin.get_value(), self.cached_cos.get_value()
+            tables = raw(self.cached_sin), raw(self.cached_cos)
         owner = type(self).__name__
         return rotary.rotary_embedding(
             x, input_positions, theta=self.theta, tables=tables, owner=owner
