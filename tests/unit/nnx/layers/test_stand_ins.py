@@ -1,4 +1,4 @@
-"""Layers whose variables were replaced: by arrays, NumPy arrays, references, objects with `[...]`."""
+"""Layers whose variables were replaced: by arrays, NumPy arrays, references, other objects."""
 
 import jax
 import jax.numpy as jnp
