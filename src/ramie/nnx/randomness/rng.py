@@ -142,8 +142,8 @@ class RngStream(Draws, Pytree):
         """
         return type(self)(jnp.broadcast_to(self(), _sized(k)), tag=self.tag)
 
-    def _again(self) -> "RngStream":
-        return type(self)(self.key.get_value(), tag=self.tag)
+    def _itself(self) -> "RngStream":
+        return self
 
 
 class Rngs(Draws, Pytree):
@@ -154,7 +154,8 @@ class Rngs(Draws, Pytree):
 
     Args:
       default: the seed or key of the stream `default`; or a mapping of names to seeds or keys.
-      **rngs: seeds or keys by name.
+      **rngs: seeds or keys by name. A stream becomes part of this object as it is, and goes on; its
+        tag stays.
 
     Example:
         >>> from ramie import nnx
@@ -162,6 +163,9 @@ class Rngs(Draws, Pytree):
         >>> key, noise = rngs.params(), rngs.normal((3,))
         >>> int(rngs.params.count[...]), int(rngs.default.count[...])
         (1, 1)
+
+    Differs from Flax: streams of other objects, and those that `split` and `broadcast` leave alone,
+    do not start again, so that no key is drawn twice.
     """
 
     def __init__(self, default: Any = None, **rngs: Any) -> None:
@@ -170,9 +174,8 @@ class Rngs(Draws, Pytree):
         elif default is not None:
             rngs["default"] = default
         for name, value in rngs.items():
-            if isinstance(value, RngStream):
-                value = value.key.get_value()
-            setattr(self, name, RngStream(value, tag=name))
+            is_stream = isinstance(value, RngStream)
+            setattr(self, name, value if is_stream else RngStream(value, tag=name))
 
     def __call__(self) -> PRNGKey:
         """Return the next key of the stream `default`."""
@@ -223,9 +226,9 @@ class Rngs(Draws, Pytree):
 
         Args:
           k: how many, as a number or a shape; or a mapping from filters (names, usually) to such
-            numbers. Streams that no filter takes start again.
+            numbers. Streams that no filter takes are those of this object.
         """
-        return self._changed(k, lambda stream, n: stream.fork(split=n), RngStream._again)
+        return self._changed(k, lambda stream, n: stream.fork(split=n), RngStream._itself)
 
     def broadcast(self, k: Pattern) -> "Rngs":
         """Return an independent stream several times side by side in place of each.
@@ -233,7 +236,7 @@ class Rngs(Draws, Pytree):
         Args:
           k: how often; see `split`.
         """
-        return self._changed(k, RngStream.broadcast, RngStream._again)
+        return self._changed(k, RngStream.broadcast, RngStream._itself)
 
     def _changed(self, pattern: Pattern, change: Any, otherwise: Any) -> "Rngs":
         rules: Mapping[Any, Any] = pattern if isinstance(pattern, Mapping) else {...: pattern}

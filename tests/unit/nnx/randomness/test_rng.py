@@ -65,6 +65,57 @@ def test_forks_count_on_and_start_at_zero():
     assert not np.array_equal(keys[0], keys[1])
 
 
+NOT_SPLIT = {
+    "split": lambda rngs: rngs.split({"params": 4}),
+    "broadcast": lambda rngs: rngs.broadcast({"params": 4}),
+    "split to None": lambda rngs: rngs.split({"params": 4, "default": None}),
+    "split and broadcast": lambda rngs: rngs.split({"params": 4}).broadcast({"noise": 2}),
+    "broadcast nothing": lambda rngs: rngs.broadcast(None),
+    "of streams": lambda rngs: nnx.Rngs(default=rngs.default),
+    "of a mapping": lambda rngs: nnx.Rngs(dict(rngs.items())),
+    "of streams by position": lambda rngs: nnx.Rngs(rngs.default),
+    "of a stream of another name": lambda rngs: nnx.Rngs(rngs.noise, params=rngs.default),
+    "with_rngs": lambda rngs: nnx.with_rngs(rngs, split={"params": 4}),
+    "a clone that replaces": lambda rngs: nnx.merge(*nnx.split(rngs)),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_SPLIT)
+def test_streams_that_are_left_alone_go_on(kind):
+    rngs = nnx.Rngs(0, params=1, noise=2)
+    drawn = [(name, _words(rngs[name]()).tobytes()) for name in rngs for _ in range(2)]
+    other = NOT_SPLIT[kind](rngs)
+    for name in other:
+        if not other[name].key.shape:
+            drawn.append((name, _words(other[name]()).tobytes()))
+    keys = [key for _, key in drawn]
+    assert len(set(keys)) == len(keys) > 6
+
+
+@pytest.mark.parametrize("kind", [k for k in NOT_SPLIT if k != "a clone that replaces"])
+def test_no_key_is_drawn_from_both(kind):
+    rngs = nnx.Rngs(0, params=1, noise=2)
+    other = NOT_SPLIT[kind](rngs)
+    keys = [
+        _words(streams[name]()).tobytes()
+        for _ in range(2)
+        for streams in (rngs, other)
+        for name in streams
+        if not streams[name].key.shape
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_fresh_stream_that_is_left_alone_gives_the_keys_of_its_seed():
+    first = _words(jax.random.fold_in(jax.random.key(3), 0))
+    for other in (
+        nnx.Rngs(0, noise=3).split({"default": 2}),
+        nnx.Rngs(0, noise=3).broadcast({"default": 2}),
+        nnx.Rngs(noise=nnx.RngStream(3, tag="noise")),
+    ):
+        assert_exact(_words(other.noise()), first)
+
+
 def test_samplers_and_initializers_take_the_next_key():
     rngs, key = nnx.Rngs(0), jax.random.key(0)
     first, second = (jax.random.fold_in(key, i) for i in range(2))
