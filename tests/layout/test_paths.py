@@ -29,7 +29,7 @@ def test_a_path_is_no_room_of_ours(path):
     assert not room.exists() and not room.with_suffix("").is_dir(), "the room answers already"
 
 
-@pytest.mark.parametrize("path", set(FILES) - set(MODULES), ids=sources.relative)
+@pytest.mark.parametrize("path", sorted(set(FILES) - set(MODULES)), ids=sources.relative)
 def test_a_folder_of_paths_is_a_package(path):
     """Its `__init__` says something only where no room of that name does."""
     room = sources.PACKAGE / path.relative_to(sources.PATHS)
