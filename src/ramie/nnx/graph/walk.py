@@ -26,7 +26,7 @@ from ramie.nnx.graph.structure import (
 from ramie.nnx.modes import set_graph_mode
 from ramie.nnx.objects.layout import key_of_name
 from ramie.nnx.objects.marks import is_plain
-from ramie.nnx.objects.pytree import Pytree, layout
+from ramie.nnx.objects.pytree import Pytree, check_statics, layout
 from ramie.nnx.states.nested import Path, sorted_keys
 from ramie.nnx.variable.base import Variable
 
@@ -136,6 +136,13 @@ def _missing(node: Pytree, error: KeyError) -> ValueError:
     )
 
 
+def _place(root: Any, node: Any, several: bool) -> str:
+    """Write where a node is inside of a model, such as "blocks[0].layer"; "" for the root."""
+    path = next(path for path, x in iter_graph(root, graph=True) if x is node)
+    keys = path[1:] if several else path
+    return "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in keys).lstrip(".")
+
+
 def walk(
     root: Any,
     objects: list[Any] | None = None,
@@ -160,7 +167,8 @@ def walk(
       The structure, and the variables and arrays in its order; a shared one counts once.
 
     Raises:
-      ValueError: if an object lost attributes without knowing.
+      ValueError: if an object lost attributes without knowing, or if modules or variables were put
+        into a static attribute after it was assigned.
     """
     entries: list[Any] = []
     leaves: list[Any] = []
@@ -198,6 +206,7 @@ def walk(
             except KeyError as error:
                 raise _missing(x, error) from None
             kinds = tuple(map(type, statics))
+            check_statics(x, statics, lambda: _place(root, x, several))
             add(_tuple_new(NodeDef, (cls, its_layout, statics, kinds, x._pytree__life)))
             for child in inner:
                 visit(child, True)

@@ -2,7 +2,7 @@
 
 import copy
 from abc import ABCMeta
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MemberDescriptorType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -15,11 +15,20 @@ from ramie.foundation.configurations import config
 from ramie.foundation.signatures import SignatureOfInit
 from ramie.nnx.objects.layout import Layout, layout_of
 from ramie.nnx.objects.marks import Mark, data_in, declared, is_data, is_plain, register_data_type
+from ramie.nnx.objects.statics import late_data, refuse_late_data
 from ramie.nnx.printing.text import Parts, describe, size_note, size_of
 from ramie.nnx.printing.visualization import rendered
 from ramie.nnx.variable.base import Variable
 
-__all__ = ["Object", "Pytree", "PytreeMeta", "PytreeState", "check_pytree", "layout"]
+__all__ = [
+    "Object",
+    "Pytree",
+    "PytreeMeta",
+    "PytreeState",
+    "check_pytree",
+    "check_statics",
+    "layout",
+]
 
 
 class PytreeState(NamedTuple):
@@ -344,7 +353,9 @@ class _Statics:
 
 def _children(node: Pytree) -> tuple[tuple[Any, ...], _Statics]:
     known, attributes = layout(node), vars(node)
-    statics = _Statics(known, known.static_of(attributes), node._pytree__life)
+    values = known.static_of(attributes)
+    check_statics(node, values)
+    statics = _Statics(known, values, node._pytree__life)
     return known.data_of(attributes), statics
 
 
@@ -370,6 +381,27 @@ def check_pytree(pytree: Any) -> None:
                 "Found unexpected data on value of type "
                 + _data_in_static(pytree, name, value, found, None, None).partition("of type ")[2]
             )
+
+
+def check_statics(
+    node: Pytree, values: tuple[Any, ...], place: Callable[[], str] = lambda: ""
+) -> None:
+    """Check that no module or variable was put into a static attribute after it was assigned.
+
+    Args:
+      node: the node.
+      values: its static attributes, in the order of its layout.
+      place: says where the node is in the model, for the message.
+
+    Raises:
+      ValueError: if there is one.
+    """
+    try:
+        hash(values)  # lists, dictionaries, sets and queues have none, inside of tuples too
+    except TypeError:
+        found = late_data(layout(node).static, values, (Pytree, Variable))
+        if found is not None:
+            raise refuse_late_data(node, *found, place()) from None
 
 
 def _sizes(node: Pytree) -> str:
