@@ -206,7 +206,10 @@ def walk(
             except KeyError as error:
                 raise _missing(x, error) from None
             kinds = tuple(map(type, statics))
-            check_statics(x, statics, lambda: _place(root, x, several))
+            try:
+                hash(statics)
+            except TypeError:
+                check_statics(x, statics, lambda: _place(root, x, several))
             add(_tuple_new(NodeDef, (cls, its_layout, statics, kinds, x._pytree__life)))
             for child in inner:
                 visit(child, True)

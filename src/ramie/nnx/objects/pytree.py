@@ -354,7 +354,10 @@ class _Statics:
 def _children(node: Pytree) -> tuple[tuple[Any, ...], _Statics]:
     known, attributes = layout(node), vars(node)
     values = known.static_of(attributes)
-    check_statics(node, values)
+    try:
+        hash(values)
+    except TypeError:
+        check_statics(node, values)
     statics = _Statics(known, values, node._pytree__life)
     return known.data_of(attributes), statics
 
@@ -388,6 +391,9 @@ def check_statics(
 ) -> None:
     """Check that no module or variable was put into a static attribute after it was assigned.
 
+    Only values without a hash need a look: lists, dictionaries, sets and queues have none, inside
+    of tuples too.
+
     Args:
       node: the node.
       values: its static attributes, in the order of its layout.
@@ -396,12 +402,9 @@ def check_statics(
     Raises:
       ValueError: if there is one.
     """
-    try:
-        hash(values)  # lists, dictionaries, sets and queues have none, inside of tuples too
-    except TypeError:
-        found = late_data(layout(node).static, values, (Pytree, Variable))
-        if found is not None:
-            raise refuse_late_data(node, *found, place()) from None
+    found = late_data(layout(node).static, values, (Pytree, Variable))
+    if found is not None:
+        raise refuse_late_data(node, *found, place())
 
 
 def _sizes(node: Pytree) -> str:
