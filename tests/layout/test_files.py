@@ -70,6 +70,8 @@ SUBJECTS = {
     "linen/machinery/test_naming": "names and places of submodules",
     "linen/scoped/test_layers": "all layers on bare scopes",
     "linen/sharding/test_sharded_init": "init on a mesh",
+    "ops/eager/test_replaced_layers": "layers while functions of JAX are replaced",
+    "linen/transforms/test_user_trees": "classes of users that look at their fields",
     "nnx/layers/test_adaptation": "LoRA and layers that draw",
     "nnx/modules/test_capture": "values from inside: sowing and capturing",
     "nnx/transforms/test_staleness": "compiled steps of models that are edited",

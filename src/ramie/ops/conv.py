@@ -184,12 +184,13 @@ def _convolve(
     kernel_dilation: tuple[int, ...],
     feature_group_count: int,
     precision: PrecisionLike,
-    conv_general_dilated: ConvGeneralDilatedT = lax.conv_general_dilated,
+    conv_general_dilated: ConvGeneralDilatedT | None = None,
 ) -> Array:
+    convolve = lax.conv_general_dilated if conv_general_dilated is None else conv_general_dilated
     window = kernel.shape[:-2]
     x, batch = _one_batch_axis(x, len(window))
     x, rest = _pad_input(x, padding, window, kernel_dilation)
-    y = conv_general_dilated(
+    y = convolve(
         x,
         kernel,
         strides,

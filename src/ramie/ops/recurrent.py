@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ramie.ops.eager.replaced import current
 from ramie.typing import Array
 
 __all__ = [
@@ -53,7 +54,7 @@ def simple_step(
     total = from_input + from_state
     if residual:
         total = total + state
-    new_state: Array = activation_fn(total)
+    new_state: Array = current(activation_fn)(total)
     return new_state
 
 
@@ -86,6 +87,7 @@ def lstm_step(
     Reference:
       Hochreiter, Schmidhuber, "Long Short-Term Memory".
     """
+    gate_fn, activation_fn = current(gate_fn), current(activation_fn)
     new_cell = gate_fn(f) * cell + gate_fn(i) * activation_fn(g)
     return new_cell, gate_fn(o) * activation_fn(new_cell)
 
@@ -163,6 +165,7 @@ def gru_step(
       Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder".
     """
     (xr, xz, xn), (hr, hz, hn) = from_input, from_state
+    gate_fn, activation_fn = current(gate_fn), current(activation_fn)
     r, z = gate_fn(xr + hr), gate_fn(xz + hz)
     n = activation_fn(xn + r * hn)
     return (1.0 - z) * n + z * state
@@ -218,8 +221,8 @@ def mgu_step(
       Zhou et al., "Minimal Gated Unit for Recurrent Neural Networks".
     """
     (xf, xn), (hf, hn) = from_input, from_state
-    f = gate_fn(xf + hf)
-    n = activation_fn(xn + (f * hn if reset_gate else hn))
+    f = current(gate_fn)(xf + hf)
+    n = current(activation_fn)(xn + (f * hn if reset_gate else hn))
     return (1.0 - f) * n + f * state
 
 

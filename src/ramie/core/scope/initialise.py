@@ -110,7 +110,9 @@ def _trace(forward: Callable[[], Any]) -> tuple[Any, Any, Any]:
     return variables, state, None if closed.effects else needed_part(closed)
 
 
+# As JAX shipped them: what another library put in their place is called.
 _ZEROS, _ONES = jax.nn.initializers.zeros, jax.nn.initializers.ones
+_NUMPY_ZEROS, _NUMPY_ONES = jnp.zeros, jnp.ones
 
 
 def _constant(fill: int, shape: Any, dtype: Any = None) -> Any:
@@ -140,8 +142,8 @@ def _really(init_fn: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -
         if init_fn is _ZEROS or init_fn is _ONES:
             if 2 <= len(args) <= 3:
                 made = _constant(int(init_fn is _ONES), *args[1:])
-        elif (init_fn is jnp.zeros or init_fn is jnp.ones) and 1 <= len(args) <= 2:
-            made = _constant(int(init_fn is jnp.ones), *args)
+        elif (init_fn is _NUMPY_ZEROS or init_fn is _NUMPY_ONES) and 1 <= len(args) <= 2:
+            made = _constant(int(init_fn is _NUMPY_ONES), *args)
     return init_fn(*args, **kwargs) if made is None else made
 
 

@@ -22,6 +22,7 @@ from ramie.nnx.layers.parameters import (
 from ramie.nnx.modules.module import Module
 from ramie.nnx.randomness.rng import Rngs
 from ramie.ops import initializers, linear
+from ramie.ops.eager.replaced import current
 from ramie.trees.frozen import FrozenDict
 from ramie.typing import (
     Array,
@@ -370,7 +371,8 @@ class Einsum(Module):
         x, kernel, bias = self.promote_dtype(
             (inputs, raw(self.kernel), raw(self.bias)), dtype=self.dtype
         )
-        if self.einsum_op is jnp.einsum and out_sharding is None:
+        einsum = current(self.einsum_op)  # the default was looked up when the class was made
+        if einsum is jnp.einsum and out_sharding is None:
             return linear.einsum(
                 x,
                 kernel,
@@ -380,7 +382,7 @@ class Einsum(Module):
                 preferred_element_type=self.preferred_element_type,
             )
         options = {} if out_sharding is None else {"out_sharding": out_sharding}
-        y: Array = self.einsum_op(
+        y: Array = einsum(
             equation,
             x,
             kernel,

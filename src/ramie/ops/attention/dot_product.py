@@ -17,6 +17,7 @@ from jax import lax
 from ramie.ops.dtypes import promote_dtype
 from ramie.ops.eager.dispatch import eager_compiled
 from ramie.ops.eager.proofs import numbers
+from ramie.ops.eager.replaced import Rests, current
 from ramie.ops.moments import alike, cast
 from ramie.ops.stochastic import check_rate, keep_mask
 from ramie.typing import Array, DotGeneralT, Dtype, EinsumT, PrecisionLike, PRNGKey, Shape
@@ -38,7 +39,11 @@ __all__ = [
 SCORES = "...qhd,...khd->...hqk"
 VALUES = "...hqk,...khd->...qhd"
 
+GROUPED_SCORES = "...qhgd,...khd->...hgqk"
+GROUPED_VALUES = "...hgqk,...khd->...qhgd"
+
 _WIDE = frozenset(np.dtype(t) for t in ("float32", "float64"))
+_EINSUM = Rests({jnp: ["einsum"]})
 
 
 def check_inputs(
@@ -113,6 +118,35 @@ def _product(
     multiply = lax.dot_general if dot_general is None else dot_general
     common = jnp.promote_types(a.dtype, b.dtype) if a.dtype != b.dtype else a.dtype
     return multiply(a, b, dims, precision, preferred_element_type=common)
+
+
+def _replaced_einsum(precision: PrecisionLike, dot_general: DotGeneralT | None) -> EinsumT | None:
+    """Return what stands in the place of `jax.numpy.einsum`, or None if that is JAX's own.
+
+    Flax takes these products by einsum, so libraries put theirs there to be asked for them.
+    """
+    if _EINSUM.are_shipped():
+        return None
+    options = {} if dot_general is None else {"_dot_general": dot_general}
+    return functools.partial(jnp.einsum, precision=precision, **options)
+
+
+def _scores(query: Array, key: Array, einsum: EinsumT) -> Array:
+    heads, key_heads = query.shape[-2], key.shape[-2]
+    if heads == key_heads:
+        return einsum(SCORES, query, key)
+    groups = (*query.shape[:-2], key_heads, heads // key_heads, query.shape[-1])
+    scores = einsum(GROUPED_SCORES, lax.reshape(query, groups), key)
+    return lax.reshape(scores, (*scores.shape[:-4], heads, *scores.shape[-2:]))
+
+
+def _averages(weights: Array, value: Array, einsum: EinsumT) -> Array:
+    heads, value_heads = weights.shape[-3], value.shape[-2]
+    if heads == value_heads:
+        return einsum(VALUES, weights, value)
+    groups = (*weights.shape[:-3], value_heads, heads // value_heads, *weights.shape[-2:])
+    y = einsum(GROUPED_VALUES, lax.reshape(weights, groups), value)
+    return lax.reshape(y, (*y.shape[:-3], heads, y.shape[-1]))
 
 
 def _scaled(query: Array) -> Array:
@@ -287,6 +321,8 @@ def attention_weights(
     bias = None if bias is None else jnp.asarray(bias)
     mask = None if mask is None else jnp.asarray(mask)
     if einsum is None:
+        einsum = _replaced_einsum(precision, dot_general)
+    if einsum is None:
         shifted = _shifted_scores(
             query,
             key,
@@ -297,7 +333,7 @@ def attention_weights(
             in_float32=in_float32,
         )
     else:
-        scores = einsum(SCORES, _scaled(query), key)
+        scores = _scores(_scaled(query), key, einsum)
         shifted = _minus_maximum(_biased_and_masked(scores, bias, mask, in_float32))
     weights = _normalized(lax.exp(shifted))
     return weights if in_float32 else cast(weights, query.dtype)
@@ -362,10 +398,12 @@ def apply_weights(
       dot_general: used in place of `jax.lax.dot_general`.
       einsum: used in place of the product as a whole.
     """
+    if einsum is None:
+        einsum = _replaced_einsum(precision, dot_general)
     if einsum is not None:
         if factor is not None:
             weights = lax.mul(*alike(weights, factor))
-        return einsum(VALUES, weights, value)
+        return _averages(weights, value, einsum)
     return _applied(weights, value, factor, precision=precision, dot_general=dot_general)
 
 
@@ -480,7 +518,7 @@ def make_attention_mask(
       [[True, True, False], [True, True, False], [False, False, False]]
     """
     query_input, key_input = jnp.asarray(query_input), jnp.asarray(key_input)
-    related = pairwise_fn(jnp.expand_dims(query_input, -1), jnp.expand_dims(key_input, -2))
+    related = current(pairwise_fn)(jnp.expand_dims(query_input, -1), jnp.expand_dims(key_input, -2))
     n = related.ndim
     front = (1,) * extra_batch_dims
     shape = (*front, *related.shape[:-2], 1, *related.shape[-2:])

@@ -24,6 +24,7 @@ from jax.extend.core import get_opaque_trace_state
 
 from ramie.foundation.configurations import config
 from ramie.ops.eager.dispatch import no_trace, plain_path_wanted
+from ramie.ops.eager.replaced import Rests, rests_of
 from ramie.typing import Array, PRNGKey, Shape
 
 __all__ = [
@@ -153,11 +154,11 @@ def is_direct() -> bool:
     """Tell whether arrays may be made by the sampler and by transfer from the host, here and now.
 
     Not inside a JAX transformation, nor with debugging switches on, nor under a mesh, nor off the
-    CPU, nor when the flag `flax_fast_init` is off.
+    CPU, nor when the flag `flax_fast_init` is off, nor while a function that draws is not JAX's.
     """
     if not config.flax_fast_init or plain_path_wanted() or _config.jax_debug_key_reuse:
         return False
-    if get_opaque_trace_state() != no_trace():
+    if get_opaque_trace_state() != no_trace() or not _rests().are_shipped():
         return False
     device = _config.jax_default_device
     if device is None:
@@ -165,6 +166,11 @@ def is_direct() -> bool:
     else:
         on_cpu = (device if isinstance(device, str) else device.platform) == "cpu"
     return on_cpu and bool(jax.sharding.get_abstract_mesh().empty)
+
+
+@functools.cache
+def _rests() -> Rests:
+    return rests_of(draw)
 
 
 @functools.cache

@@ -25,10 +25,16 @@ from jax.extend.core import get_opaque_trace_state
 from ramie.foundation.configurations import config
 from ramie.foundation.jax_versions import INLINE
 from ramie.ops.eager import proofs
+from ramie.ops.eager.replaced import Rests, rests_of
 
 __all__ = ["PROVEN_DTYPES", "eager_compiled", "forget", "no_trace", "plain_path_wanted"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Replaced(Exception):
+    """A function of JAX was replaced while a program was traced that rests on it."""
+
 
 PROVEN_DTYPES = frozenset(np.dtype(t) for t in ("float32", "float64", "float16", jnp.bfloat16))
 """Real floating types for which compiled products and sums were shown to keep every bit (CPU)."""
@@ -97,10 +103,10 @@ def eager_compiled(
 ) -> Callable[[F], F]:
     """Run an operation as one compiled program per shape when it is called on real arrays.
 
-    The operation runs as written when an argument is traced, when `jax.disable_jit` or a NaN check
-    is on, and unless the flag ``ramie_compiled_layers`` is ``"all"`` also on platforms other than
-    the CPU, where `proven` says no, and where a bit of the sample differs. The flag ``"off"`` has
-    it always run as written.
+    The operation runs as written when an argument is traced, when a function of JAX that it rests
+    on was replaced (see `replaced`), when `jax.disable_jit` or a NaN check is on, and unless the
+    flag ``ramie_compiled_layers`` is ``"all"`` also on platforms other than the CPU, where `proven`
+    says no, and where a bit of the sample differs. The flag ``"off"`` has it always run as written.
 
     Args:
       static_argnames: keyword-only parameters of the operation that are configuration: hashable
@@ -118,8 +124,19 @@ def eager_compiled(
     def decorate(fn: F) -> F:
         # inline: called on constants while JAX traces something else, leave no nested program.
         settings: dict[str, Any] = {"static_argnames": tuple(static_argnames), "inline": INLINE}
-        free = jax.jit(fn, **settings)
-        faithful = free if fused else jax.jit(fn, **settings, compiler_options=_UNFUSED)
+        rests: Rests | None = None
+
+        @functools.wraps(fn)
+        def traced(*arrays: Any, **configuration: Any) -> Any:
+            out = fn(*arrays, **configuration)
+            # Another thread may have replaced something since the call began. JAX keeps no program
+            # of a trace that raised.
+            if rests is not None and not rests.are_shipped():
+                raise _Replaced
+            return out
+
+        free = jax.jit(traced, **settings)
+        faithful = free if fused else jax.jit(traced, **settings, compiler_options=_UNFUSED)
         verdicts: dict[Any, bool] = {}
         _all_verdicts.append(verdicts)
 
@@ -136,6 +153,7 @@ def eager_compiled(
 
         @functools.wraps(fn)
         def dispatch(*arrays: Any, **configuration: Any) -> Any:
+            nonlocal rests
             for array in arrays:
                 if isinstance(array, _Tracer):
                     return fn(*arrays, **configuration)
@@ -143,9 +161,9 @@ def eager_compiled(
             if mode == "off" or plain_path_wanted():
                 return fn(*arrays, **configuration)
             if mode == "all":
-                chosen = free if all(map(_is_stable, configuration.values())) else fn
-                return chosen(*arrays, **configuration)
-            if (
+                if not all(map(_is_stable, configuration.values())):
+                    return fn(*arrays, **configuration)
+            elif (
                 sample is None
                 or (proven is not None and not proven(*arrays, **configuration))
                 or not _on_proven_platform()
@@ -153,11 +171,20 @@ def eager_compiled(
                 or get_opaque_trace_state() != no_trace()
             ):
                 return fn(*arrays, **configuration)
-            dtype = arrays[0].dtype
-            verdict = verdicts.get(dtype)
-            if verdict is None:
-                verdict = verdicts[dtype] = keeps_bits(dtype)
-            return (faithful if verdict else fn)(*arrays, **configuration)
+            if rests is None:
+                rests = rests_of(fn)
+            if not rests.are_shipped():
+                return fn(*arrays, **configuration)
+            try:
+                if mode == "all":
+                    return free(*arrays, **configuration)
+                dtype = arrays[0].dtype
+                verdict = verdicts.get(dtype)
+                if verdict is None:
+                    verdict = verdicts[dtype] = keeps_bits(dtype)
+                return (faithful if verdict else fn)(*arrays, **configuration)
+            except _Replaced:
+                return fn(*arrays, **configuration)
 
         return dispatch  # type: ignore[return-value]
 

@@ -28,6 +28,7 @@ from ramie.nnx.transforms.arguments.operands import Operands
 from ramie.nnx.transforms.arguments.outline import Outline
 from ramie.nnx.transforms.arguments.statics import without_cells
 from ramie.nnx.variable import defaults
+from ramie.ops.eager.replaced import nothing_is_replaced
 
 __all__ = ["Given", "Repeatable", "repeated"]
 
@@ -139,7 +140,8 @@ def repeated(
       functions: the functions.
       given: what they are called with.
     """
-    if not given.may_repeat or is_watched():
+    # What a trace kept while a function of JAX was another one would be used for all times.
+    if not given.may_repeat or is_watched() or not nothing_is_replaced():
         return kind(edge, functions)
     flags = tuple(getattr(config, flag.name) for flag in FLAGS)
     here = (defaults.here.hijax, defaults.here.ref, using_eager_sharding())
