@@ -159,23 +159,28 @@ class _FirstTrace:
     def __init__(
         self, body: Callable[..., Any], carry: Any, inputs: _Inputs, out_axes: Any
     ) -> None:
-        slices = inputs.slice_shapes()
-        closed, shapes = jax.make_jaxpr(body, return_shape=True)(carry, slices)
+        # What the body returns is taken apart while it holds tracers: a class of the user may
+        # refuse anything else in its fields.
+        structures: list[Any] = []
+        y_axes: list[Any] = []
+
+        def flat_body(carry: Any, slices: list[Any]) -> list[Any]:
+            returned = body(carry, slices)
+            structures[:] = map(jax.tree_util.tree_structure, (returned, *returned))
+            y_axes[:] = _flat_axes(out_axes, returned[2], "out_axes", "outputs")
+            return jax.tree_util.tree_leaves(returned)
+
+        closed = jax.make_jaxpr(flat_body)(carry, inputs.slice_shapes())
         self._closed = closed
-        constants, carry_shapes, y = shapes
-        self._treedef = jax.tree_util.tree_structure(shapes)
-        y_axes = _flat_axes(out_axes, y, "out_axes", "outputs")
-        n_constants = len(jax.tree_util.tree_leaves(constants))
-        n_carry = len(jax.tree_util.tree_leaves(carry_shapes))
+        self._treedef, constants, carries, _ = structures
+        n_constants, n_carry = constants.num_leaves, carries.num_leaves
         constant = [
             *[True] * n_constants,
             *[False] * n_carry,
             *[axis is broadcast for axis in y_axes],
         ]
         values = self._evaluate_constant(constant)
-        self.constants = jax.tree_util.tree_unflatten(
-            jax.tree_util.tree_structure(constants), values[:n_constants]
-        )
+        self.constants = jax.tree_util.tree_unflatten(constants, values[:n_constants])
         self.constant_ys = values[n_constants:]
         # `lax.scan` widens a weakly typed carry and traces again; a kept trace cannot follow.
         given = [var.aval for var in closed.jaxpr.invars[:n_carry]]
@@ -252,9 +257,15 @@ def _flat_axes(axes: Any, tree: Any, argument: str, what: str) -> list[Any]:
     if isinstance(axes, int) or axes is broadcast:
         return [axes] * len(jax.tree_util.tree_leaves(tree))
     try:
-        return jax.tree_util.tree_leaves(jax.tree.broadcast(axes, tree))
+        ends, structure = jax.tree_util.tree_flatten(axes)
+        parts = structure.flatten_up_to(tree)
     except ValueError as error:
         raise ValueError(
             f"The {argument} {axes} of a scan do not match its {what}: each must be an integer or "
             f"`broadcast`, or a tree of these with the {what}' upper structure. {error}"
         ) from error
+    return [
+        axis
+        for axis, part in zip(ends, parts, strict=True)
+        for _ in jax.tree_util.tree_leaves(part)
+    ]

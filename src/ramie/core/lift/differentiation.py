@@ -1,16 +1,21 @@
 """Lifted differentiation: of functions of a scope, by arguments and by variables."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import tree_flatten
 
 from ramie.core.filters import Filter
 from ramie.core.lift.crossing import Group, Lift, Scopes
+from ramie.core.tracing.arguments import positions
 from ramie.trees.frozen import unfreeze
 
 __all__ = ["custom_vjp", "jvp", "value_and_grad", "vjp"]
+
+_LEAF = jax.tree_util.tree_structure(0)
 
 
 def _refuse_reduce_axes(reduce_axes: Any) -> None:
@@ -205,29 +210,76 @@ def custom_vjp(
     """
     groups = (grad_vars, True)
     lift = Lift(groups, groups, (True,), "custom_vjp")
-    positions = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
 
     def with_derivative(scopes: Scopes, *args: Any) -> Any:
+        # JAX fills what it is given with objects of its own, which a class of the user may refuse.
+        # So it gets lists of leaves in place of trees.
+        fixed = {i - 1 for i in positions(nondiff_argnums, 1 + len(args))}
+        flat, structures = (
+            zip(
+                *((x, None) if i in fixed else tree_flatten(x) for i, x in enumerate(args)),
+                strict=True,
+            )
+            if args
+            else ((), ())
+        )
         with lift.open(scopes) as crossing:
+            by, by_structure = tree_flatten(crossing.variables[0])
+            others, other_structure = tree_flatten(crossing.variables[1])
 
-            def primal(by: Group, others: Group, rngs: Any, *args: Any) -> Any:
-                return crossing.run(fn, (by, others), rngs, *args)
+            def run(fn: Callable[..., Any], by: Any, others: Any, rngs: Any, *args: Any) -> Any:
+                variables = by_structure.unflatten(by), other_structure.unflatten(others)
+                whole = (
+                    x if structure is None else structure.unflatten(x)
+                    for x, structure in zip(args, structures, strict=True)
+                )
+                return crossing.run(fn, variables, rngs, *whole)
 
-            def forward(by: Group, others: Group, rngs: Any, *args: Any) -> Any:
-                (y, residuals), written = crossing.run(forward_fn, (by, others), rngs, *args)
+            def forward(*given: Any) -> Any:
+                (y, residuals), written = run(forward_fn, *given)
                 return (y, written), residuals
 
             def backward(*given: Any) -> Any:
                 *nondiff, residuals, (y_t, _) = given
                 variables_t, *args_t = backward_fn(*nondiff, residuals, y_t)
                 by_t = (variables_t,) if len(crossing.roots) == 1 else tuple(variables_t)
+                wanted = [x for x in structures if x is not None]
+                if len(args_t) != len(wanted):
+                    raise TypeError(
+                        f"The function backward_fn has to return cotangents of the variables and "
+                        f"of each of the {len(wanted)} differentiable arguments, but returned "
+                        f"{1 + len(args_t)} values."
+                    )
+                of_args = map(_flat_cotangents, wanted, args_t)
                 # None is a zero of any structure.
-                return by_t, None, None, *args_t
+                return _flat_cotangents(by_structure, by_t), None, None, *of_args
 
-            derived = jax.custom_vjp(primal, nondiff_argnums=tuple(i + 2 for i in positions))
+            derived = jax.custom_vjp(
+                functools.partial(run, fn), nondiff_argnums=tuple(sorted(i + 3 for i in fixed))
+            )
             derived.defvjp(forward, backward)
-            y, written = derived(*crossing.variables, crossing.rngs, *args)
+            y, written = derived(by, others, crossing.rngs, *flat)
             crossing.commit(written)
             return y
 
     return with_derivative
+
+
+def _flat_cotangents(structure: Any, cotangents: Any) -> list[Any]:
+    """Return a cotangent, or None for zero, for each leaf of a structure.
+
+    Raises:
+      TypeError: if the cotangents are structured otherwise; None may stand for a part of them.
+    """
+    if cotangents is None:
+        return [None] * int(structure.num_leaves)
+    if structure == _LEAF:
+        return [cotangents]
+    found, outer = tree_flatten(cotangents, is_leaf=lambda x: x is not cotangents)
+    if outer.node_data() != structure.node_data() or len(found) != len(structure.children()):
+        raise TypeError(
+            "The function backward_fn returned cotangents of another structure than their "
+            f"arguments or variables have: it returned {outer}, expected is {structure}."
+        )
+    parts = map(_flat_cotangents, structure.children(), found)
+    return [leaf for part in parts for leaf in part]

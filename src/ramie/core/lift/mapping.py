@@ -61,16 +61,13 @@ def _axis_length(axes: Any, tree: Any) -> int | None:
 
     Whether all mapped axes have this length is left to JAX to check.
     """
-    lengths = []
-
-    def look(axis: Any, part: Any) -> None:
+    ends, structure = jax.tree_util.tree_flatten(axes, is_leaf=lambda x: x is None)
+    for axis, part in zip(ends, structure.flatten_up_to(tree), strict=True):
         for leaf in jax.tree_util.tree_leaves(part) if isinstance(axis, int) else ():
             shape = jnp.shape(leaf)
             if -len(shape) <= axis < len(shape):
-                lengths.append(shape[axis])
-
-    jax.tree_util.tree_map(look, axes, tree, is_leaf=lambda x: x is None)
-    return lengths[0] if lengths else None
+                return int(shape[axis])
+    return None
 
 
 def vmap(

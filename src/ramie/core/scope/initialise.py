@@ -81,7 +81,7 @@ def attempt(forward: Callable[[], Any]) -> Any:
         if not leaves_nothing_behind(state):
             return NOT_POSSIBLE
     if not part.jaxpr.outvars:
-        return variables
+        return with_values(variables, [])
     values = evaluate(part)
     if [x.weak_type for x in values] != [v.aval.weak_type for v in part.jaxpr.outvars]:
         return NOT_POSSIBLE
@@ -92,9 +92,10 @@ def _trace(forward: Callable[[], Any]) -> tuple[Any, Any, Any]:
     """Trace `forward` once.
 
     Returns:
-      The variables with a slot for each tracer, the state of the trace, and the program that
-      computes these tracers or None. Nothing here outlives the call that holds the trace: JAX
-      remembers a trace for as long as the function lives, and equations may hold it.
+      The variables with a slot for each tracer, as `with_values` takes them, the state of the
+      trace, and the program that computes these tracers or None. Nothing here outlives the call
+      that holds the trace: JAX remembers a trace for as long as the function lives, and equations
+      may hold it.
     """
     variables: Any = None
     state: Any = None

@@ -101,7 +101,10 @@ def leaf_shapes(value: Any) -> Shapes:
 
 
 def _evaluate(init_fn: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> Shapes:
-    return leaf_shapes(jax.eval_shape(lambda: init_fn(jax.random.key(0), *args, **kwargs)))
+    def leaves() -> list[Any]:  # and no more: a class of the user may refuse shapes in its fields
+        return jax.tree_util.tree_leaves(init_fn(jax.random.key(0), *args, **kwargs))
+
+    return leaf_shapes(jax.eval_shape(leaves))
 
 
 def expected_shapes(

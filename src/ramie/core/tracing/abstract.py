@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,9 +32,7 @@ def _is_dynamic(leaf: Any) -> bool:
 
 
 class _Slot:
-    """Stands in a tree for a value that is still to be computed.
-
-    Not a pytree node, so a leaf.
+    """Stands among leaves for a value that is still to be computed.
 
     Args:
       index: its place among these values.
@@ -46,39 +44,58 @@ class _Slot:
         self.index = index
 
 
-def _map_leaves(fn: Callable[[Any], Any], tree: Any) -> Any:
-    """Map over nested dictionaries and other pytrees; dictionaries keep their order."""
-    if type(tree) is dict:
-        return {key: _map_leaves(fn, value) for key, value in tree.items()}
-    if isinstance(tree, jax.Array):
-        return fn(tree)
-    return jax.tree_util.tree_map(fn, tree)
+class _Emptied(NamedTuple):
+    """A pytree taken apart. The user's classes are never made with slots: they may look into them.
+
+    Attributes:
+      treedef: its structure.
+      leaves: its leaves, with slots for tracers.
+    """
+
+    treedef: Any
+    leaves: list[Any]
 
 
 def without_tracers(tree: Any) -> tuple[Any, list[Any]]:
     """Take what is only traced out of a tree; `with_values` puts values in its place.
 
     Returns:
-      The tree with slots, and the tracers, each once.
+      The tree, taken apart and with slots, and the tracers, each once.
     """
     slots: dict[int, _Slot] = {}
     tracers: list[Any] = []
 
-    def emptied(leaf: Any) -> Any:
+    def slot(leaf: Any) -> Any:
         if not isinstance(leaf, jax.core.Tracer):
             return leaf
-        slot = slots.get(id(leaf))
-        if slot is None:
-            slot = slots[id(leaf)] = _Slot(len(tracers))
+        made = slots.get(id(leaf))
+        if made is None:
+            made = slots[id(leaf)] = _Slot(len(tracers))
             tracers.append(leaf)
-        return slot
+        return made
 
-    return _map_leaves(emptied, tree), tracers
+    def emptied(part: Any) -> Any:
+        if type(part) is dict:  # as JAX it would be sorted
+            return {key: emptied(value) for key, value in part.items()}
+        if isinstance(part, jax.Array):
+            return slot(part)
+        leaves, treedef = jax.tree_util.tree_flatten(part)
+        return _Emptied(treedef, [slot(leaf) for leaf in leaves])
+
+    return emptied(tree), tracers
 
 
 def with_values(tree: Any, values: Sequence[Any]) -> Any:
-    """Put values into the slots that `without_tracers` left."""
-    return _map_leaves(lambda x: values[x.index] if isinstance(x, _Slot) else x, tree)
+    """Put together what `without_tracers` took apart, with values in the slots."""
+
+    def filled(x: Any) -> Any:
+        return values[x.index] if isinstance(x, _Slot) else x
+
+    if type(tree) is dict:
+        return {key: with_values(value, values) for key, value in tree.items()}
+    if isinstance(tree, _Emptied):
+        return jax.tree_util.tree_unflatten(tree.treedef, map(filled, tree.leaves))
+    return filled(tree)
 
 
 class _Traced:

@@ -147,7 +147,7 @@ class Dropping(nn.Module):
                 inside = nn.remat(lambda module, x: module(x))
                 return scanned(lambda _, x: inside(drop, x), other, rows)
             case "while_loop":
-                goes_on = lambda _, carry: carry[0] < count  # noqa: E731
+                goes_on = lambda _, carry: carry[0] < count
                 return nn.while_loop(goes_on, looped, self, (0, rows), split_rngs=split)[1]
 
 
