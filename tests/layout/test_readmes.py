@@ -12,6 +12,7 @@ ROOMS += [sources.PATHS]
 ENTRY = re.compile(r"^- `([^`]+)`: .+", re.M)
 RESTS = re.compile(r"^Rests on .*(?:\n\S.*)*", re.M)
 MENTIONED = re.compile(r"(?<![\w/.:<*-])((?:[\w-]+/)+[\w-]+\.py)\b")
+FOLDER = re.compile(r"`((?:src|tests|docs|examples|benchmarks|findings)(?:/[\w-]+)+)/?`")
 PAGES = sorted(
     [
         sources.ROOT / "README.md",
@@ -62,7 +63,18 @@ def test_files_that_are_mentioned_exist(path):
         assert any(place.is_file() for place in places), f"no file {name}"
 
 
+@pytest.mark.parametrize("path", [*PAGES, *sources.source_files()], ids=sources.relative)
+def test_folders_that_are_mentioned_exist(path):
+    mentioned = FOLDER.findall(path.read_text(encoding="utf-8"))
+    wrong = [name for name in mentioned if not (sources.ROOT / name).is_dir()]
+    assert not wrong
+
+
 def test_mentions_are_seen():
+    assert FOLDER.findall("`src/ramie/cli/demo`, `tests/unit/` and `docs/x.py`") == [
+        "src/ramie/cli/demo",
+        "tests/unit",
+    ]
     text = "`core/lift/crossing.py`, docs/pictures/draw.py and https://a.b/c/d.py, <dir>/x.py"
     assert MENTIONED.findall(text) == ["core/lift/crossing.py", "docs/pictures/draw.py"]
 
