@@ -4,9 +4,9 @@
 named, as in `ramie.linen.Dense`.
 """
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.foundation.configurations": "config",

@@ -16,7 +16,7 @@ HEADER = "# Made by `make stubs` from the table in __init__.py.\n"
 def call_of(path: Path) -> ast.Call | None:
     """Return the call of `door` in the `__init__` of a package, None without one."""
     for node in ast.walk(sources.parse(path)):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "door":
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "doors.door":
             return node
     return None
 

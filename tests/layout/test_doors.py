@@ -12,6 +12,7 @@ import sys
 import textwrap
 import typing
 import warnings
+import zipfile
 
 import pytest
 from tests.layout import sources, stubs
@@ -283,6 +284,51 @@ def test_threads_may_ask_for_one_name_at_once():
         for thread in threads: thread.start()
         for thread in threads: thread.join()
         assert len(found) == 40 and len(set(found)) == 4, found
+        """
+    )
+
+
+def test_threads_may_import_packages_at_once():
+    """One runs `ramie/__init__`, the other is in a package below: neither waits for the other."""
+    _run(
+        """
+        import importlib, sys, threading, time
+        from importlib.machinery import PathFinder
+        class Slow:
+            def find_spec(self, name, path=None, target=None):
+                if name != "ramie":
+                    return None
+                spec = PathFinder.find_spec(name, path)
+                execute = spec.loader.exec_module
+                def slowly(module):
+                    other.start()
+                    time.sleep(1)
+                    execute(module)
+                spec.loader.exec_module = slowly
+                return spec
+        sys.meta_path.insert(0, Slow())
+        found = []
+        def ask():
+            found.append(importlib.import_module("ramie.checkpoint"))
+        other = threading.Thread(target=ask)
+        import ramie.linen as nn
+        other.join()
+        assert len(found) == 1 and "Dense" in dir(nn) and "save" in dir(found[0])
+        """
+    )
+
+
+def test_a_zip_file_has_the_paths_of_flax(tmp_path):
+    archive = tmp_path / "library.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sources.PACKAGE.rglob("*.py"):
+            file.write(path, path.relative_to(sources.PACKAGE.parent))
+    _run(
+        f"""
+        import sys
+        sys.path.insert(0, {str(archive)!r})
+        import ramie.linen.normalization, ramie.nnx.nn.linear, ramie.struct
+        assert ramie.linen.normalization.__file__.startswith({str(archive)!r})
         """
     )
 

@@ -47,7 +47,7 @@ def _gathers(node: ast.stmt) -> bool:
         case ast.FunctionDef(body=[ast.Expr(), ast.Return()]):
             return True  # another name for one call, with its documentation
         case ast.Assign(value=ast.Call(func=called)):
-            return ast.unparse(called) in ("door", "functools.partial")
+            return ast.unparse(called) in ("doors.door", "functools.partial")
         case ast.Assign(value=ast.Name() | ast.Constant() | ast.List() | ast.Tuple()):
             return True
     return False

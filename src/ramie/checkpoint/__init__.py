@@ -1,8 +1,8 @@
 """The checkpoint engine: saves that are wholly there or not there, and restores that check."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.checkpoint.exchange": "convert load_safetensors save_safetensors",

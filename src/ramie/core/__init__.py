@@ -1,8 +1,8 @@
 """State and transformations: what layers of either style are built on."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.core.filters": "DenyList",

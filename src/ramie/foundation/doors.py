@@ -2,6 +2,10 @@
 
 The `__init__` of a room is a table of names and of the files that define them. Whoever imports the
 room pays for the table; whoever asks for a name pays for its file, once.
+
+A room says ``from ramie.foundation import doors``. With ``from ramie.foundation.doors import``, a
+thread would wait for the package `ramie` while it holds the lock of this file, which the thread
+that runs `ramie/__init__` needs.
 """
 
 import importlib
@@ -14,6 +18,7 @@ from typing import Any, NamedTuple
 __all__ = ["TABLES", "Door", "Table", "door", "read"]
 
 _PATHS = Path(__file__).parents[1] / "compat" / "paths"
+_IN_AN_ARCHIVE = not _PATHS.is_dir()  # a zip file: folders cannot be asked for
 
 # Two threads that import JAX by different modules of it see halves of it. Nothing in the library
 # asks a door while it is imported, so that whoever waits here holds nothing that others wait for.
@@ -92,7 +97,7 @@ def door(package: str, homes: Mapping[str, str], modules: str = "") -> Door:
     table = TABLES[package] = read(package, homes, modules)
     here = sys.modules[package]
     paths = _PATHS.joinpath(*package.split(".")[1:])
-    if paths.is_dir() and str(paths) not in here.__path__:
+    if (paths.is_dir() or _IN_AN_ARCHIVE) and str(paths) not in here.__path__:
         here.__path__.append(str(paths))
     names = (*table.names, *table.modules)
     offered = sorted(name for name in names if name == "__version__" or name[0] != "_")

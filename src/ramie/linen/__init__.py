@@ -1,8 +1,8 @@
 """Linen: neural networks as immutable modules and pure functions."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.core.filters": "DenyList",

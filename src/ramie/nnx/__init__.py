@@ -8,9 +8,9 @@ import importlib
 import warnings
 from typing import Any as _Anything
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, _answer, __dir__ = door(
+__all__, _answer, __dir__ = doors.door(
     __name__,
     {
         "jax.nn": "identity",

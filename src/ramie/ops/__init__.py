@@ -1,8 +1,8 @@
 """Pure functions on arrays: no state, no names, randomness only through an explicit key."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {},
     modules=(

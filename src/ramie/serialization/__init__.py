@@ -1,8 +1,8 @@
 """State dicts with a registry of container types, and their msgpack bytes."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.serialization.codec": (

@@ -5,9 +5,9 @@ what a training step needs. The submodules and `TrainState` are also attributes 
 loaded when they are first asked for.
 """
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.training.train_state": "TrainState",

@@ -3,9 +3,9 @@
 The primitive they stand on is in `crossing`; `pack` offers it for transformations of your own.
 """
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.core.filters": (

@@ -1,8 +1,8 @@
 """Scopes: cursors into collections of variables, and functions that run on them."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.core.filters": (

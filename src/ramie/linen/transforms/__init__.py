@@ -1,8 +1,8 @@
 """JAX transformations of module classes and of their methods."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.core.scope.scope": "Scope",

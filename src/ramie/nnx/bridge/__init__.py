@@ -4,9 +4,9 @@
 as in Linen and are modules of NNX.
 """
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.nnx.bridge.functions": "Functional functional",

@@ -1,8 +1,8 @@
 """Models as graphs: their structure, and the functions that take them apart."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.nnx.graph.contexts": (

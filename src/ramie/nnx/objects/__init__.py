@@ -1,8 +1,8 @@
 """Objects whose attributes are the children of a pytree, and what decides which of them are."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.nnx.objects.marks": (

@@ -1,8 +1,8 @@
 """Random streams: objects of them, and the functions that fork those inside of models."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.nnx.objects.pytree": "Pytree",

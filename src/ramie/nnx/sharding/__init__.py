@@ -1,8 +1,8 @@
 """How the values of models lie on meshes: what the metadata of variables says of it."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.core.meta": "PARTITION_NAME",

@@ -1,9 +1,9 @@
 """States of models, and the functions on them."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 from ramie.nnx.states import saving as saving  # a State can be saved from the first one on
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.nnx.states.functions": (

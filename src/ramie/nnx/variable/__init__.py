@@ -1,9 +1,9 @@
 """Variables: boxes around values, their kinds, and what is known of them."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 from ramie.nnx.variable import hijax as hijax  # `Variable(hijax=True)` makes one of its class
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.nnx.modes": "use_eager_sharding using_eager_sharding",

@@ -1,8 +1,8 @@
 """Attention: scores and weights, along several axes, with rotary positions."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.ops.attention.along_axes": "attend attended_axes causal_mask pairwise_mask",

@@ -1,8 +1,8 @@
 """Derivatives of functions of modules."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.nnx.transforms.autodiff.differentiable": "ArgNums DiffState",

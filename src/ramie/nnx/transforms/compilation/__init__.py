@@ -1,8 +1,8 @@
 """Functions of modules as programs: compiled, or looked at without running them."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.nnx.transforms.arguments.prefixes": "StateSharding",

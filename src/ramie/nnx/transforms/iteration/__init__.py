@@ -1,8 +1,8 @@
 """Transformations that go along axes or run several times."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.nnx.transforms.iteration.axes": "Carry StateAxes",

@@ -1,8 +1,8 @@
 """The path ``core.nn``: layers as functions of a scope, which is `ramie.linen.scoped`."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.linen.scoped.attention": "dot_product_attention multi_head_dot_product_attention",

@@ -1,8 +1,8 @@
 """The path ``nnx.nn``: its modules gather the layers and their functions."""
 
-from ramie.foundation.doors import door
+from ramie.foundation import doors
 
-__all__, __getattr__, __dir__ = door(
+__all__, __getattr__, __dir__ = doors.door(
     __name__,
     {},
     modules=(
