@@ -33,6 +33,7 @@ from ramie.errors.module import (
 from ramie.errors.module import CallUnbindOnUnboundModuleError as CallUnbindOnUnboundModuleError
 from ramie.errors.module import DescriptorAttributeError as DescriptorAttributeError
 from ramie.errors.module import IncorrectPostInitOverrideError as IncorrectPostInitOverrideError
+from ramie.errors.module import InputShapeError as InputShapeError
 from ramie.errors.module import InvalidInstanceModuleError as InvalidInstanceModuleError
 from ramie.errors.module import MultipleMethodsCompactError as MultipleMethodsCompactError
 from ramie.errors.module import ReservedModuleAttributeError as ReservedModuleAttributeError
@@ -86,6 +87,7 @@ __all__ = [
     "FormatLimitError",
     "ImmutableVariableError",
     "IncorrectPostInitOverrideError",
+    "InputShapeError",
     "InvalidCheckpointError",
     "InvalidFilterError",
     "InvalidInstanceModuleError",

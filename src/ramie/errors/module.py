@@ -16,6 +16,7 @@ __all__ = [
     "CallUnbindOnUnboundModuleError",
     "DescriptorAttributeError",
     "IncorrectPostInitOverrideError",
+    "InputShapeError",
     "InvalidInstanceModuleError",
     "MultipleMethodsCompactError",
     "ReservedModuleAttributeError",
@@ -200,6 +201,29 @@ class CallShareScopeOnUnboundModuleError(RamieError, RuntimeError):
             f"Can't call `share_scope` on unbound modules{in_module(module)}: one that is not "
             "bound has no scope to share. Call it inside setup() or a compact method, on self and "
             "a submodule."
+        )
+
+
+class InputShapeError(RamieError, TypeError, ValueError):
+    """The input of an NNX layer does not fit the parameters that the layer was made with.
+
+    The sizes of a layer are decided when it is made: ``nnx.Linear(3, 4, rngs=rngs)`` multiplies
+    inputs whose last axis has 3 entries. JAX raises TypeError for some of these mistakes and
+    ValueError for others; this is both. (A layer of Linen takes its sizes from the first input,
+    and raises `ScopeParamShapeError` for another one.)
+
+    Args:
+        place: Class of the layer and its path.
+        expected: The sizes it takes, in words.
+        found: Dtype and shape of the input.
+        names: The arguments of its constructor that decide the sizes.
+        reason: What JAX says about it.
+    """
+
+    def __init__(self, place: str, expected: str, found: str, names: str, reason: str) -> None:
+        super().__init__(
+            f"{place} takes inputs with {expected} ({names}), but got {found}. Make the layer with "
+            f"another {names}, or look at what comes before it. JAX says: {reason}"
         )
 
 

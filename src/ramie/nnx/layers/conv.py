@@ -19,6 +19,7 @@ from ramie.nnx.layers.parameters import (
     raw,
 )
 from ramie.nnx.modules.module import Module
+from ramie.nnx.modules.places import place
 from ramie.nnx.randomness.rng import Rngs
 from ramie.ops import conv
 from ramie.ops.linear import as_tuple
@@ -40,7 +41,7 @@ def _masked(layer: Any, kernel: Array) -> Array:
     if mask is not None and np.shape(mask) != np.shape(kernel):
         raise ValueError(
             "Mask needs to have the same shape as weights. Shapes are: "
-            f"{np.shape(mask)}, {np.shape(kernel)} in {type(layer).__name__}."
+            f"{np.shape(mask)}, {np.shape(kernel)} in {place(layer)}."
         )
     return conv.masked_kernel(kernel, mask)
 
@@ -50,7 +51,7 @@ def _check_input(layer: Any, inputs: Array) -> None:
     shape = np.shape(inputs)
     if len(shape) <= len(window) or shape[-1] != layer.in_features:
         raise ValueError(
-            f"{type(layer).__name__} takes an input [*batch, *spatial, {layer.in_features}] with "
+            f"{place(layer)} takes an input [*batch, *spatial, {layer.in_features}] with "
             f"{len(window)} spatial axes, as its window is {window}, but got one of shape {shape}."
         )
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ramie import errors
 from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.parameters import (
     NO_METADATA,
@@ -20,6 +21,7 @@ from ramie.nnx.layers.parameters import (
     raw,
 )
 from ramie.nnx.modules.module import Module
+from ramie.nnx.modules.places import inputs_of, note_place, place, shape_text
 from ramie.nnx.randomness.rng import Rngs
 from ramie.ops import initializers, linear
 from ramie.ops.eager.replaced import current
@@ -131,7 +133,11 @@ class Linear(Module):
             (inputs, raw(self.kernel), raw(self.bias)), dtype=self.dtype
         )
         dot_general = _product(self.dot_general, self.preferred_element_type, out_sharding)
-        return linear.dense(x, kernel, bias, precision=self.precision, dot_general=dot_general)
+        try:
+            return linear.dense(x, kernel, bias, precision=self.precision, dot_general=dot_general)
+        except Exception as error:
+            inputs_of(self, x, {-1: np.shape(kernel)[0]}, "in_features", error)
+            raise
 
 
 class LinearGeneral(Module):
@@ -265,15 +271,20 @@ class LinearGeneral(Module):
             (inputs, raw(self.kernel), raw(self.bias)), dtype=self.dtype
         )
         chosen = self.dot_general_cls() if self.dot_general_cls else self.dot_general
-        return linear.dense_general(
-            x,
-            kernel,
-            bias,
-            axis=linear.normalize_axes(self.axis, ndim),
-            batch_dims=tuple(sorted(self.batch_axis)),
-            precision=self.precision,
-            dot_general=_product(chosen, self.preferred_element_type, out_sharding),
-        )
+        try:
+            return linear.dense_general(
+                x,
+                kernel,
+                bias,
+                axis=linear.normalize_axes(self.axis, ndim),
+                batch_dims=tuple(sorted(self.batch_axis)),
+                precision=self.precision,
+                dot_general=_product(chosen, self.preferred_element_type, out_sharding),
+            )
+        except Exception as error:
+            sizes = {**self.batch_axis, **dict(zip(self.axis, self.in_features, strict=True))}
+            inputs_of(self, x, sizes, "in_features and axis", error)
+            raise
 
 
 class Einsum(Module):
@@ -371,6 +382,20 @@ class Einsum(Module):
         x, kernel, bias = self.promote_dtype(
             (inputs, raw(self.kernel), raw(self.bias)), dtype=self.dtype
         )
+        try:
+            return self._evaluate(equation, x, kernel, bias, out_sharding)
+        except (TypeError, ValueError) as error:
+            raise errors.InputShapeError(
+                place(self),
+                f"the sizes of {equation!r} and a kernel of shape {np.shape(kernel)}",
+                shape_text(x),
+                "kernel_shape",
+                str(error),
+            ) from error
+
+    def _evaluate(
+        self, equation: str, x: Array, kernel: Array, bias: Array | None, out_sharding: Any
+    ) -> Array:
         einsum = current(self.einsum_op)  # the default was looked up when the class was made
         if einsum is jnp.einsum and out_sharding is None:
             return linear.einsum(
@@ -477,7 +502,11 @@ class Embed(Module):
         Raises:
           ValueError: if the indices are no integers.
         """
-        indices = linear.indices(inputs)
+        try:
+            indices = linear.indices(inputs)
+        except Exception as error:
+            note_place(error, self)
+            raise
         (embedding,) = self.promote_dtype((raw(self.embedding),), dtype=self.dtype, inexact=False)
         return linear.embed_lookup(embedding, indices, out_sharding)
 
@@ -492,5 +521,9 @@ class Embed(Module):
           ``[..., num_embeddings]``.
         """
         query, embedding = self.promote_dtype((query, raw(self.embedding)), dtype=self.dtype)
-        logits = linear.embed_attend(query, embedding)
+        try:
+            logits = linear.embed_attend(query, embedding)
+        except Exception as error:
+            inputs_of(self, query, {-1: np.shape(embedding)[1]}, "features", error)
+            raise
         return logits if out_sharding is None else jax.sharding.reshard(logits, out_sharding)

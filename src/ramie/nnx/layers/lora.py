@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.linear import Linear
 from ramie.nnx.layers.parameters import NO_METADATA, keep, new_param, raw
 from ramie.nnx.modules.module import Module
+from ramie.nnx.modules.places import inputs_of
 from ramie.nnx.randomness.rng import Rngs
 from ramie.nnx.variable.base import A, Variable
 from ramie.nnx.variable.kinds import Param
@@ -119,7 +121,11 @@ class LoRA(Module):
         given, lora_a, lora_b = self.promote_dtype(
             (x, raw(self.lora_a), raw(self.lora_b)), dtype=self.dtype
         )
-        update = linear.low_rank(given, lora_a, lora_b)
+        try:
+            update = linear.low_rank(given, lora_a, lora_b)
+        except Exception as error:
+            inputs_of(self, given, {-1: np.shape(lora_a)[0]}, "in_features", error)
+            raise
         if self.base_module is None:
             return update
         if not callable(self.base_module):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.parameters import NO_METADATA, keep, optional_param, raw
 from ramie.nnx.modules.module import Module
+from ramie.nnx.modules.places import place
 from ramie.nnx.randomness.rng import Rngs
 from ramie.nnx.variable.kinds import Param
 from ramie.ops import initializers, norm
@@ -42,10 +43,10 @@ def check_features(layer: Module, x: Array, axes: Axes, parameter: Any) -> None:
     try:
         sizes = tuple(x.shape[axis] for axis in canonical_axes(x.ndim, axes))
     except ValueError as error:
-        raise ValueError(f"{type(layer).__name__}: {error}") from None
+        raise ValueError(f"{place(layer)}: {error}") from None
     if parameter is not None and parameter.size != math.prod(sizes):
         raise ValueError(
-            f"{type(layer).__name__} was made for {parameter.size} features, but the input of "
+            f"{place(layer)} was made for {parameter.size} features, but the input of "
             f"shape {x.shape} has sizes {sizes} along its feature axes {axes}."
         )
 
@@ -405,7 +406,7 @@ class GroupNorm(Module):
         channels = self.num_groups * self.group_size
         if x.shape[-1:] != (channels,):
             raise ValueError(
-                f"GroupNorm was made for {channels} features, but the last axis of an input of "
+                f"{place(self)} was made for {channels} features, but the last axis of an input of "
                 f"shape {x.shape} has another size."
             )
         return norm.group_norm(

@@ -21,6 +21,7 @@ from ramie.nnx.layers.parameters import (
     write,
 )
 from ramie.nnx.modules.module import Module, first_from
+from ramie.nnx.modules.places import place
 from ramie.nnx.objects.marks import data
 from ramie.nnx.randomness.rng import Rngs, RngStream
 from ramie.nnx.variable.kinds import Cache
@@ -361,7 +362,7 @@ class MultiHeadAttention(Module):
             if x.shape[-1] != size:
                 raise ValueError(
                     f"Incompatible input dimension, got {x.shape[-1]} but module expects {size}: "
-                    f"{name} of MultiHeadAttention has shape {x.shape}."
+                    f"{name} of {place(self)} has shape {x.shape}."
                 )
         return k, v
 

@@ -1,0 +1,136 @@
+"""Errors of layers say which layer, where in the model, what it takes and what it got."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from ramie import errors, nnx
+
+X = jnp.ones((2, 5))  # all layers below take 3 features
+
+
+def rngs():
+    return nnx.Rngs(0)
+
+
+class Net(nnx.Module):
+    def __init__(self, layer):
+        self.layers = nnx.List([jax.nn.relu, layer])
+
+    def __call__(self, *args):
+        return self.layers[1](*args)
+
+
+def cell(kind):
+    layer = kind(3, 4, rngs=rngs())
+    return layer, (layer.initialize_carry((2, 3), rngs()), X)
+
+
+def attending():
+    layer = nnx.Embed(4, 3, rngs=rngs())
+    return type("Head", (Net,), {"__call__": lambda self, x: self.layers[1].attend(x)})(layer), X
+
+
+ROWS = {
+    "Linear": (nnx.Linear(3, 4, rngs=rngs()), (X,), "Linear at /layers/1 "),
+    "LinearGeneral": (
+        nnx.LinearGeneral((3,), 4, rngs=rngs()),
+        (X,),
+        "LinearGeneral at /layers/1 ",
+    ),
+    "Einsum": (nnx.Einsum("ab,bc->ac", (3, 4), rngs=rngs()), (X,), "Einsum at /layers/1 "),
+    "Einsum with bias": (
+        nnx.Einsum("ab,bc->ac", (3, 4), (4,), rngs=rngs()),
+        (X,),
+        "Einsum at /layers/1 ",
+    ),
+    "LoRA": (nnx.LoRA(3, 2, 3, rngs=rngs()), (X,), "LoRA at /layers/1 "),
+    "LoRALinear": (
+        nnx.LoRALinear(3, 3, lora_rank=2, rngs=rngs()),
+        (X,),
+        "LoRALinear at /layers/1 ",
+    ),
+    "Conv": (nnx.Conv(3, 4, (2,), rngs=rngs()), (X[None],), "Conv at /layers/1 "),
+    "ConvTranspose": (
+        nnx.ConvTranspose(3, 4, (2,), rngs=rngs()),
+        (X[None],),
+        "ConvTranspose at /layers/1 ",
+    ),
+    "BatchNorm": (nnx.BatchNorm(3, rngs=rngs()), (X,), "BatchNorm at /layers/1 "),
+    "LayerNorm": (nnx.LayerNorm(3, rngs=rngs()), (X,), "LayerNorm at /layers/1 "),
+    "RMSNorm": (nnx.RMSNorm(3, rngs=rngs()), (X,), "RMSNorm at /layers/1 "),
+    "GroupNorm": (nnx.GroupNorm(3, 3, rngs=rngs()), (X,), "GroupNorm at /layers/1 "),
+    "InstanceNorm": (nnx.InstanceNorm(3, rngs=rngs()), (X[None],), "InstanceNorm at /layers/1 "),
+    "MultiHeadAttention": (
+        nnx.MultiHeadAttention(1, 3, rngs=rngs(), decode=False),
+        (X[None],),
+        "MultiHeadAttention at /layers/1 ",
+    ),
+    "LSTMCell": (*cell(nnx.LSTMCell), "Linear at /layers/1/ii "),
+    "OptimizedLSTMCell": (*cell(nnx.OptimizedLSTMCell), "Linear at /layers/1/dense_i "),
+    "GRUCell": (*cell(nnx.GRUCell), "Linear at /layers/1/dense_i "),
+    "SimpleCell": (*cell(nnx.SimpleCell), "Linear at /layers/1/dense_i "),
+    "RNN": (nnx.RNN(cell(nnx.LSTMCell)[0]), (X[None],), "Linear at /layers/1/cell/ii "),
+    "Sequential": (
+        nnx.Sequential(jnp.sin, nnx.Linear(3, 4, rngs=rngs())),
+        (X,),
+        "Linear at /layers/1/layers/1 ",
+    ),
+}
+
+
+def run(model, *args):
+    return model(*args)
+
+
+@pytest.mark.parametrize("how", [run, nnx.jit(run), nnx.remat(run)], ids=["eager", "jit", "remat"])
+@pytest.mark.parametrize("name", ROWS)
+def test_a_width_that_does_not_fit(name, how):
+    layer, args, place = ROWS[name]
+    with pytest.raises((ValueError, TypeError)) as caught:
+        how(Net(layer), *args)
+    text = str(caught.value)
+    assert place in text
+    assert "3" in text and "5" in text.partition(place)[0] + text.partition(place)[2]
+    assert len(text) < 600
+
+
+def test_what_jax_says_and_raises_stays_there_to_be_matched():
+    layer = nnx.Linear(3, 4, rngs=rngs())
+    for kind in (TypeError, ValueError, errors.InputShapeError):
+        with pytest.raises(kind, match="dot_general requires contracting dimensions"):
+            layer(X)
+
+
+def test_the_logits_of_a_table():
+    model, x = attending()
+    with pytest.raises(
+        errors.InputShapeError, match=r"Embed at /layers/1 .*size 3 .*float32\[2,5\]"
+    ):
+        model(x)
+
+
+def test_other_errors_get_a_note_with_the_place():
+    with pytest.raises(ValueError, match="Input type must be an integer") as caught:
+        Net(nnx.Embed(4, 3, rngs=rngs()))(X)
+    assert "In module Embed at /layers/1" in caught.value.__notes__
+
+    def broken(*args, **kwargs):
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken") as caught:
+        Net(nnx.Linear(5, 3, dot_general=broken, rngs=rngs()))(X)
+    assert "In module Linear at /layers/1" in caught.value.__notes__
+
+
+def test_a_layer_alone_and_one_of_several_models():
+    with pytest.raises(errors.InputShapeError, match=r"^Linear at / takes"):
+        nnx.Linear(3, 4, rngs=rngs())(X)
+
+    def loss(teacher, student, x):
+        return student(teacher(x)).sum()
+
+    first, second = Net(nnx.Linear(5, 4, rngs=rngs())), Net(nnx.Linear(3, 4, rngs=rngs()))
+    for function in (loss, nnx.grad(loss, argnums=1), nnx.jit(nnx.grad(loss, argnums=1))):
+        with pytest.raises(errors.InputShapeError, match=r"Linear at /layers/1 .*float32\[2,4\]"):
+            function(first, second, X)
