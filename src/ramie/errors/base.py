@@ -97,6 +97,18 @@ def _rebuild(cls: type[RamieError], args: tuple[Any, ...], state: dict[str, Any]
     return error
 
 
+def belongs_to(value: Any, api: str) -> bool:
+    """Tell whether the class of a value derives from one of ``linen`` or ``nnx``.
+
+    For messages of rooms that may import neither.
+
+    Args:
+        value: Any object.
+        api: The name of the room.
+    """
+    return any(f"{base.__module__}.".startswith(f"ramie.{api}.") for base in type(value).__mro__)
+
+
 def path_text(path: str | Iterable[Any]) -> str:
     """Write a scope path as users see it: ``"/encoder/dense"``; the root is ``"/"``."""
     if isinstance(path, str):

@@ -144,15 +144,23 @@ class CallCompactUnboundModuleError(RamieError, RuntimeError):
         variables = model.init(key, x)
         y = model.apply(variables, x)      # not model(x)
 
+    Inside of another module the layer was made where it is not found, as in an ``__init__`` in the
+    style of PyTorch: declare fields, and make layers in ``setup`` or in a compact method. In a
+    module of NNX it needs a wrapper, ``nnx.bridge.ToNNX``.
+
     Args:
         module: Class of the module, when known.
+        remedy: What to do where it was called; by default, what to do outside of modules.
     """
 
-    def __init__(self, *, module: str | None = None) -> None:
+    def __init__(self, *, module: str | None = None, remedy: str = "") -> None:
         super().__init__(
-            f"Can't call compact methods on unbound modules{in_module(module)}. Make variables "
-            "with variables = model.init(key, x) and call model.apply(variables, x), or get a "
-            "callable module with model.bind(variables)."
+            f"Can't call compact methods on unbound modules{in_module(module)}. "
+            + (
+                remedy
+                or "Make variables with variables = model.init(key, x) and call "
+                "model.apply(variables, x), or get a callable module with model.bind(variables)."
+            )
         )
 
 

@@ -16,6 +16,7 @@ import jax
 import msgpack
 import numpy as np
 
+from ramie.errors.base import belongs_to
 from ramie.serialization import arrays
 
 __all__ = [
@@ -204,10 +205,8 @@ class _Encoder:
             self._buffer += _extension_header(len(payload), COMPLEX_CODE) + payload
         else:
             raise TypeError(
-                f"can not serialize {kind.__qualname__!r} object at path {self._path()}. Leaves "
-                "are arrays, numbers, strings, bytes, booleans and None; make containers state "
-                "dicts with to_state_dict, after registering their type with "
-                "register_serialization_state."
+                f"can not serialize {kind.__qualname__!r} object at path {self._path()}. "
+                + _remedy(value)
             )
         if len(self._buffer) >= _BUFFER:
             yield self._flush()
@@ -345,3 +344,15 @@ def _extension_header(length: int, code: int) -> bytes:
     if length < 2**16:
         return struct.pack(">BHB", 0xC8, length, code)
     return struct.pack(">BIB", 0xC9, length, code)
+
+
+def _remedy(value: Any) -> str:
+    """Say what to serialize in place of an object that cannot be."""
+    if belongs_to(value, "nnx"):
+        return "Of a model of NNX its state is saved: nnx.state(model), or nnx.split(model)[1]."
+    if belongs_to(value, "linen"):
+        return "Of a module of Linen its variables are saved, which model.init(key, x) returns."
+    return (
+        "Leaves are arrays, numbers, strings, bytes, booleans and None; make containers state "
+        "dicts with to_state_dict, after registering their type with register_serialization_state."
+    )

@@ -9,6 +9,7 @@ it did not succeed, and the caller runs the forward pass for real, from the begi
 """
 
 import gc
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -203,6 +204,31 @@ def failure_note(name: str, place: str, init_fn: Any, args: tuple[Any, ...]) -> 
             f"{note}: its initializer is a {type(init_fn).__name__}, not a function. Give a name, "
             'an initializer and its arguments: self.param("w", nn.initializers.zeros, (3, 2)).'
         )
-    if args and hasattr(init_fn, "output_shape") and isinstance(args[0], int | float | str):
+    called = getattr(init_fn, "__name__", type(init_fn).__name__)
+    first = _first_parameter(init_fn)
+    if first == "shape":
+        return (
+            f"{note}: an initializer takes a key first, and {called} takes a shape. Write self."
+            f'param("{name}", nn.initializers.{called}, shape), or lambda key: {called}(shape).'
+        )
+    if not args:
+        needs_shape = hasattr(init_fn, "output_shape") or first == "key"
+        return f"{note}: {called} was given a key and no shape." if needs_shape else note
+    sizes = args[0] if isinstance(args[0], tuple | list) else None
+    wrong = [n for n in sizes or () if isinstance(n, float | str | tuple | list | type | None)]
+    if wrong:
+        return (
+            f"{note}: its shape is {tuple(args[0])}, where {wrong[0]!r} is a "
+            f"{type(wrong[0]).__name__}. Sizes are integers: give features as int."
+        )
+    if hasattr(init_fn, "output_shape") and isinstance(args[0], int | float | str):
         return f"{note}: its shape is {args[0]!r}; a shape is a tuple of integers, such as (3,)."
     return note
+
+
+def _first_parameter(function: Any) -> str:
+    """Return the name of the first parameter of a function, empty where that is not known."""
+    try:
+        return next(iter(inspect.signature(function).parameters), "")
+    except (TypeError, ValueError):
+        return ""

@@ -8,6 +8,7 @@ second visit to the same place re-uses the first scope.
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FunctionType
 from typing import Any
 
 import jax
@@ -538,6 +539,7 @@ class Scope:
         Raises:
           ScopeCollectionNotFound: if it is missing, cannot be made, and the collection is empty.
           ScopeVariableNotFoundError: if it is missing and cannot be made.
+          TypeError: if it is missing and `init_fn` is no function.
           ValueError: if the name is taken.
         """
         self.reserve(name, col)
@@ -546,6 +548,12 @@ class Scope:
                 if self.is_collection_empty(col):
                     raise errors.ScopeCollectionNotFound(col, name, self.path_text)
                 raise errors.ScopeVariableNotFoundError(name, col, self.path_text)
+            if not callable(init_fn):
+                raise TypeError(
+                    f'Variable "{name}" in {self.path_text} is made by a function, but got '
+                    f"{type(init_fn).__name__}. Write self.variable({col!r}, {name!r}, lambda: "
+                    "value): the function is called when there is no value yet."
+                )
             self.put_variable(col, name, create(init_fn, init_args, init_kwargs))
         return Variable(self, col, name, unbox)
 
@@ -565,6 +573,7 @@ class Scope:
           ScopeParamShapeError: if the shapes differ.
           ScopeCollectionNotFound: if it is missing, cannot be made, and there are no parameters.
           ScopeParamNotFoundError: if it is missing and cannot be made.
+          TypeError: if what the initializer returns is an initializer.
           ValueError: if the name is taken.
         """
         self.reserve(name, "params")
@@ -586,6 +595,13 @@ class Scope:
         except Exception as error:
             error.add_note(failure_note(name, self.path_text, init_fn, init_args))
             raise
+        if isinstance(value, FunctionType) or hasattr(value, "output_shape"):
+            maker = getattr(init_fn, "__name__", "init")
+            raise TypeError(
+                f'The initializer of parameter "{name}" in {self.path_text} returned another '
+                f"initializer, not an array. Call it first: "
+                f"self.param({name!r}, nn.initializers.{maker}(), shape)."
+            )
         self.put_variable("params", name, value)
         return unboxed(value) if unbox else value
 

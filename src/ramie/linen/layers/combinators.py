@@ -49,9 +49,16 @@ class Sequential(Module):
 
         Raises:
           ValueError: if there are no layers.
+          TypeError: if one is a class of modules.
         """
         if not self.layers:
             raise ValueError(f"Empty Sequential module: {place(self)} has no layers to call.")
+        for index, layer in enumerate(self.layers):
+            if isinstance(layer, type) and issubclass(layer, Module):
+                raise TypeError(
+                    f"Layer {index} of {place(self)} is the class {layer.__name__}, not a layer. "
+                    f"Make one: nn.Sequential([nn.{layer.__name__}(...)])."
+                )
         first, *others = self.layers
         y = first(*args, **kwargs)
         for layer in others:

@@ -5,12 +5,16 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import numpy as np
+
 from ramie import errors
 from ramie.core.filters import DenyList, Filter, union_filters
 from ramie.core.scope import initialise
 from ramie.core.scope.entry import bind, bind_new, made_in, on_shapes
 from ramie.core.scope.rng import is_valid_rng
 from ramie.core.scope.scope import Scope
+from ramie.errors.base import belongs_to
 from ramie.linen.machinery.adopt import rebind
 from ramie.linen.machinery.base import ModuleBase
 from ramie.linen.machinery.capture import capture_filter
@@ -119,7 +123,13 @@ def check_init_rngs(module: ModuleBase, rngs: Any) -> None:
     if isinstance(rngs, Mapping) or is_valid_rng(rngs):
         return
     given = rngs
-    if hasattr(rngs, "shape"):
+    if belongs_to(rngs, "nnx"):
+        raise errors.InvalidRngError(
+            f"RNGs should be of shape (2,) or PRNGKey in Module {type(module).__name__}, but rngs "
+            f"are: an nnx.{type(rngs).__name__}, which is for modules of NNX. Pass one of its "
+            "keys: init(rngs.params(), x), or a key of JAX: init(jax.random.key(0), x)."
+        )
+    if isinstance(rngs, jax.Array | np.ndarray):
         given = f"an array of shape {rngs.shape} and dtype {rngs.dtype}"
     raise errors.InvalidRngError(
         f"RNGs should be of shape (2,) or PRNGKey in Module {type(module).__name__}, but rngs "

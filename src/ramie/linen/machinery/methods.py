@@ -8,6 +8,7 @@ interceptors and `capture_intermediates` their turn.
 import contextlib
 import dataclasses
 import functools
+import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 import jax
 
 from ramie import errors
+from ramie.errors.base import belongs_to
 from ramie.linen.machinery.base import ModuleBase
 from ramie.linen.machinery.context import context, interceptors, named_call
 from ramie.linen.machinery.state import DONE, NEW, RUNNING, ModuleState
@@ -256,6 +258,40 @@ def _run(module: ModuleBase, fun: Callable[..., Any], name: str, args: Any, kwar
         stack.pop()
 
 
+def _unbound(module: ModuleBase) -> Exception:
+    """Make the error of a compact method that is called without variables."""
+    name = type(module).__name__
+    outer = context.stack[-1] if context.stack else None
+    holder = outer if outer is not None else _holder_in_nnx()
+    remedy = ""
+    if outer is not None:
+        remedy = (
+            f"It is used in {type(outer).__name__} and was not made in setup() or a compact method "
+            f"of it: write self.layer = nn.{name}(...) in setup(), or nn.{name}(...)(x) under "
+            "@nn.compact."
+        )
+        if type(outer).__init__.__code__.co_filename != "<string>":  # not the generated one
+            remedy += " In place of __init__, declare fields: width: int."
+    elif holder is not None:
+        remedy = (
+            f"It is used in {type(holder).__name__}, a module of NNX. Wrap it there: "
+            f"self.layer = nnx.bridge.ToNNX(nn.{name}(...), rngs=rngs).lazy_init(x)."
+        )
+    return errors.CallCompactUnboundModuleError(module=name, remedy=remedy)
+
+
+def _holder_in_nnx() -> Any:
+    """Return the module of NNX whose method runs, None if there is none."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        first = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+        if belongs_to(first, "nnx"):
+            return first
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
 def _wrap_setup(fun: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(fun)
     def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -287,7 +323,7 @@ def _wrap_compact(fun: Callable[..., Any], name: str) -> Callable[..., Any]:
         own = self.__dict__
         state = own["_state"]
         if own["scope"] is None:
-            raise errors.CallCompactUnboundModuleError(module=type(self).__name__)
+            raise _unbound(self)
         if state.setup_called is NEW:
             run_setup(self)
         if state.in_compact_method:  # called by another compact method: one naming for both
@@ -313,7 +349,7 @@ def _wrap_name_scope(fun: Callable[..., Any], name: str) -> Callable[..., Any]:
         own = self.__dict__
         state, scope = own["_state"], own["scope"]
         if scope is None:
-            raise errors.CallCompactUnboundModuleError(module=type(self).__name__)
+            raise _unbound(self)
         if state.setup_called is NEW:
             run_setup(self)
             scope = own["scope"]

@@ -5,6 +5,9 @@ Differs from `ramie.ops.dtypes`, which Linen uses: there the arrays are separate
 
 from typing import Any
 
+import jax
+
+from ramie.nnx.modules.places import place, running
 from ramie.ops import dtypes
 from ramie.typing import Dtype
 
@@ -24,6 +27,7 @@ def promote_dtype(args: Any, /, *, dtype: Dtype | None = None, inexact: bool = T
 
     Raises:
       ValueError: if `dtype` is an integer type while `inexact`.
+      TypeError: if an array is only described, by shape and dtype.
 
     Example:
         >>> import jax.numpy as jnp
@@ -31,4 +35,14 @@ def promote_dtype(args: Any, /, *, dtype: Dtype | None = None, inexact: bool = T
         >>> x.dtype, bias
         (dtype(bfloat16), None)
     """
-    return tuple(dtypes.promote_dtype(*args, dtype=dtype, inexact=inexact))
+    try:
+        return tuple(dtypes.promote_dtype(*args, dtype=dtype, inexact=inexact))
+    except TypeError as error:
+        if any(isinstance(x, jax.ShapeDtypeStruct) for x in args):
+            layers = [found[0] for found in running()]
+            raise TypeError(
+                f"{place(layers[0]) if layers else 'A layer'} has shapes in place of values, as "
+                "models of nnx.eval_shape have, and computes nothing. Call it inside of "
+                "nnx.eval_shape, or give it values first: nnx.update(model, state)."
+            ) from error
+        raise

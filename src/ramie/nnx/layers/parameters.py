@@ -1,6 +1,7 @@
 """Making the parameters of a layer, and keeping its settings."""
 
 import functools
+import itertools
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ import numpy as np
 from jax import lax
 
 from ramie.nnx.modules.module import Module
+from ramie.nnx.modules.places import running
 from ramie.nnx.objects.marks import data
 from ramie.nnx.randomness.rng import Rngs, RngStream
 from ramie.nnx.variable.base import Variable
@@ -31,6 +33,8 @@ __all__ = [
     "of_stream",
     "optional_param",
     "raw",
+    "refuse_sizes",
+    "stream_of_params",
     "write",
 ]
 
@@ -91,8 +95,61 @@ def new_param(
       dtype: the dtype.
       metadata: of the parameter.
       kind: its class.
+
+    Raises:
+      TypeError: if `rngs` is not an `Rngs`, or a size is no integer.
     """
-    return kind(drawn(rngs.params, init, shape, dtype), **metadata)
+    stream = stream_of_params(rngs)
+    try:
+        value = drawn(stream, init, shape, dtype)
+    except TypeError as error:
+        refuse_sizes(error, shape)
+        raise
+    return kind(value, **metadata)
+
+
+def stream_of_params(rngs: Any) -> Any:
+    """Return the stream `params`.
+
+    Raises:
+      TypeError: if `rngs` has no streams.
+    """
+    try:
+        return rngs.params
+    except AttributeError:
+        if isinstance(rngs, Rngs):
+            raise
+    is_key = isinstance(rngs, jax.Array) and not isinstance(rngs, RngStream)
+    is_seed = isinstance(rngs, int | np.integer)
+    found = "a random key" if is_key else f"the {type(rngs).__name__} {rngs!r}"
+    write = "key" if is_key else rngs if is_seed else 0
+    raise TypeError(
+        f"rngs must be an nnx.Rngs, which has a stream of keys for each purpose, but "
+        f"{_layer_in_making()} got {found if is_key or is_seed else f'a {type(rngs).__name__}'}. "
+        f"Write rngs=nnx.Rngs({write})."
+    ) from None
+
+
+def refuse_sizes(error: TypeError, shape: Any) -> None:
+    """Explain an error of an initializer by a shape with entries that are no sizes, if it has any.
+
+    Raises:
+      TypeError: if so.
+    """
+    wrong = [size for size in shape if not isinstance(size, int | np.integer)]
+    if wrong:
+        raise TypeError(
+            f"Sizes are integers, but {_layer_in_making()} got {wrong[0]!r}, a "
+            f"{type(wrong[0]).__name__}, for a parameter of shape {tuple(shape)}. Give features "
+            "and kernel sizes as int."
+        ) from error
+
+
+def _layer_in_making() -> str:
+    """Name the class of the layer that makes a parameter, which may make other layers for that."""
+    classes = [type(found[0]) for found in running()]
+    ours = itertools.takewhile(lambda c: c.__module__.startswith("ramie.nnx.layers"), classes)
+    return ([cls.__name__ for cls in (*classes[:1], *ours)] or ["the layer"])[-1]
 
 
 def optional_param(

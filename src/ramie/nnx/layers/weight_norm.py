@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from ramie.nnx.graph.functional import state
 from ramie.nnx.layers.dtypes import promote_dtype
-from ramie.nnx.layers.parameters import drawn, filling, keep
+from ramie.nnx.layers.parameters import drawn, filling, keep, stream_of_params
 from ramie.nnx.modules.module import Module
 from ramie.nnx.objects.marks import data
 from ramie.nnx.randomness.rng import Rngs
@@ -107,7 +107,9 @@ class SpectralNorm(Module):
                     f"{type(layer_instance).__name__}."
                 )
             if weight.ndim > 1:
-                first = drawn(rngs.params, _first_vector, (1, weight.shape[-1]), param_dtype)
+                first = drawn(
+                    stream_of_params(rngs), _first_vector, (1, weight.shape[-1]), param_dtype
+                )
                 statistics[*path, "u"] = BatchStat(first)
                 statistics[*path, "sigma"] = BatchStat(filled((), 1, param_dtype))
         self.batch_stats = data(statistics)
@@ -259,5 +261,5 @@ def _scale(rngs: Rngs, init: Initializer, shape: tuple[int, ...], dtype: Dtype) 
     constant = filling(init)
     if constant is not None:
         return filled(shape, constant, dtype)
-    made: Array = drawn(rngs.params, init, shape, dtype)
+    made: Array = drawn(stream_of_params(rngs), init, shape, dtype)
     return made

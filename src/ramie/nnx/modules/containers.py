@@ -165,6 +165,10 @@ class Sequential(Module):
     Args:
       *fns: the functions.
 
+    Raises:
+      ValueError: if they are in a list.
+      TypeError: if one is a class of modules.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ramie import nnx
@@ -175,6 +179,17 @@ class Sequential(Module):
     """
 
     def __init__(self, *fns: Callable[..., Any]) -> None:
+        if len(fns) == 1 and isinstance(fns[0], list | tuple):
+            raise ValueError(
+                f"nnx.Sequential takes layers one by one, not a {type(fns[0]).__name__} of "
+                f"{len(fns[0])}. Write nnx.Sequential(*layers), or nnx.Sequential(first, second)."
+            )
+        for index, fn in enumerate(fns):
+            if isinstance(fn, type) and issubclass(fn, Module):
+                raise TypeError(
+                    f"Layer {index} of nnx.Sequential is the class {fn.__name__}, not a layer. "
+                    f"Make one: {fn.__name__}(..., rngs=rngs)."
+                )
         self.layers: List[Callable[..., Any]] = List(fns)
 
     def __iter__(self) -> Iterator[Callable[..., Any]]:

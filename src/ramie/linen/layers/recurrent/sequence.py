@@ -93,7 +93,12 @@ class RNN(Module):
     cell_size: int | Sequence[int] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Take a size in second place for `cell_size`, which once stood there."""
+        """Refuse a class of cells; take a size in second place for `cell_size`, as it once was."""
+        if isinstance(self.cell, type):
+            raise TypeError(
+                f"nn.RNN takes a cell, not the class {self.cell.__name__}. Make one: "
+                f"nn.RNN({self.cell.__name__}(features=...))."
+            )
         if not isinstance(self.time_major, bool | np.bool_) and self.cell_size is None:
             self.cell_size, self.time_major = self.time_major, False
         super().__post_init__()

@@ -80,6 +80,9 @@ class RNN(Module):
       rngs: a stream "carry" to fork for initialising carries; True for one of seed 0, False for
         none.
 
+    Raises:
+      TypeError: if `cell` is a class.
+
     Example:
         >>> import jax.numpy as jnp
         >>> from ramie import nnx
@@ -113,6 +116,11 @@ class RNN(Module):
         broadcast_rngs: Filter = None,
         rngs: Rngs | RngStream | bool = True,
     ) -> None:
+        if isinstance(cell, type):
+            raise TypeError(
+                f"nnx.RNN takes a cell, not the class {cell.__name__}. Make one: "
+                f"nnx.RNN({cell.__name__}(in_features, hidden_features, rngs=rngs))."
+            )
         keep(
             self,
             cell=cell,
