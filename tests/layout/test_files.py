@@ -75,6 +75,7 @@ SUBJECTS = {
     "nnx/layers/test_adaptation": "LoRA and layers that draw",
     "nnx/modules/test_capture": "values from inside: sowing and capturing",
     "nnx/transforms/test_staleness": "compiled steps of models that are edited",
+    "nnx/transforms/test_user_trees": "classes of users that look at their fields",
     "nnx/variable/test_plain_values": "values that are no variables",
     "nnx/variable/test_variable": "variables: base, operators and hooks",
     "ops/eager/test_compiled_bits": "bits of layers that run as one program",

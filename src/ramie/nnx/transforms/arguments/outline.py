@@ -7,8 +7,9 @@ import jax
 
 from ramie.core.tracing.trace import trace_token
 from ramie.nnx.graph.structure import LEAF, GraphDef, VariableDef
-from ramie.nnx.graph.walk import build, key_of
+from ramie.nnx.graph.walk import build
 from ramie.nnx.states.nested import Path
+from ramie.nnx.transforms.arguments.structures import leaf_paths
 
 __all__ = ["Linked", "Outline", "Result", "only_changed", "with_references"]
 
@@ -147,10 +148,7 @@ class Outline:
 
     def paths(self) -> list[Path]:
         """Return the path of each leaf through the tree."""
-        keys, _ = jax.tree_util.tree_flatten_with_path(
-            self.treedef.unflatten(range(self.treedef.num_leaves))
-        )
-        roots = [tuple(map(key_of, path)) for path, _ in keys]
+        roots = list(leaf_paths(self.treedef))
         if self.shared:
             # The first key is the number of a root.
             return [(*roots[number], *path) for number, *path in self.definitions[0].paths]

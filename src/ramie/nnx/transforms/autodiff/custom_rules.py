@@ -5,10 +5,10 @@ import inspect
 import itertools
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-from jax.tree_util import tree_map
+from jax.tree_util import tree_flatten
 
 from ramie.nnx.graph.structure import LEAF, GraphDef
 from ramie.nnx.graph.walk import build, has_identity
@@ -18,11 +18,13 @@ from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_metho
 from ramie.nnx.transforms.arguments.checks import refuse_graph
 from ramie.nnx.transforms.arguments.outline import Result, only_changed
 from ramie.nnx.transforms.arguments.prefixes import Prefixes
+from ramie.nnx.transforms.arguments.structures import part_of, with_gaps
 from ramie.nnx.transforms.autodiff.differentiable import (
     AnyPrefix,
     ArgNum,
     DiffState,
-    gradient_tree,
+    gradient_roots,
+    roots_like,
     states_by_root,
     tangent_leaves,
     with_argnum,
@@ -48,22 +50,42 @@ class _Constant:
 jax.tree_util.register_pytree_node(_Constant, lambda x: ((), x), lambda x, _: x)
 
 
-def _hidden(arg: Any) -> Any:
+class _Hidden(NamedTuple):
+    """An argument, taken apart; what is no array in it is part of the structure.
+
+    Attributes:
+      leaves: its leaves; constants have none themselves.
+      form: its structure.
+    """
+
+    leaves: list[Any]
+    form: "_Form"
+
+
+@jax.tree_util.register_static
+class _Form(NamedTuple):
+    """The structure of an argument.
+
+    Attributes:
+      treedef: with modules, variables and arrays as leaves, and all others.
+    """
+
+    treedef: Any
+
+
+def _hidden(arg: Any) -> _Hidden:
     """Make what is no array part of the structure of an argument."""
-    return tree_map(
-        lambda x: x if has_identity(x) or isinstance(x, jax.Array) else _Constant(x),
-        arg,
-        is_leaf=has_identity,
+    leaves, treedef = tree_flatten(arg, is_leaf=has_identity)
+    return _Hidden(
+        [x if has_identity(x) or isinstance(x, jax.Array) else _Constant(x) for x in leaves],
+        _Form(treedef),
     )
 
 
-def _shown(arg: Any) -> Any:
-    """Return the argument: `_hidden` backwards."""
-    return tree_map(
-        lambda x: x.value if isinstance(x, _Constant) else x,
-        arg,
-        is_leaf=lambda x: has_identity(x) or isinstance(x, _Constant),
-    )
+def _shown(arg: _Hidden) -> Any:
+    """Return the argument: `_hidden` backwards; None stands for what is missing."""
+    leaves = [x.value if isinstance(x, _Constant) else x for x in arg.leaves]
+    return with_gaps(arg.form.treedef, leaves)
 
 
 class CustomVjp:
@@ -230,8 +252,8 @@ class _Call:
         outline, result = self._outline, returned[0]
         inputs, out_gradient = self._cotangents(result, returned[1:])
         left = iter(rest)
-        tree = outline.tree(outline.roots([0.0 if x else next(left) for x in self._needed]))
-        fixed = [x for i, x in enumerate(self._args(tree)) if i in self._fixed]
+        roots = outline.roots([0.0 if x else next(left) for x in self._needed])
+        fixed = [_shown(part_of(outline.treedef, roots, i)) for i in sorted(self._fixed)]
         options: dict[str, Any] = {}
         if mode.updates:
             gradients: Any = self._input_gradients(inputs), out_gradient
@@ -240,15 +262,20 @@ class _Call:
             if "updates_g" in inspect.signature(bwd).parameters:  # type: ignore[arg-type]
                 options["updates_g"] = self._update_gradients(inputs)
         found = bwd(*fixed, more, gradients, **options)  # type: ignore[misc]
-        return self._tangents(found, tree), None
+        return self._tangents(found, roots), None
 
-    def _tangents(self, found: Any, tree: Sequence[Any]) -> list[Any]:
+    def _tangents(self, found: Any, roots: Sequence[Any]) -> list[Any]:
         """Return what a user gave as gradients, as values.
+
+        Args:
+          found: the gradients.
+          roots: stand where there are none.
 
         Raises:
           TypeError: if that is no gradient of the arguments.
         """
-        numbers = [i for i in range(len(tree)) if i not in self._fixed]
+        arguments = self._outline.treedef.children()
+        numbers = [i for i in range(len(arguments)) if i not in self._fixed]
         if not isinstance(found, tuple | list) or len(found) != len(numbers):
             size = f" of {len(found)}" if isinstance(found, tuple | list) else ""
             raise TypeError(
@@ -257,18 +284,18 @@ class _Call:
                 f"{type(found).__name__}{size}."
             )
         given = dict(zip(numbers, found, strict=True))
-        whole = [x if (y := given.get(i)) is None else y for i, x in enumerate(tree)]
+        name = f"gradients that the function bwd of {self._rule.name} returned"
+        whole: list[Any] = []
+        for i, argument in enumerate(arguments):
+            if given.get(i) is None:
+                whole.extend(roots[len(whole) : len(whole) + argument.num_leaves])
+            else:
+                whole.extend(roots_like(argument, given[i], name))
         is_given = [
             needed and given.get(place) is not None
             for needed, place in zip(self._needed, self._argument_of_leaf(), strict=True)
         ]
-        leaves = tangent_leaves(
-            tuple(whole),
-            self._outline,
-            f"gradients that the function bwd of {self._rule.name} returned",
-            self._values,
-            is_given,
-        )
+        leaves = tangent_leaves(whole, self._outline, name, self._values, is_given)
         return self._dealt(leaves)[0]
 
     def _argument_of_leaf(self) -> list[Any]:
@@ -290,7 +317,7 @@ class _Call:
             flat = itertools.chain.from_iterable(groups[:count])
             found = dict(zip(result.written, flat, strict=True))
             leaves = outline.joined(groups[count:])
-            return found, gradient_tree(outline, leaves, mode.updates)
+            return found, outline.tree(gradient_roots(outline, leaves, mode.updates))
         linked = result.linked
         made: list[Any] = []
         filled: list[Any] = []
@@ -330,7 +357,7 @@ class _Call:
         for root, path, kind in outline.leaves_by_root():
             if kind is LEAF and not path:
                 roots[root] = None
-        tree = outline.tree(roots)
+        tree = with_gaps(outline.treedef, roots)
         return tuple(x for i, x in enumerate(tree) if i not in self._fixed)
 
     def _update_gradients(self, found: Mapping[int, Any]) -> tuple[Any, ...]:
@@ -349,8 +376,8 @@ class _Call:
             else next(following)
             for definition in outline.definitions
         ]
-        tree: tuple[Any, ...] = outline.tree(roots)
-        return tuple(_shown(x) for x in tree)
+        tree = with_gaps(outline.treedef, roots)
+        return tuple(_shown(x) if i in self._fixed else x for i, x in enumerate(tree))
 
 
 def custom_vjp(

@@ -21,6 +21,7 @@ from ramie.nnx.transforms.arguments.boundary import Boundary
 from ramie.nnx.transforms.arguments.operands import Operands
 from ramie.nnx.transforms.arguments.outline import Outline
 from ramie.nnx.transforms.arguments.prefixes import FilterPrefix, Mode, Prefixes
+from ramie.nnx.transforms.arguments.structures import part_of
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.variable.kinds import Param
 from ramie.typing import MISSING
@@ -31,8 +32,9 @@ __all__ = [
     "Chosen",
     "DiffState",
     "Selection",
-    "gradient_tree",
+    "gradient_roots",
     "refuse_reduce_axes",
+    "roots_like",
     "states_by_root",
     "tangent_leaves",
     "with_argnum",
@@ -213,8 +215,8 @@ class Selection:
         outline = operands.outline
         rest = ([MISSING] * len(group) for group in chosen.dealt(operands.groups)[1])
         leaves = outline.joined(chosen.joined(grads, rest))
-        args, _ = gradient_tree(outline, leaves, self.mode.updates)
-        found = tuple(args[number] for number in chosen.numbers)
+        roots = gradient_roots(outline, leaves, self.mode.updates)
+        found = tuple(part_of(outline.treedef, roots, 0, number) for number in chosen.numbers)
         return found[0] if self.is_single else found
 
 
@@ -241,8 +243,8 @@ def states_by_root(outline: Outline, leaves: Sequence[Any]) -> list[Any]:
     ]
 
 
-def gradient_tree(outline: Outline, leaves: Sequence[Any], as_states: bool) -> Any:
-    """Return a tree like the one that was taken apart.
+def gradient_roots(outline: Outline, leaves: Sequence[Any], as_states: bool) -> list[Any]:
+    """Return the roots of a tree like the one that was taken apart.
 
     Args:
       outline: its structure.
@@ -250,12 +252,31 @@ def gradient_tree(outline: Outline, leaves: Sequence[Any], as_states: bool) -> A
       as_states: whether States stand for modules.
     """
     if as_states:
-        return outline.tree(states_by_root(outline, leaves))
-    return outline.tree(outline.roots([None if x is MISSING else x for x in leaves]))
+        return states_by_root(outline, leaves)
+    return outline.roots([None if x is MISSING else x for x in leaves])
+
+
+def roots_like(treedef: Any, tree: Any, name: str) -> list[Any]:
+    """Return the roots of a tree of tangents or cotangents that a user gave.
+
+    Args:
+      treedef: the structure to match.
+      tree: the tree; a State may stand for a module.
+      name: what the tree is called.
+
+    Raises:
+      TypeError: if the structure is another one.
+    """
+    try:
+        return list(treedef.flatten_up_to(tree))
+    except (ValueError, TypeError) as error:
+        raise TypeError(
+            f"The {name} must have the same tree structure as what they belong to: {error}"
+        ) from None
 
 
 def tangent_leaves(
-    tree: Any,
+    roots: Sequence[Any],
     outline: Outline,
     name: str,
     values: Sequence[Any],
@@ -264,7 +285,7 @@ def tangent_leaves(
     """Return the leaves of a tree of tangents or cotangents that a user gave.
 
     Args:
-      tree: like the tree of the outline; a State may stand for a module.
+      roots: its roots, as `roots_like` gives them.
       outline: the structure to match.
       name: what the tree is called.
       values: those that the tangents are of; integers get trivial ones.
@@ -274,12 +295,6 @@ def tangent_leaves(
     Raises:
       TypeError: if the structure is another one.
     """
-    try:
-        roots = outline.treedef.flatten_up_to(tree)
-    except (ValueError, TypeError) as error:
-        raise TypeError(
-            f"The {name} must have the same tree structure as what they belong to: {error}"
-        ) from None
     if outline.shared and not any(isinstance(root, State) for root in roots):
         graphdef, leaves = walk(roots, several=True)
         pairs = zip(graphdef.paths, leaves, strict=True)

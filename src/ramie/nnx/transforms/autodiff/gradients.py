@@ -9,11 +9,12 @@ import jax.numpy as jnp
 
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.operands import Operands
+from ramie.nnx.transforms.arguments.structures import part_of
 from ramie.nnx.transforms.autodiff.differentiable import (
     ArgNums,
     Selection,
-    gradient_tree,
     refuse_reduce_axes,
+    roots_like,
     tangent_leaves,
 )
 from ramie.nnx.variable.base import Variable
@@ -282,11 +283,10 @@ def vjp(
 
     def pull_back(out_cotangent: Any) -> Any:
         """Return the cotangents of the arguments for one of the output."""
-        leaves = tangent_leaves(
-            out_cotangent, cotangents.outline, "cotangents", cotangents.groups[0]
-        )
+        roots = roots_like(cotangents.outline.treedef, out_cotangent, "cotangents")
+        leaves = tangent_leaves(roots, cotangents.outline, "cotangents", cotangents.groups[0])
         (found,) = pull(leaves)
-        return gradient_tree(outline, found, as_states=False)
+        return outline.tree(outline.roots(found))
 
     return (out, pull_back, aux) if has_aux else (out, pull_back)
 
@@ -348,11 +348,12 @@ def jvp(
     refuse_bound_method(f, "jvp")
     operands = edge.take_apart(tuple(primals))
     values = operands.groups[0]
-    found = tangent_leaves(tuple(tangents), operands.outline, "tangents", values)
+    roots = roots_like(operands.outline.treedef, tuple(tangents), "tangents")
+    found = tangent_leaves(roots, operands.outline, "tangents", values)
     outputs, moved, (result, written, more) = jax.jvp(
         _pure(f, edge, operands, has_aux), (values,), (found,), has_aux=True
     )
     out, aux = operands.write_back((result, written, outputs, more))
     leaves = result.outline.joined((moved, [None] * len(more)))
-    tangent, _ = gradient_tree(result.outline, leaves, as_states=False)
+    tangent = part_of(result.outline.treedef, result.outline.roots(leaves), 0)
     return (out, tangent, aux) if has_aux else (out, tangent)
