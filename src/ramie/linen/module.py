@@ -379,7 +379,7 @@ class Module(ModuleBase):
         source = self
         if _deep_clone is not False:
             source = adopt.template_copy(self)
-        own = source.__dict__
+        own = {**source.__dict__, **adopt.given_fields(source)}
         values = {n: own[n] for n in self._plan.fields if n in self._plan.init_fields and n in own}
         values["name"] = None if _reset_names else self.name
         kind: Any = type(self)

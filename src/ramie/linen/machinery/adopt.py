@@ -5,6 +5,9 @@ being assigned to an attribute in `setup`, or by standing in a field of a module
 module constructed in `setup` is *pending* until it is assigned or adopted. A module constructed
 outside any method is a template: binding a parent of it binds a copy, one per root scope, so that
 a template used in two places is shared and the user's own object never changes.
+
+Where a class overrides `__post_init__`, it runs again when a module of the class is bound: with a
+scope, it may ask for another place (`share_scope`).
 """
 
 import dataclasses
@@ -18,7 +21,7 @@ from ramie.core.scope.scope import Scope
 from ramie.foundation.configurations import config
 from ramie.linen.machinery.base import ModuleBase
 from ramie.linen.machinery.context import context
-from ramie.linen.machinery.plan import UNSPECIFIED
+from ramie.linen.machinery.plan import UNSPECIFIED, note_revised
 from ramie.linen.machinery.state import ModuleState
 from ramie.trees.frozen import FrozenDict
 
@@ -26,6 +29,7 @@ __all__ = [
     "adopt_value",
     "attach",
     "bind_fields",
+    "given_fields",
     "map_modules",
     "place",
     "rebind",
@@ -120,7 +124,7 @@ def template_copy(module: M, memo: dict[int, Any] | None = None) -> M:
         return template_copy(inner, memo)
 
     plan = module._plan
-    source = module.__dict__
+    source = {**module.__dict__, **given_fields(module)}
     fields = {n: map_modules(source[n], visit) for n in plan.fields if n in source}
     if plan.rebuilds:
         made = {n: v for n, v in fields.items() if n in plan.init_fields}
@@ -160,10 +164,45 @@ def rebind(module: M, scope: Scope) -> M:
         copy.__dict__["name"] = name
     else:
         copy = _blank_copy(module)
+    if copy._plan.rebuilds:
+        _bind_anew(copy, scope)
+        return copy
     copy.__dict__["_parent_ref"] = scope
     copy.__dict__["scope"] = scope
     bind_fields(copy)
     return copy
+
+
+def given_fields(module: ModuleBase) -> dict[str, Any]:
+    """Return what fields held before `__post_init__` changed them, as far as nobody has since.
+
+    Only numbers, strings and the like: a module that was put in a field stays the one it is.
+    """
+    own = module.__dict__
+    return {
+        name: given
+        for name, (given, made) in own.get("_revised", {}).items()
+        if own.get(name) is made and type(made) in _CLOSED_TYPES
+    }
+
+
+def _bind_anew(module: ModuleBase, parent: Any) -> None:
+    """Let the `__post_init__` of a user bind a module, from the fields that it was given.
+
+    Args:
+      module: a copy without a place, or one that is pending.
+      parent: a scope, or a reference to the module that it lies in.
+    """
+    own = module.__dict__
+    own.update(given_fields(module), _parent_ref=parent, scope=None, _state=ModuleState())
+    before = dict(own)
+    context.stack.append(None)  # modules that it makes are named after the fields they go to
+    try:
+        module.__post_init__()
+    finally:
+        context.stack.pop()
+    note_revised(own, before)
+    own["_state"].is_initialized = True
 
 
 # Binding -------------------------------------------------------------------------------------
@@ -178,16 +217,18 @@ def attach(module: ModuleBase) -> None:
       ValueError: if the parent is neither None, a module nor a scope.
     """
     own = module.__dict__
-    state = own.get("_state")
-    if state is None:
-        state = own["_state"] = ModuleState()
-    state.is_initialized = True
+    if own.get("_state") is None:  # otherwise it is bound anew, and what binds it finishes it
+        own["_state"] = ModuleState()
+        own["_state"].is_initialized = True
     own.setdefault("scope", None)
     own.setdefault("name", None)
     parent = own.get("_parent_ref", UNSPECIFIED)
     if parent is UNSPECIFIED:
         parent = context.stack[-1]
-    if parent is None:
+    if type(parent) is weakref.ref:  # a constructor is given the module itself
+        owner = parent()
+        place(module, owner, owner.__dict__["_state"])
+    elif parent is None:
         own["_parent_ref"] = None
     elif isinstance(parent, ModuleBase):
         own["_parent_ref"] = weakref.ref(parent)
@@ -269,6 +310,9 @@ def _adopt(owner: ModuleBase, name: str, module: ModuleBase) -> ModuleBase:
         adopted[id(template)] = (template, module)
     elif own["name"] is None:
         own["name"] = name
+    if module._plan.rebuilds:
+        _bind_anew(module, weakref.ref(owner))
+        return module
     own["_parent_ref"] = weakref.ref(owner)
     place(module, owner, owner.__dict__["_state"])
     return module

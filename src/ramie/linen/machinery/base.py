@@ -38,6 +38,8 @@ class ModuleBase:
         name: str | None
         parent: Any
 
+        def __post_init__(self) -> None: ...
+
         def init(self, rngs: Any, *args: Any, **kwargs: Any) -> Any:
             """Create variables: `Module.init`."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ramie import errors
 
-__all__ = ["UNSPECIFIED", "ClassPlan", "make_plan"]
+__all__ = ["UNSPECIFIED", "ClassPlan", "make_plan", "note_revised"]
 
 
 class _Unspecified:
@@ -34,6 +34,7 @@ class _Unspecified:
 UNSPECIFIED = _Unspecified()
 
 _OWN_FIELDS = ("parent", "name")
+_NOT_FIELDS = ("_parent_ref", "_revised", "_state", "name", "scope")
 
 
 class ClassPlan:
@@ -45,8 +46,8 @@ class ClassPlan:
       compared: those that equality and the hash look at.
       shown: those that the repr lists.
       has_setup: whether `setup` is overridden.
-      rebuilds: whether a copy without what `setup` made must go through the constructor, because
-        `__post_init__` is overridden and may compute attributes from the fields.
+      rebuilds: whether `__post_init__` is overridden: it runs again when a module is bound, and
+        for a copy without what `setup` made, because it may compute attributes from the fields.
       name_scopes: names of the methods marked with `compact_name_scope`.
     """
 
@@ -140,6 +141,22 @@ def make_plan(
     return plan
 
 
+def note_revised(own: dict[str, Any], before: dict[str, Any]) -> None:
+    """Keep what `__post_init__` was given where it changed a field: it may have to run again.
+
+    Args:
+      own: the attributes of a module.
+      before: what they were before.
+    """
+    changed = {
+        name: (given, own.get(name))
+        for name, given in before.items()
+        if own.get(name) is not given and name not in _NOT_FIELDS
+    }
+    if changed:
+        own["_revised"] = changed
+
+
 class _Constructor:
     """Collects the source of a constructor, field by field."""
 
@@ -200,17 +217,25 @@ def _generate_init(
     names: dict[str, Any] = {
         "_ramie_attach": attach,
         "_ramie_unspecified": UNSPECIFIED,
+        "_ramie_refuse": _refuse_arguments,
     }
     code = _Constructor(cls, names, through_setattr)
     for f in declared.values():
         if f.name not in _OWN_FIELDS and not _is_class_var(f):
             code.add(f)
-    parameters = ["self", *code.positional, "*", *code.keyword]
-    parameters += ["parent=_ramie_unspecified", "name=None"]
-    lines = ["_ramie_d = self.__dict__", "_ramie_d['_parent_ref'] = parent"]
+    # What nobody knows is taken as well, for a message that says how to write a field.
+    parameters = ["self", *code.positional, "*_ramie_more", *code.keyword]
+    parameters += ["parent=_ramie_unspecified", "name=None", "**_ramie_unknown"]
+    lines = ["if _ramie_more or _ramie_unknown: _ramie_refuse(self, _ramie_more, _ramie_unknown)"]
+    lines += ["_ramie_d = self.__dict__", "_ramie_d['_parent_ref'] = parent"]
     lines += ["_ramie_d['name'] = name", *code.body]
-    arguments = ", ".join(code.post_init_args)
-    lines.append(f"self.__post_init__({arguments})" if post_init else "_ramie_attach(self)")
+    if post_init:
+        arguments = ", ".join(code.post_init_args)
+        names["_ramie_note"] = note_revised
+        lines += ["_ramie_before = dict(_ramie_d)", f"self.__post_init__({arguments})"]
+        lines.append("_ramie_note(_ramie_d, _ramie_before)")
+    else:
+        lines.append("_ramie_attach(self)")
     source = f"def __init__({', '.join(parameters)}):\n    " + "\n    ".join(lines) + "\n"
     exec(source, names)  # as dataclasses does; every name in it is an identifier of the class
     init: Any = names["__init__"]
@@ -222,7 +247,45 @@ def _generate_init(
         "name": str | None,
         "return": None,
     }
+    full = inspect.signature(init)
+    known = [p for p in full.parameters.values() if not p.name.startswith("_ramie_")]
+    init.__signature__ = full.replace(parameters=known)
     return init
+
+
+def _refuse_arguments(module: Any, more: tuple[Any, ...], unknown: dict[str, Any]) -> None:
+    """Raise TypeError for arguments of a constructor that are no fields.
+
+    Args:
+      module: the module that was to be made.
+      more: positional arguments after the last field.
+      unknown: keyword arguments that are no fields.
+    """
+    cls = type(module)
+    constructor = f"{cls.__qualname__}.__init__()"
+    fields = [f for f in dataclasses.fields(cls) if f.init and f.name not in _OWN_FIELDS]
+    declared = (
+        f"Its fields are {', '.join(f.name for f in fields)}" if fields else "It has no fields"
+    )
+    declared += ", and attributes become fields by an annotation: `name: type = default`."
+    if unknown:
+        name = next(iter(unknown))
+        problem = f"got an unexpected keyword argument {name!r}"
+        value = getattr(cls, name, None)
+        is_method = getattr(value, "__qualname__", "").startswith(f"{cls.__qualname__}.")
+        if name in vars(cls) and not is_method:
+            kind = "Callable" if callable(value) else type(value).__name__
+            raise TypeError(
+                f"{constructor} {problem}: the class has this attribute without an annotation, "
+                f"which makes it no field. Write `{name}: {kind} = ...` in {cls.__name__}."
+            )
+    else:
+        count = 1 + sum(not f.kw_only for f in fields)
+        problem = f"takes {count} positional argument{'s' * (count != 1)} but {count + len(more)} "
+        problem += "were given"
+        if [f.name for f in fields] == ["layers"]:
+            declared = f"Put the layers into a list: {cls.__name__}([first, second, ...])."
+    raise TypeError(f"{constructor} {problem}. {declared}")
 
 
 class _Factory:
