@@ -21,7 +21,7 @@ __all__, _answer, __dir__ = doors.door(
             "split_context update_context"
         ),
         "ramie.nnx.graph.conversions": "vars_as with_vars",
-        "ramie.nnx.graph.editing": "pop set_metadata update",
+        "ramie.nnx.graph.editing": "pop set_metadata",
         "ramie.nnx.graph.flat": "flatten unflatten",
         "ramie.nnx.graph.functional": (
             "as_pure call clone find_duplicates graphdef iter_children map merge pure split state "
@@ -29,6 +29,7 @@ __all__, _answer, __dir__ = doors.door(
         ),
         "ramie.nnx.graph.packed": "GraphState PureState unpack",
         "ramie.nnx.graph.structure": "GraphDef",
+        "ramie.nnx.graph.updating": "update",
         "ramie.nnx.graph.walk": "iter_graph",
         "ramie.nnx.inspection.summary": "tabulate",
         "ramie.nnx.layers.activations": "PReLU",

@@ -31,7 +31,6 @@ from ramie.nnx.graph.conversions import vars_as as vars_as
 from ramie.nnx.graph.conversions import with_vars as with_vars
 from ramie.nnx.graph.editing import pop as pop
 from ramie.nnx.graph.editing import set_metadata as set_metadata
-from ramie.nnx.graph.editing import update as update
 from ramie.nnx.graph.flat import flatten as flatten
 from ramie.nnx.graph.flat import unflatten as unflatten
 from ramie.nnx.graph.functional import as_pure as as_pure
@@ -50,6 +49,7 @@ from ramie.nnx.graph.packed import GraphState as GraphState
 from ramie.nnx.graph.packed import PureState as PureState
 from ramie.nnx.graph.packed import unpack as unpack
 from ramie.nnx.graph.structure import GraphDef as GraphDef
+from ramie.nnx.graph.updating import update as update
 from ramie.nnx.graph.walk import iter_graph as iter_graph
 from ramie.nnx.inspection import summary as summary
 from ramie.nnx.inspection.summary import tabulate as tabulate

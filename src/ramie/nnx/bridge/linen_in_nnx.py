@@ -86,6 +86,8 @@ class ToNNX(Module):
         ((32, 64), (1, 64))
     """
 
+    _pytree__takes_new = True
+
     def __init__(self, module: LinenModule, rngs: Rngs | PRNGKey | None = None) -> None:
         if isinstance(rngs, Rngs):
             rngs = rngs.fork()  # what other modules draw does not change what this one draws

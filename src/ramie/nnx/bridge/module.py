@@ -19,8 +19,8 @@ from ramie.core.filters import in_filter
 from ramie.nnx.bridge.context import MODULE_CONTEXT as MODULE_CONTEXT
 from ramie.nnx.bridge.context import ModuleStackEntry, entered
 from ramie.nnx.bridge.variables import collections_of, linen_vars_to_nnx_attrs, to_nnx_var
-from ramie.nnx.graph.editing import update
 from ramie.nnx.graph.functional import clone
+from ramie.nnx.graph.updating import fill
 from ramie.nnx.graph.walk import members
 from ramie.nnx.modules.module import Module as NNXModule
 from ramie.nnx.objects.marks import Mark, has_data
@@ -169,6 +169,7 @@ class Module(NNXModule, metaclass=_ModuleMeta):
         Array([[2., 2., 2.]], dtype=float32)
     """
 
+    _pytree__takes_new = True
     scope: Scope | None
     attr_priorities: Mapping[str, AttrPriority]
 
@@ -426,7 +427,7 @@ def _bind(parent: Module, value: Any, waiting: Any) -> None:
     elif isinstance(value, NNXModule):
         for name, held in {} if waiting is None else raw(waiting).items():
             if name in vars(value):
-                update(value, State({name: held}))
+                fill(value, State({name: held}))
             else:  # ToNNX has no variables before it gets some
                 setattr(value, name, Mark(held, True))
         if parent.is_initializing():

@@ -11,8 +11,8 @@ from ramie.linen.machinery.context import context
 from ramie.linen.machinery.methods import compact
 from ramie.linen.module import Module as LinenModule
 from ramie.nnx.bridge.variables import collections_of, to_linen_var, to_nnx_var
-from ramie.nnx.graph.editing import update
 from ramie.nnx.graph.functional import state
+from ramie.nnx.graph.updating import fill
 from ramie.nnx.modules.module import Module
 from ramie.nnx.randomness.rng import Rngs, RngState
 from ramie.nnx.states.nested import Path, nested
@@ -134,7 +134,7 @@ class ToLinen(LinenModule):
         for collection, tree in self.variables.items():
             for path, x in _entries(tree, ()):
                 attributes[path] = to_nnx_var(collection, x) if _is_known_box(x) else x
-        update(model, State(nested(attributes.items()), _copy=False))
+        fill(model, State(nested(attributes.items()), _copy=False))
 
     def _keep(self, model: Module) -> None:
         """Put the variables of a module into the collections that may change."""

@@ -10,7 +10,7 @@ __all__, __getattr__, __dir__ = doors.door(
             "split_context update_context"
         ),
         "ramie.nnx.graph.conversions": "vars_as with_vars",
-        "ramie.nnx.graph.editing": "pop set_metadata update",
+        "ramie.nnx.graph.editing": "pop set_metadata",
         "ramie.nnx.graph.flat": "IndexMap RefMap flatten unflatten",
         "ramie.nnx.graph.functional": (
             "as_pure call clone find_duplicates graphdef iter_children map merge pure split state "
@@ -18,6 +18,7 @@ __all__, __getattr__, __dir__ = doors.door(
         ),
         "ramie.nnx.graph.packed": "GraphState unpack",
         "ramie.nnx.graph.structure": "ContainerDef GraphDef NodeDef NodeRef Static TreeNodeDef",
+        "ramie.nnx.graph.updating": "update",
         "ramie.nnx.graph.walk": "iter_graph",
         "ramie.nnx.modes": "set_graph_mode set_graph_updates",
         "ramie.nnx.modules.module": "iter_module_children",

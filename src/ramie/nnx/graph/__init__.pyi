@@ -10,7 +10,6 @@ from ramie.nnx.graph.conversions import vars_as as vars_as
 from ramie.nnx.graph.conversions import with_vars as with_vars
 from ramie.nnx.graph.editing import pop as pop
 from ramie.nnx.graph.editing import set_metadata as set_metadata
-from ramie.nnx.graph.editing import update as update
 from ramie.nnx.graph.flat import IndexMap as IndexMap
 from ramie.nnx.graph.flat import RefMap as RefMap
 from ramie.nnx.graph.flat import flatten as flatten
@@ -35,6 +34,7 @@ from ramie.nnx.graph.structure import NodeDef as NodeDef
 from ramie.nnx.graph.structure import NodeRef as NodeRef
 from ramie.nnx.graph.structure import Static as Static
 from ramie.nnx.graph.structure import TreeNodeDef as TreeNodeDef
+from ramie.nnx.graph.updating import update as update
 from ramie.nnx.graph.walk import iter_graph as iter_graph
 from ramie.nnx.modes import set_graph_mode as set_graph_mode
 from ramie.nnx.modes import set_graph_updates as set_graph_updates

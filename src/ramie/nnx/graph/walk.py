@@ -5,7 +5,7 @@ in the same order; `build` reads both and makes the objects again. Paths are not
 way: they follow from the structure, once per structure.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -39,6 +39,7 @@ __all__ = [
     "iter_graph",
     "key_of",
     "members",
+    "rebuilt",
     "walk",
 ]
 
@@ -355,6 +356,20 @@ def members(x: Any) -> Iterator[tuple[Any, Any]]:
     elif _kinds.get(type(x), _OTHER) == _OTHER and not isinstance(x, Variable | None):
         keys, inner, _ = _one_level(x)
         yield from zip(keys, inner, strict=True)
+
+
+def rebuilt(x: Any, changed: Mapping[Any, Any]) -> Any:
+    """Make a container again with other values at some of its keys.
+
+    Args:
+      x: a pytree that is no object: a tuple, a struct dataclass, ...
+      changed: the values by key.
+    """
+    keys, inner, treedef = _one_level(x)
+    values = [changed.get(key, child) for key, child in zip(keys, inner, strict=True)]
+    if isinstance(treedef, _Sorted):
+        return treedef.build(values)
+    return jax.tree_util.tree_unflatten(treedef, values)
 
 
 def check_tree_node(x: Any, path: Path, before: Path | None) -> None:

@@ -106,6 +106,7 @@ class Pytree(metaclass=PytreeMeta):
     _pytree__declared: Mapping[str, bool] = {}
     _pytree__as_index = False
     _pytree__is_pytree = True
+    _pytree__takes_new = False  # whether a state may bring attributes that are not there yet
     _nnx_shows_arrays = False
 
     def __init_subclass__(cls, *, pytree: bool | None = None, **kwargs: Any) -> None:

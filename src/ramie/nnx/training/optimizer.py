@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import jax
 import jax.numpy as jnp
 
-from ramie.nnx.graph.editing import update
 from ramie.nnx.graph.functional import pure, state
+from ramie.nnx.graph.updating import update
 from ramie.nnx.objects.marks import data
 from ramie.nnx.objects.pytree import Pytree
 from ramie.nnx.states import filters as filterlib
