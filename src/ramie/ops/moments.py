@@ -5,6 +5,7 @@ operations. Together in one program they would not: XLA then hands a reduction, 
 multiplications and additions around it, to a library that rounds them once.
 """
 
+import functools
 import math
 import operator
 from typing import Any
@@ -21,13 +22,18 @@ from ramie.typing import Array, Axes, Dtype
 
 __all__ = [
     "alike",
+    "apart",
     "as_array",
     "canonical_axes",
     "cast",
+    "counted",
     "expand",
+    "finite_under",
+    "fitted",
     "moments",
     "normalize",
     "normalize_and_update",
+    "restored",
     "result_dtype",
     "stat_dtype",
 ]
@@ -70,6 +76,7 @@ def as_array(x: Any) -> Array:
     return lax.convert_element_type(x, x.dtype) if x.weak_type else x
 
 
+_PLAIN = (int, float, np.number)
 _FLOAT32 = np.dtype("float32")
 _WIDE = frozenset((_FLOAT32, np.dtype("float64")))
 
@@ -115,22 +122,113 @@ def alike(a: Array, b: Array) -> tuple[Array, Array]:
     return cast(a, common), cast(b, common)
 
 
+def apart(number: Any) -> tuple[Any, Array | None]:
+    """Return a setting as configuration and as an array, of which one is None.
+
+    Args:
+      number: a number of Python or NumPy, or an array, which may be traced.
+    """
+    return (number, None) if isinstance(number, _PLAIN) else (None, jnp.asarray(number))
+
+
+def fitted(number: Any, x: Array) -> Any:
+    """Return a setting so that it combines with `x`: in its dtype, and an array in its shape.
+
+    Args:
+      number: as for `apart`.
+      x: an array.
+    """
+    if isinstance(number, _PLAIN):
+        return np.asarray(number, x.dtype)
+    return jnp.broadcast_to(cast(jnp.asarray(number), x.dtype), x.shape)
+
+
 def _magnitude_squared(x: Array) -> Array:
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         return lax.add(lax.square(lax.real(x)), lax.square(lax.imag(x)))
     return lax.square(x)
 
 
+def _kept(mask: Array, shape: tuple[int, ...]) -> Array:
+    kept = mask if mask.dtype == np.bool_ else lax.ne(mask, np.zeros((), mask.dtype))
+    return jnp.broadcast_to(kept, shape)
+
+
+def finite_under(x: Array, mask: Array | None) -> tuple[Array, Array | None]:
+    """Put zeros where `x` is no finite number and does not count.
+
+    Such entries would make gradients of all others NaN, though no result depends on them.
+
+    Args:
+      x: an array.
+      mask: which entries count; broadcastable to `x`. None if all do.
+
+    Returns:
+      The array, and where it is unchanged; None if it is everywhere. See `restored`.
+    """
+    if mask is None or not jnp.issubdtype(x.dtype, jnp.inexact):
+        return x, None
+    same = lax.bitwise_or(_kept(jnp.asarray(mask), x.shape), jnp.isfinite(x))
+    return lax.select(same, x, lax.full_like(x, 0)), same
+
+
+def restored(y: Array, x: Array, same: Array | None) -> Array:
+    """Put entries that are no finite numbers back, which `finite_under` replaced.
+
+    Args:
+      y: what was made of the array.
+      x: the array as it was.
+      same: where it was left alone.
+    """
+    return y if same is None else lax.select(same, y, cast(lax.stop_gradient(x), y.dtype))
+
+
+def _share(mask: Array, shape: tuple[int, ...], axes: tuple[int, ...], dtype: Any) -> Array:
+    """Return how many entries count in each moment."""
+    real = jnp.finfo(dtype).dtype
+    return lax.reduce_sum(lax.convert_element_type(_kept(mask, shape), real), axes)
+
+
+def counted(
+    mask: Array | None,
+    shape: tuple[int, ...],
+    axes: tuple[int, ...],
+    axis_name: Any = None,
+    axis_index_groups: Any = None,
+) -> Array | None:
+    """Tell in which moments any entry counts; None if that is so in all.
+
+    Args:
+      mask: which entries count; broadcastable to `shape`. None if all do.
+      shape: the shape of the array.
+      axes: the axes over which moments are taken.
+      axis_name: mapped axis over which they are averaged as well.
+      axis_index_groups: groups of indices of that axis to average within.
+
+    Returns:
+      Booleans in the shape of a moment.
+    """
+    if mask is None:
+        if all(shape[a] for a in axes):
+            return None
+        return lax.full(tuple(n for a, n in enumerate(shape) if a not in axes), False)
+    counts = _share(jnp.asarray(mask), shape, axes, np.float32)
+    if axis_name is not None:
+        counts = lax.psum(counts, axis_name, axis_index_groups=axis_index_groups)
+    return lax.gt(counts, np.zeros((), counts.dtype))
+
+
 def _mean_over(x: Array, mask: Array | None, axes: tuple[int, ...]) -> Array:
-    """Average over `axes`; half-precision sums are accumulated in float32."""
+    """Average over `axes`; half-precision sums are accumulated in float32. Of nothing it is 0."""
     wide = jnp.promote_types(x.dtype, jnp.float32) if x.dtype.itemsize < 4 else x.dtype
     if mask is None:
-        count: Any = np.asarray(np.prod([x.shape[a] for a in axes], dtype=np.int64), wide)
+        size = np.prod([x.shape[a] for a in axes], dtype=np.int64)
+        count: Any = np.asarray(max(size, 1), wide)
         total = lax.reduce_sum(cast(x, wide), axes)
     else:
-        kept = mask if mask.dtype == np.bool_ else lax.ne(mask, np.zeros((), mask.dtype))
-        kept = jnp.broadcast_to(kept, x.shape)
-        count = lax.reduce_sum(lax.convert_element_type(kept, wide), axes)
+        share = _share(mask, x.shape, axes, wide)
+        count = cast(lax.max(share, np.ones((), share.dtype)), wide)
+        kept = _kept(mask, x.shape)
         total = lax.reduce_sum(cast(lax.select(kept, x, lax.full_like(x, 0)), wide), axes)
     return cast(lax.div(total, count), x.dtype)
 
@@ -203,14 +301,23 @@ def moments(
     share one with the reductions.
     """
 
+    mask = None if mask is None else jnp.asarray(mask)
+    x = cast(x, dtype)  # before the program: XLA would merge it with the reduction
+    average = functools.partial(lax.pmean, axis_name=axis_name, axis_index_groups=axis_index_groups)
+    weight = None
+    if mask is not None and axis_name is not None:
+        # Where all parts count as many entries this is one, exactly.
+        share = _share(mask, x.shape, axes, dtype)
+        weight = lax.div(share, jnp.maximum(average(share), jnp.finfo(share.dtype).tiny))
+
     def everywhere(stats: tuple[Array | None, ...]) -> tuple[Any, ...]:
         if axis_name is None:
             return stats
-        averaged: tuple[Any, ...] = lax.pmean(stats, axis_name, axis_index_groups=axis_index_groups)
+        if weight is not None:
+            stats = tuple(None if a is None else lax.mul(*alike(a, weight)) for a in stats)
+        averaged: tuple[Any, ...] = average(stats)
         return averaged
 
-    mask = None if mask is None else jnp.asarray(mask)
-    x = cast(x, dtype)  # before the program: XLA would merge it with the reduction
     if use_fast_variance or not use_mean:
         mean, second = everywhere(_raw_moments(x, mask, axes=axes, first=use_mean, second=True))
         return mean, second, use_mean
@@ -240,13 +347,13 @@ def _affine(
     *,
     axes: tuple[int, ...],
     feature_axes: tuple[int, ...],
-    epsilon: float,
+    epsilon: Any,
     dtype: Any,
 ) -> Array:
     """Return ``(x - mean) * (rsqrt(variance + epsilon) * scale) + bias`` in that order."""
     features = [size if axis in feature_axes else 1 for axis, size in enumerate(x.shape)]
     variance = expand(variance, x.ndim, axes)
-    factor = lax.rsqrt(lax.add(variance, np.asarray(epsilon, variance.dtype)))
+    factor = lax.rsqrt(lax.add(variance, fitted(epsilon, variance)))
     if scale is not None:
         factor = lax.mul(*alike(factor, lax.reshape(scale, features)))
     y = x if mean is None else lax.sub(*alike(x, expand(mean, x.ndim, axes)))
@@ -258,7 +365,7 @@ def _affine(
 
 def _normalize_proven(x: Array, mean: Any, second: Array, *others: Array | None, **_: Any) -> bool:
     return second.dtype in _WIDE and all(
-        a is None or a.dtype in PROVEN_DTYPES for a in (x, *others)
+        a is None or a.dtype in PROVEN_DTYPES or a.dtype == np.bool_ for a in (x, *others)
     )
 
 
@@ -277,7 +384,7 @@ def _affine_sample(dtype: Any) -> tuple[Array, Array, Array, dict[str, Any]]:
 def _normalize_sample(dtype: Any) -> Any:
     x, mean, second, settings = _affine_sample(dtype)
     affine = numbers((5,), dtype, 60), numbers((5,), dtype, 70)
-    return (x, mean, second, *affine), {**settings, "group_size": None}
+    return (x, mean, second, *affine, None), {**settings, "group_size": None}
 
 
 @eager_compiled(
@@ -292,10 +399,11 @@ def normalize(
     second: Array,
     scale: Array | None,
     bias: Array | None,
+    array_epsilon: Array | None = None,
     *,
     axes: tuple[int, ...],
     feature_axes: tuple[int, ...],
-    epsilon: float,
+    epsilon: Any = None,
     dtype: Any,
     about_zero: bool,
     group_size: int | None = None,
@@ -308,9 +416,10 @@ def normalize(
       second: its variance over `axes`, or its second moment about zero.
       scale: factor, with the sizes of `feature_axes` as its shape.
       bias: offset, of the same shape.
+      array_epsilon: added to the variance; None for `epsilon`. See `apart`.
       axes: the axes the moments were taken over.
       feature_axes: the axes along which `scale` and `bias` vary.
-      epsilon: added to the variance.
+      epsilon: a number, added to the variance.
       dtype: dtype of the result.
       about_zero: whether `second` still lacks the subtraction of the squared mean.
       group_size: how many neighbours in the last axis share one moment.
@@ -327,7 +436,7 @@ def normalize(
         bias,
         axes=axes,
         feature_axes=feature_axes,
-        epsilon=epsilon,
+        epsilon=epsilon if array_epsilon is None else array_epsilon,
         dtype=dtype,
     )
 
@@ -342,7 +451,8 @@ def _update_sample(dtype: Any) -> Any:
     x, mean, second, settings = _affine_sample(dtype)
     running = numbers((5,), mean.dtype, 80), numbers((5,), mean.dtype, 90)
     affine = numbers((5,), dtype, 60), numbers((5,), dtype, 70)
-    return (x, mean, second, *running, *affine), {**settings, "momentum": 0.93}
+    arrays = (x, mean, second, *running, *affine, None, None, None)
+    return arrays, {**settings, "momentum": 0.93}
 
 
 @eager_compiled(
@@ -359,27 +469,35 @@ def normalize_and_update(
     running_var: Array | None,
     scale: Array | None,
     bias: Array | None,
+    counts: Array | None = None,
+    array_epsilon: Array | None = None,
+    array_momentum: Array | None = None,
     *,
     axes: tuple[int, ...],
     feature_axes: tuple[int, ...],
-    epsilon: float,
+    epsilon: Any = None,
     dtype: Any,
     about_zero: bool,
-    momentum: float,
+    momentum: Any = None,
 ) -> tuple[Array, Array | None, Array | None]:
     """Apply moments as `normalize` does, and mix them into running ones.
 
+    Arrays and settings are those of `normalize`, and besides `counts`, in which moments any entry
+    counts (see `counted`), and `momentum`, as a number or as an array.
+
     Returns:
       The normalised array; ``momentum * running + (1 - momentum) * moment`` for mean and variance,
-      or None where nothing runs.
+      or None where nothing runs. Where nothing counts they stay.
     """
     variance = _variance(mean, second, about_zero)
+    weight = momentum if array_momentum is None else array_momentum
 
     def mixed(running: Array | None, batch: Array) -> Array | None:
         if running is None:
             return None
-        kept = lax.mul(np.asarray(momentum, running.dtype), running)
-        return lax.add(*alike(kept, lax.mul(np.asarray(1 - momentum, batch.dtype), batch)))
+        kept = lax.mul(fitted(weight, running), running)
+        moved = lax.add(*alike(kept, lax.mul(fitted(1 - weight, batch), batch)))
+        return moved if counts is None else lax.select(counts, *alike(moved, running))
 
     new_mean, new_var = mixed(running_mean, mean), mixed(running_var, variance)
     y = _affine(
@@ -390,7 +508,7 @@ def normalize_and_update(
         bias,
         axes=axes,
         feature_axes=feature_axes,
-        epsilon=epsilon,
+        epsilon=epsilon if array_epsilon is None else array_epsilon,
         dtype=dtype,
     )
     return y, new_mean, new_var

@@ -11,11 +11,15 @@ from jax import lax
 
 from ramie.ops.eager.dispatch import eager_compiled
 from ramie.ops.moments import (
+    apart,
     as_array,
     canonical_axes,
+    counted,
+    finite_under,
     moments,
     normalize,
     normalize_and_update,
+    restored,
     result_dtype,
     stat_dtype,
 )
@@ -51,7 +55,7 @@ def layer_norm(
     *,
     reduction_axes: Axes = -1,
     feature_axes: Axes = -1,
-    epsilon: float = 1e-6,
+    epsilon: float | Array = 1e-6,
     dtype: Dtype | None = None,
     axis_name: Any = None,
     axis_index_groups: Any = None,
@@ -68,10 +72,11 @@ def layer_norm(
       x: the input.
       scale: factor, with the sizes of `feature_axes` as its shape.
       bias: offset, of the same shape.
-      mask: which entries count for the statistics; broadcastable to `x`.
+      mask: which entries count for the statistics; broadcastable to `x`. What is no finite number
+        under it stays what it is and has no effect on others.
       reduction_axes: axes the statistics are taken over.
       feature_axes: axes along which `scale` and `bias` vary.
-      epsilon: added to the variance.
+      epsilon: added to the variance; it may be an array, also a traced one.
       dtype: dtype of the result; by default what `x`, `scale` and `bias` promote to.
       axis_name: mapped axis over which the statistics are averaged as well.
       axis_index_groups: groups of indices of that axis to average within.
@@ -95,7 +100,8 @@ def layer_norm(
       Ba, Kiros, Hinton, "Layer Normalization"; Zhang, Sennrich, "Root Mean Square Layer
       Normalization"; Ulyanov et al., "Instance Normalization".
     """
-    x = as_array(x)
+    given = as_array(x)
+    x, same = finite_under(given, mask)
     out_dtype = result_dtype(x, scale, bias, dtype)
     axes = canonical_axes(x.ndim, reduction_axes)
     mean, second, about_zero = moments(
@@ -108,18 +114,21 @@ def layer_norm(
         use_mean=use_mean,
         use_fast_variance=use_fast_variance,
     )
-    return normalize(
+    setting, varied = apart(epsilon)
+    y = normalize(
         x,
         mean,
         second,
         scale,
         bias,
+        varied,
         axes=axes,
         feature_axes=canonical_axes(x.ndim, feature_axes),
-        epsilon=epsilon,
+        epsilon=setting,
         dtype=out_dtype,
         about_zero=about_zero,
     )
+    return restored(y, given, same)
 
 
 @eager_compiled(static_argnames=(*_STATISTICS, "num_groups", "group_size", "reduction_axes"))
@@ -132,7 +141,7 @@ def group_norm(
     num_groups: int | None = 32,
     group_size: int | None = None,
     reduction_axes: Axes | None = None,
-    epsilon: float = 1e-6,
+    epsilon: float | Array = 1e-6,
     dtype: Dtype | None = None,
     axis_name: Any = None,
     axis_index_groups: Any = None,
@@ -147,12 +156,13 @@ def group_norm(
       x: the input.
       scale: factor of shape ``[channels]``.
       bias: offset of shape ``[channels]``.
-      mask: which entries count for the statistics; broadcastable to `x`.
+      mask: which entries count for the statistics; broadcastable to `x`. What is no finite number
+        under it stays what it is and has no effect on others.
       num_groups: number of groups; None when `group_size` is given.
       group_size: channels in a group; None when `num_groups` is given.
       reduction_axes: axes the statistics are taken over, the last among them. By default all but
         the first.
-      epsilon: added to the variance.
+      epsilon: added to the variance; it may be an array, also a traced one.
       dtype: dtype of the result; by default what `x`, `scale` and `bias` promote to.
       axis_name: mapped axis over which the statistics are averaged as well.
       axis_index_groups: groups of indices of that axis to average within.
@@ -166,7 +176,8 @@ def group_norm(
     Reference:
       Wu, He, "Group Normalization".
     """
-    x = as_array(x)
+    given = as_array(x)
+    x, same = finite_under(given, mask)
     size = channels_per_group(x.shape[-1] if x.ndim else 0, num_groups, group_size)
     if reduction_axes is None:
         axes = tuple(range(1, x.ndim))
@@ -190,19 +201,22 @@ def group_norm(
         use_mean=True,
         use_fast_variance=use_fast_variance,
     )
-    return normalize(
+    setting, varied = apart(epsilon)
+    y = normalize(
         x,
         mean,
         second,
         scale,
         bias,
+        varied,
         axes=tuple(a for a in axes if a != x.ndim - 1),
         feature_axes=(x.ndim - 1,),
-        epsilon=epsilon,
+        epsilon=setting,
         dtype=result_dtype(x, scale, bias, dtype),
         about_zero=about_zero,
         group_size=size,
     )
+    return restored(y, given, same)
 
 
 def channels_per_group(channels: int, num_groups: int | None, group_size: int | None) -> int:
@@ -239,7 +253,7 @@ def batch_norm(
     bias: Array | None = None,
     *,
     axis: Axes = -1,
-    epsilon: float = 1e-5,
+    epsilon: float | Array = 1e-5,
     dtype: Dtype | None = None,
 ) -> Array:
     """Normalise by statistics that are given: batch norm at evaluation.
@@ -253,20 +267,22 @@ def batch_norm(
       scale: factor per feature.
       bias: offset per feature.
       axis: the feature axis, or axes.
-      epsilon: added to the variance.
+      epsilon: added to the variance; it may be an array, also a traced one.
       dtype: dtype of the result; by default what `x`, `scale` and `bias` promote to.
     """
     x = as_array(x)
     features = canonical_axes(x.ndim, axis)
+    setting, varied = apart(epsilon)
     return normalize(
         x,
         mean,
         var,
         scale,
         bias,
+        varied,
         axes=tuple(a for a in range(x.ndim) if a not in features),
         feature_axes=features,
-        epsilon=epsilon,
+        epsilon=setting,
         dtype=result_dtype(x, scale, bias, dtype),
         about_zero=False,
     )
@@ -282,8 +298,8 @@ def batch_norm_update(
     mask: Array | None = None,
     *,
     axis: Axes = -1,
-    momentum: float = 0.99,
-    epsilon: float = 1e-5,
+    momentum: float | Array = 0.99,
+    epsilon: float | Array = 1e-5,
     dtype: Dtype | None = None,
     axis_name: Any = None,
     axis_index_groups: Any = None,
@@ -300,10 +316,11 @@ def batch_norm_update(
       running_var: running variance so far, or None.
       scale: factor per feature.
       bias: offset per feature.
-      mask: which entries count for the statistics; broadcastable to `x`.
+      mask: which entries count for the statistics; broadcastable to `x`. What is no finite number
+        under it stays what it is and has no effect on others.
       axis: the feature axis, or axes.
-      momentum: weight of the old running statistics; the batch has the rest.
-      epsilon: added to the variance.
+      momentum: weight of the old running statistics; the batch has the rest. It may be an array.
+      epsilon: added to the variance; it may be an array, also a traced one.
       dtype: dtype of the result; by default what `x`, `scale` and `bias` promote to.
       axis_name: mapped axis over which the statistics are averaged as well.
       axis_index_groups: groups of indices of that axis to average within.
@@ -311,12 +328,14 @@ def batch_norm_update(
       force_float32_reductions: take statistics in float32 at least.
 
     Returns:
-      The normalised array, the new running mean and the new running variance.
+      The normalised array, the new running mean and the new running variance. Where no entry
+      counts they stay as they were.
 
     Reference:
       Ioffe, Szegedy, "Batch Normalization".
     """
-    x = as_array(x)
+    given = as_array(x)
+    x, same = finite_under(given, mask)
     features = canonical_axes(x.ndim, axis)
     axes = tuple(a for a in range(x.ndim) if a not in features)
     mean, second, about_zero = moments(
@@ -329,7 +348,9 @@ def batch_norm_update(
         use_mean=True,
         use_fast_variance=use_fast_variance,
     )
-    return normalize_and_update(
+    epsilon, varied_epsilon = apart(epsilon)
+    momentum, varied_momentum = apart(momentum)
+    y, new_mean, new_var = normalize_and_update(
         x,
         mean,
         second,
@@ -337,6 +358,9 @@ def batch_norm_update(
         running_var,
         scale,
         bias,
+        counted(mask, x.shape, axes, axis_name, axis_index_groups),
+        varied_epsilon,
+        varied_momentum,
         axes=axes,
         feature_axes=features,
         epsilon=epsilon,
@@ -344,6 +368,7 @@ def batch_norm_update(
         about_zero=about_zero,
         momentum=momentum,
     )
+    return restored(y, given, same), new_mean, new_var
 
 
 def detached(*statistics: Array) -> tuple[Array, ...]:

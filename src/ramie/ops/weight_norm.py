@@ -8,18 +8,18 @@ from jax import lax
 
 from ramie.ops.dtypes import canonicalize_dtype
 from ramie.ops.eager.dispatch import eager_compiled
-from ramie.ops.moments import alike, as_array, canonical_axes, cast, expand
+from ramie.ops.moments import alike, as_array, canonical_axes, cast, expand, fitted
 from ramie.typing import Array, Axes, Dtype
 
 __all__ = ["spectral_normalize", "weight_normalize"]
 
 
-def _unit_length(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
+def _unit_length(x: Array, axes: tuple[int, ...], epsilon: float | Array) -> Array:
     """Divide by the length over `axes`."""
     wide = jnp.promote_types(x.dtype, jnp.float32) if x.dtype.itemsize < 4 else x.dtype
     total = lax.reduce_sum(cast(lax.mul(x, x), wide), axes)
     total = cast(expand(total, x.ndim, axes), x.dtype)
-    return lax.mul(x, lax.rsqrt(lax.add(total, np.asarray(epsilon, x.dtype))))
+    return lax.mul(x, lax.rsqrt(lax.add(total, fitted(epsilon, total))))
 
 
 @eager_compiled(static_argnames=("feature_axes", "epsilon", "dtype"))
@@ -28,7 +28,7 @@ def weight_normalize(
     scale: Array | None = None,
     *,
     feature_axes: Axes | None = -1,
-    epsilon: float = 1e-12,
+    epsilon: float | Array = 1e-12,
     dtype: Dtype | None = None,
 ) -> Array:
     """Separate the direction of a weight from its length, and give it the length `scale`.
@@ -37,7 +37,7 @@ def weight_normalize(
       weight: the weight.
       scale: lengths, with the sizes of `feature_axes` as its shape; None for length one.
       feature_axes: axes along which lengths are separate; None for one length in all.
-      epsilon: added to the squared length.
+      epsilon: added to the squared length; a number or an array, also a traced one.
       dtype: dtype of the result; by default what the arrays promote to.
 
     Reference:
@@ -58,7 +58,7 @@ def spectral_normalize(
     u: Array,
     *,
     n_steps: int = 1,
-    epsilon: float = 1e-12,
+    epsilon: float | Array = 1e-12,
     dtype: Dtype | None = None,
 ) -> tuple[Array, Array, Array]:
     """Divide a weight by an estimate of its largest singular value.

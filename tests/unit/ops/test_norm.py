@@ -203,3 +203,159 @@ def test_axes_are_sorted_and_each_counted_once():
     assert canonical_axes(4, (-1, 0, 3)) == (0, 3)
     assert canonical_axes(2, -2) == (0,)
     assert canonical_axes(2, ()) == ()
+
+
+# --- masks, empty batches, settings that are arrays ---
+
+SCALE, BIAS = jnp.linspace(0.5, 2.0, 6), jnp.linspace(-1.0, 1.0, 6)
+
+
+def _updating_batch_norm(x, scale, bias, mask=None, running=None, **settings):
+    mean, var = (None, None) if running is None else running
+    y, *moved = norm.batch_norm_update(x, mean, var, scale, bias, mask, **settings)
+    return y if running is None else (y, *moved)
+
+
+def _rms_norm(x, scale, bias, mask=None, **settings):
+    return norm.layer_norm(x, scale, None, mask, use_mean=False, **settings)
+
+
+def _group_norm(x, scale, bias, mask=None, **settings):
+    return norm.group_norm(x, scale, bias, mask, num_groups=3, **settings)
+
+
+def _instance_norm(x, scale, bias, mask=None, **settings):
+    return norm.layer_norm(x, scale, bias, mask, reduction_axes=(1, 2), **settings)
+
+
+NORMS = [norm.layer_norm, _rms_norm, _group_norm, _instance_norm, _updating_batch_norm]
+
+
+def _numbers(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def _masks():
+    """Yield masks for [4, 3, 5, 6]: per place, per example, per channel, and none or all of it."""
+    rng = np.random.default_rng(1)
+    places = rng.random((4, 3, 5, 1)) < 0.6
+    places[0], places[2, 0] = False, False
+    yield "places", places
+    yield "examples", np.array([True, False, True, False]).reshape(4, 1, 1, 1)
+    yield "channels", np.array([True, True, False, False, True, False])
+    yield "entries", rng.random((4, 3, 5, 6)) < 0.3
+    yield "nothing", np.zeros((4, 1, 1, 1), bool)
+    yield "all", np.ones((1, 1, 1, 1), bool)
+
+
+MASKS = dict(_masks())
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("function", NORMS)
+@pytest.mark.parametrize("junk", [np.nan, np.inf, -np.inf])
+def test_what_is_masked_counts_nothing_and_gradients_are_finite(function, mask, fast, junk):
+    mask = jnp.asarray(MASKS[mask])
+    kept = jnp.broadcast_to(mask, (4, 3, 5, 6))
+    x = _numbers(4, 3, 5, 6)
+
+    def loss(x, scale, bias):
+        y = function(x, scale, bias, mask, use_fast_variance=fast)
+        return jnp.sum(jnp.where(kept, jnp.sin(y), 0.0))
+
+    plain = jax.value_and_grad(loss, (0, 1, 2))(jnp.where(kept, x, 0.0), SCALE, BIAS)
+    spoilt = jax.value_and_grad(loss, (0, 1, 2))(jnp.where(kept, x, junk), SCALE, BIAS)
+    for got, want in zip(jax.tree.leaves(spoilt), jax.tree.leaves(plain), strict=True):
+        assert bool(jnp.isfinite(got).all())
+        assert_close(got, want, "model")
+    assert bool(jnp.all(jnp.where(kept, 0.0, spoilt[1][0]) == 0.0))
+
+
+@pytest.mark.parametrize("function", NORMS)
+def test_finite_numbers_under_a_mask_are_normalised_as_ever(function):
+    x, mask = _numbers(4, 3, 5, 6), jnp.asarray(MASKS["places"])
+    y = function(x, SCALE, BIAS, mask)
+    broken = x.at[0, 0, 0, 0].set(jnp.nan)
+    again = function(broken, SCALE, BIAS, mask)
+    assert bool(jnp.isnan(again[0, 0, 0, 0])) and bool(jnp.isfinite(y).all())
+    assert_exact(again.at[0, 0, 0, 0].set(0.0), y.at[0, 0, 0, 0].set(0.0))
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("mask", MASKS)
+def test_running_statistics_stay_where_nothing_counts(mask, jit):
+    mask = jnp.asarray(MASKS[mask])
+    running = _numbers(6, seed=3), _numbers(6, seed=4) ** 2
+    step = jax.jit(_updating_batch_norm) if jit else _updating_batch_norm
+    _, *moved = step(_numbers(4, 3, 5, 6), SCALE, BIAS, mask, running)
+    kept = np.broadcast_to(mask, (4, 3, 5, 6)).any((0, 1, 2))
+    for old, new in zip(running, moved, strict=True):
+        assert bool(jnp.isfinite(new).all())
+        assert_exact(new == old, ~kept)
+
+
+def test_an_empty_batch_moves_nothing():
+    running = _numbers(6, seed=3), _numbers(6, seed=4) ** 2
+    y, *moved = _updating_batch_norm(jnp.zeros((0, 6)), SCALE, BIAS, None, running)
+    assert y.shape == (0, 6)
+    for old, new in zip(running, moved, strict=True):
+        assert_exact(new, old)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_devices_count_by_what_their_masks_let_through(fast):
+    x, running = _numbers(4, 5, 6), (jnp.zeros(6), jnp.ones(6))
+    mask = jnp.asarray(np.arange(20).reshape(4, 5, 1) % 7 < jnp.arange(4)[:, None, None] * 2)
+    settings = {"use_fast_variance": fast}
+
+    def of_one(x, mask):
+        return _updating_batch_norm(x, SCALE, BIAS, mask, running, axis_name="devices", **settings)
+
+    y, *moved = jax.vmap(of_one, axis_name="devices")(x, mask)
+    whole, *want = _updating_batch_norm(
+        x.reshape(20, 6), SCALE, BIAS, mask.reshape(20, 1), running, **settings
+    )
+    assert_close(y.reshape(20, 6), whole, "model")
+    for got, right in zip(moved, want, strict=True):
+        assert_close(got[0], right, "model")
+
+
+def _as_argument(number):
+    return jnp.float32(number)
+
+
+def _as_numpy(number):
+    return np.array(number, np.float32)
+
+
+@pytest.mark.parametrize("kind", [_as_argument, _as_numpy, np.float32])
+@pytest.mark.parametrize("function", NORMS)
+def test_epsilon_may_be_an_array(function, kind):
+    x = _numbers(4, 3, 5, 6)
+    got = function(x, SCALE, BIAS, epsilon=kind(0.25))
+    assert_exact(got, function(x, SCALE, BIAS, epsilon=0.25))
+
+
+@pytest.mark.parametrize("function", NORMS)
+def test_epsilon_may_be_traced(function):
+    x = _numbers(4, 3, 5, 6)
+
+    def run(epsilon):
+        return function(x, SCALE, BIAS, epsilon=epsilon)
+
+    assert_close(jax.jit(run)(0.25), run(0.25))
+    assert_close(jax.vmap(run)(jnp.array([0.25, 0.5]))[1], run(0.5))
+    assert float(jnp.abs(jax.grad(lambda e: run(e)[0, 0, 0, 0])(0.25))) > 0
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_momentum_may_be_an_array(traced):
+    x, running = _numbers(4, 3, 5, 6), (_numbers(6, seed=3), _numbers(6, seed=4) ** 2)
+
+    def run(momentum):
+        return _updating_batch_norm(x, SCALE, BIAS, None, running, momentum=momentum)
+
+    got = (jax.jit(run) if traced else run)(jnp.float32(0.75))
+    for found, want in zip(got, run(0.75), strict=True):
+        assert_close(found, want)

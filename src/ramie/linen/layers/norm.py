@@ -60,8 +60,8 @@ class BatchNorm(Module):
       use_running_average: use the running statistics in place of those of the batch. It can be
         given to the call instead.
       axis: the feature axis, or axes.
-      momentum: weight of the old running statistics at an update.
-      epsilon: added to the variance.
+      momentum: weight of the old running statistics at an update; a number or an array.
+      epsilon: added to the variance; a number or an array, also a traced one.
       dtype: dtype of the result; by default what input and parameters promote to.
       param_dtype: dtype in which parameters are initialised.
       use_bias: whether to add a bias.
@@ -85,8 +85,8 @@ class BatchNorm(Module):
 
     use_running_average: bool | None = None
     axis: int = -1
-    momentum: float = 0.99
-    epsilon: float = 1e-5
+    momentum: float | Array = 0.99
+    epsilon: float | Array = 1e-5
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
     use_bias: bool = True
@@ -163,7 +163,7 @@ class LayerNorm(Module):
     Parameters: ``scale`` and ``bias``, with the sizes of `feature_axes` as their shape.
 
     Attributes:
-      epsilon: added to the variance.
+      epsilon: added to the variance; a number or an array, also a traced one.
       dtype: dtype of the result; by default what input and parameters promote to.
       param_dtype: dtype in which parameters are initialised.
       use_bias: whether to add a bias.
@@ -185,7 +185,7 @@ class LayerNorm(Module):
       True
     """
 
-    epsilon: float = 1e-6
+    epsilon: float | Array = 1e-6
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
     use_bias: bool = True
@@ -237,7 +237,7 @@ class RMSNorm(Module):
     Parameter: ``scale``, with the sizes of `feature_axes` as its shape.
 
     Attributes:
-      epsilon: added to the mean square.
+      epsilon: added to the mean square; a number or an array, also a traced one.
       dtype: dtype of the result; by default what input and parameter promote to.
       param_dtype: dtype in which the parameter is initialised.
       use_scale: whether to multiply by a scale.
@@ -257,7 +257,7 @@ class RMSNorm(Module):
       True
     """
 
-    epsilon: float = 1e-6
+    epsilon: float | Array = 1e-6
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
     use_scale: bool = True
@@ -313,7 +313,7 @@ class GroupNorm(Module):
     Attributes:
       num_groups: number of groups; None when `group_size` is given.
       group_size: channels in a group; None when `num_groups` is given.
-      epsilon: added to the variance.
+      epsilon: added to the variance; a number or an array, also a traced one.
       dtype: dtype of the result; by default what input and parameters promote to.
       param_dtype: dtype in which parameters are initialised.
       use_bias: whether to add a bias.
@@ -336,7 +336,7 @@ class GroupNorm(Module):
 
     num_groups: int | None = 32
     group_size: int | None = None
-    epsilon: float = 1e-6
+    epsilon: float | Array = 1e-6
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
     use_bias: bool = True
@@ -389,7 +389,7 @@ class InstanceNorm(Module):
     Parameters: ``scale`` and ``bias``, with the sizes of `feature_axes` as their shape.
 
     Attributes:
-      epsilon: added to the variance.
+      epsilon: added to the variance; a number or an array, also a traced one.
       dtype: dtype of the result; by default what input and parameters promote to.
       param_dtype: dtype in which parameters are initialised.
       use_bias: whether to add a bias.
@@ -409,7 +409,7 @@ class InstanceNorm(Module):
       (3,)
     """
 
-    epsilon: float = 1e-6
+    epsilon: float | Array = 1e-6
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
     use_bias: bool = True

@@ -91,7 +91,7 @@ class SpectralNorm(Module):
 
     layer_instance: Module
     n_steps: int = 1
-    epsilon: float = 1e-12
+    epsilon: float | Array = 1e-12
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
     error_on_non_matrix: bool = False
@@ -170,7 +170,7 @@ class WeightNorm(Module):
     """
 
     layer_instance: Module
-    epsilon: float = 1e-12
+    epsilon: float | Array = 1e-12
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
     use_scale: bool = True

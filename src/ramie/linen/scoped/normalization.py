@@ -13,7 +13,17 @@ from jax import lax
 
 from ramie.core.scope.scope import Scope
 from ramie.ops import initializers
-from ramie.ops.moments import as_array, canonical_axes, cast, moments, normalize, stat_dtype
+from ramie.ops.moments import (
+    apart,
+    as_array,
+    canonical_axes,
+    cast,
+    counted,
+    fitted,
+    moments,
+    normalize,
+    stat_dtype,
+)
 from ramie.ops.norm import channels_per_group
 from ramie.typing import Array, Axes, Dtype, Initializer, Shape
 
@@ -47,9 +57,9 @@ def _statistics(
     )
 
 
-def _moved(running: Array, batch: Array, momentum: float) -> Array:
+def _moved(running: Array, batch: Array, momentum: float | Array) -> Array:
     # As a step towards the batch: rounded otherwise than a weighted sum of the two.
-    step = lax.mul(np.asarray(1 - momentum, running.dtype), lax.sub(batch, running))
+    step = lax.mul(fitted(1 - momentum, running), lax.sub(batch, running))
     return lax.add(running, step)
 
 
@@ -58,8 +68,8 @@ def batch_norm(
     x: Array,
     use_running_average: bool = False,
     axis: Axes = -1,
-    momentum: float = 0.99,
-    epsilon: float = 1e-5,
+    momentum: float | Array = 0.99,
+    epsilon: float | Array = 1e-5,
     dtype: Dtype = jnp.float32,
     bias: bool = True,
     scale: bool = True,
@@ -105,22 +115,24 @@ def batch_norm(
     mean, second, about_zero = running_mean.value, running_var.value, False
     if not use_running_average:
         mean, second, about_zero = _statistics(x, axes, x.dtype, axis_name, axis_index_groups)
-        if not is_new:
+        if not is_new and counted(None, x.shape, axes) is None:
             variance = lax.max(np.zeros((), x.dtype), lax.sub(second, lax.square(mean)))
             running_mean.value = _moved(running_mean.value, cast(mean, jnp.float32), momentum)
             running_var.value = _moved(running_var.value, cast(variance, jnp.float32), momentum)
     factor, offset = _scale_and_bias(
         scope, shape, scale_init if scale else None, bias_init if bias else None
     )
+    setting, varied = apart(epsilon)
     return normalize(
         x,
         mean,
         second,
         factor,
         offset,
+        varied,
         axes=axes,
         feature_axes=features,
-        epsilon=epsilon,
+        epsilon=setting,
         dtype=np.dtype(dtype),
         about_zero=about_zero,
     )
@@ -129,7 +141,7 @@ def batch_norm(
 def layer_norm(
     scope: Scope,
     x: Array,
-    epsilon: float = 1e-6,
+    epsilon: float | Array = 1e-6,
     dtype: Dtype = jnp.float32,
     bias: bool = True,
     scale: bool = True,
@@ -157,15 +169,17 @@ def layer_norm(
         scope, x.shape[-1:], scale_init if scale else None, bias_init if bias else None
     )
     wanted = np.dtype(dtype)
+    setting, varied = apart(epsilon)
     return normalize(
         x,
         mean,
         second,
         None if factor is None else cast(factor, wanted),
         None if offset is None else cast(offset, wanted),
+        varied,
         axes=axes,
         feature_axes=axes,
-        epsilon=epsilon,
+        epsilon=setting,
         dtype=wanted,
         about_zero=about_zero,
     )
@@ -176,7 +190,7 @@ def group_norm(
     x: Array,
     num_groups: int | None = 32,
     group_size: int | None = None,
-    epsilon: float = 1e-6,
+    epsilon: float | Array = 1e-6,
     dtype: Dtype = jnp.float32,
     bias: bool = True,
     scale: bool = True,
@@ -209,15 +223,17 @@ def group_norm(
     grouped = lax.reshape(x, (*x.shape[:-1], x.shape[-1] // size, size))
     axes = (*range(1, x.ndim - 1), x.ndim)
     mean, second, about_zero = _statistics(grouped, axes, x.dtype)
+    setting, varied = apart(epsilon)
     y = normalize(
         grouped,
         mean,
         second,
         None,
         None,
+        varied,
         axes=axes,
         feature_axes=(),
-        epsilon=epsilon,
+        epsilon=setting,
         dtype=x.dtype,
         about_zero=about_zero,
     )

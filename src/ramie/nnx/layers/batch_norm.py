@@ -30,8 +30,8 @@ class BatchNorm(Module):
       use_running_average: use the running statistics in place of those of the batch; the call can
         override it, and `Module.train` and `Module.eval` set it.
       axis: the feature axis.
-      momentum: weight of the old running statistics at an update.
-      epsilon: added to the variance.
+      momentum: weight of the old running statistics at an update; a number or an array.
+      epsilon: added to the variance; a number or an array, also a traced one.
       dtype: the dtype to compute in; by default what input, statistics and parameters promote to.
       param_dtype: the dtype in which parameters are initialised.
       use_bias: whether to add a bias; else `bias` is None.
@@ -61,8 +61,8 @@ class BatchNorm(Module):
     num_features: int
     use_running_average: bool | None
     axis: int
-    momentum: float
-    epsilon: float
+    momentum: float | Array
+    epsilon: float | Array
     dtype: Dtype | None
     param_dtype: Dtype
     use_bias: bool
@@ -78,8 +78,8 @@ class BatchNorm(Module):
         *,
         use_running_average: bool | None = False,
         axis: int = -1,
-        momentum: float = 0.99,
-        epsilon: float = 1e-5,
+        momentum: float | Array = 0.99,
+        epsilon: float | Array = 1e-5,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
         use_bias: bool = True,

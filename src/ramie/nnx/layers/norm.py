@@ -58,7 +58,7 @@ class LayerNorm(Module):
 
     Args:
       num_features: the size of the feature axis; of several axes, the product of their sizes.
-      epsilon: added to the variance.
+      epsilon: added to the variance; a number or an array, also a traced one.
       dtype: the dtype to compute in; by default what input and parameters promote to.
       param_dtype: the dtype in which parameters are initialised.
       use_bias: whether to add a bias; else `bias` is None.
@@ -86,7 +86,7 @@ class LayerNorm(Module):
     scale: Param[Array] | None
     bias: Param[Array] | None
     num_features: int
-    epsilon: float
+    epsilon: float | Array
     dtype: Dtype | None
     param_dtype: Dtype
     use_bias: bool
@@ -102,7 +102,7 @@ class LayerNorm(Module):
         self,
         num_features: int,
         *,
-        epsilon: float = 1e-6,
+        epsilon: float | Array = 1e-6,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
         use_bias: bool = True,
@@ -184,7 +184,7 @@ class RMSNorm(Module):
 
     Args:
       num_features: the size of the feature axis; of several axes, the product of their sizes.
-      epsilon: added to the mean square.
+      epsilon: added to the mean square; a number or an array, also a traced one.
       dtype: the dtype to compute in; by default what input and parameter promote to.
       param_dtype: the dtype in which the parameter is initialised.
       use_scale: whether to multiply by a scale; else `scale` is None.
@@ -207,7 +207,7 @@ class RMSNorm(Module):
     """
 
     num_features: int
-    epsilon: float
+    epsilon: float | Array
     dtype: Dtype | None
     param_dtype: Dtype
     use_scale: bool
@@ -222,7 +222,7 @@ class RMSNorm(Module):
         self,
         num_features: int,
         *,
-        epsilon: float = 1e-6,
+        epsilon: float | Array = 1e-6,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
         use_scale: bool = True,
@@ -294,7 +294,7 @@ class GroupNorm(Module):
       num_features: the number of channels, which stand in the last axis.
       num_groups: number of groups; None when `group_size` is given.
       group_size: channels in a group; None when `num_groups` is given.
-      epsilon: added to the variance.
+      epsilon: added to the variance; a number or an array, also a traced one.
       dtype: the dtype to compute in; by default what input and parameters promote to.
       param_dtype: the dtype in which parameters are initialised.
       use_bias: whether to add a bias; else `bias` is None.
@@ -327,7 +327,7 @@ class GroupNorm(Module):
     group_size: int
     scale: Param[Array] | None
     bias: Param[Array] | None
-    epsilon: float
+    epsilon: float | Array
     dtype: Dtype | None
     param_dtype: Dtype
     use_bias: bool
@@ -344,7 +344,7 @@ class GroupNorm(Module):
         num_groups: int | None = 32,
         group_size: int | None = None,
         *,
-        epsilon: float = 1e-6,
+        epsilon: float | Array = 1e-6,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
         use_bias: bool = True,
@@ -431,7 +431,7 @@ class InstanceNorm(Module):
 
     Args:
       num_features: the size of the channel axis; of several axes, the product of their sizes.
-      epsilon: added to the variance.
+      epsilon: added to the variance; a number or an array, also a traced one.
       dtype: the dtype to compute in; by default what input and parameters promote to.
       param_dtype: the dtype in which parameters are initialised.
       use_bias: whether to add a bias; else `bias` is None.
@@ -457,7 +457,7 @@ class InstanceNorm(Module):
     scale: Param[Array] | None
     bias: Param[Array] | None
     num_features: int
-    epsilon: float
+    epsilon: float | Array
     dtype: Dtype | None
     param_dtype: Dtype
     use_bias: bool
@@ -472,7 +472,7 @@ class InstanceNorm(Module):
         self,
         num_features: int,
         *,
-        epsilon: float = 1e-6,
+        epsilon: float | Array = 1e-6,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
         use_bias: bool = True,

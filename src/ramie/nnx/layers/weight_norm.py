@@ -70,7 +70,7 @@ class SpectralNorm(Module):
     """
 
     n_steps: int
-    epsilon: float
+    epsilon: float | Array
     dtype: Dtype | None
     param_dtype: Dtype
     error_on_non_matrix: bool
@@ -81,7 +81,7 @@ class SpectralNorm(Module):
         layer_instance: Module,
         *,
         n_steps: int = 1,
-        epsilon: float = 1e-12,
+        epsilon: float | Array = 1e-12,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
         error_on_non_matrix: bool = False,
@@ -182,7 +182,7 @@ class WeightNorm(Module):
     feature_axes: Axes
     use_scale: bool
     scale_init: Initializer
-    epsilon: float
+    epsilon: float | Array
     dtype: Dtype | None
     param_dtype: Dtype
     variable_filter: Filter
@@ -195,7 +195,7 @@ class WeightNorm(Module):
         feature_axes: Axes | None = -1,
         use_scale: bool = True,
         scale_init: Initializer = initializers.ones,
-        epsilon: float = 1e-12,
+        epsilon: float | Array = 1e-12,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
         variable_filter: Filter = _only_kernels,

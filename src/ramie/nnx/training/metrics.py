@@ -124,6 +124,17 @@ def _spread(mask: Any, values: Any) -> Array:
         ) from error
 
 
+def _sum(values: Any) -> Any:
+    """Add values up; those of 16 bits as float32."""
+    return values.sum(dtype=_wide(values))
+
+
+def _wide(values: Any) -> Any:
+    """Return the dtype in which values are gathered; None for that which JAX chooses."""
+    is_narrow = jnp.issubdtype(values.dtype, jnp.floating) and values.dtype.itemsize < 4
+    return jnp.float32 if is_narrow else None
+
+
 class Average(Metric):
     """The mean of all values.
 
@@ -167,13 +178,14 @@ class Average(Metric):
         values = _values(self, kwargs)
         if mask is not None:
             mask = _spread(mask, values)
-            self.total[...] += (values * mask).sum()
+            # What does not count may be anything, also no number.
+            self.total[...] += _sum(jnp.where(mask != 0, values * mask, 0))
             self.count[...] += mask.sum().astype(jnp.int32)
         elif isinstance(values, int | float):
             self.total[...] += values
             self.count[...] += 1
         else:
-            self.total[...] += values.sum()
+            self.total[...] += _sum(values)
             self.count[...] += values.size
 
     def compute(self) -> Array:
@@ -241,6 +253,15 @@ class Accuracy(Average):
         super().update(**{self.argname: predictions == labels}, mask=mask)
 
 
+def _masked_moments(values: Any, kept: Array) -> tuple[Array, Array, Array]:
+    """Return how many values count, their mean, and the sum of their squared distances from it."""
+    wide = _wide(values) or jnp.promote_types(values.dtype, jnp.float32)
+    size = kept.sum(dtype=jnp.int32)
+    values = jnp.where(kept, values, 0).astype(wide)
+    mean = values.sum() / jnp.maximum(size, 1)
+    return size, mean, jnp.where(kept, jnp.square(values - mean), 0).sum()
+
+
 @struct.dataclass
 class Statistics:
     """What is known of a sample.
@@ -273,6 +294,9 @@ class Welford(Metric):
     Reference:
       Chan, Golub, LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
       Variances", 1979.
+
+    Differs from Flax: it takes a mask, and an update without values changes nothing; there the mean
+    is not a number from then on.
     """
 
     def __init__(self, argname: str = "values") -> None:
@@ -287,25 +311,36 @@ class Welford(Metric):
         self.mean[...] = jnp.array(0, jnp.float32)
         self.m2[...] = jnp.array(0, jnp.float32)
 
-    def update(self, **kwargs: Any) -> None:
+    def update(self, mask: Array | None = None, **kwargs: Any) -> None:
         """Take further values in.
 
         Args:
+          mask: which values count; broadcast to the values.
           **kwargs: the values are under the name that the metric was made with.
 
         Raises:
           TypeError: if there are no values of this name.
+          ValueError: if there is a mask and it does not fit the values.
         """
         values = _values(self, kwargs)
-        is_number = isinstance(values, int | float)
-        size = 1 if is_number else values.size
+        size: Any
+        mean: Any
+        if mask is not None:
+            size, mean, inside = _masked_moments(values, _spread(mask, values) != 0)
+        elif isinstance(values, int | float):
+            size, mean, inside = 1, values, 0.0
+        elif values.size:
+            wide, size = _wide(values), values.size
+            mean, inside = values.mean(dtype=wide), values.var(dtype=wide) * size
+        else:
+            return
         before = self.count[...]
         total = before + size
-        distance = (values if is_number else values.mean()) - self.mean
-        inside = 0.0 if is_number else values.var() * size
+        distance = mean - self.mean
+        divisor = total if mask is None else jnp.maximum(total, 1)
         self.count[...] = total
-        self.mean[...] += distance * size / total
-        self.m2[...] += inside + distance * distance * size * before / total
+        self.mean[...] += distance * size / divisor
+        self.m2[...] += inside + distance * distance * size * before / divisor
 
     def compute(self) -> Statistics:
         """Return mean, deviation and error; the latter two are not numbers without values."""
@@ -315,6 +350,19 @@ class Welford(Metric):
             standard_error_of_mean=deviation / jnp.sqrt(self.count[...]),
             standard_deviation=deviation,
         )
+
+
+def _for_one(metric: Any, updates: dict[str, Any], mask: Any) -> dict[str, Any]:
+    """Return the keywords for one of several metrics, which share a mask."""
+    if mask is None:
+        return updates
+    takes_values = isinstance(metric, Average | Welford) and not isinstance(metric, Accuracy)
+    if takes_values and metric.argname in updates and np.ndim(mask):
+        value = _values(metric, updates)
+        if not np.ndim(value):
+            some = jnp.any(jnp.asarray(mask) != 0)
+            return {**updates, metric.argname: jnp.asarray(value), "mask": some}
+    return {**updates, "mask": mask}
 
 
 class MultiMetric(Metric):
@@ -356,17 +404,17 @@ class MultiMetric(Metric):
 
         Args:
           **updates: the keywords for all metrics. A `mask` may be a dictionary, from the names of
-            metrics to the mask for each; metrics it does not name get none.
+            metrics to the mask for each; metrics it does not name get none. With a mask for many
+            values, a single value for `Average` or `Welford`, such as the loss of the batch, counts
+            once, or not at all if the mask lets nothing through.
         """
         masks = updates.get("mask")
-        if not isinstance(masks, dict):
-            for name in self._metric_names:
-                getattr(self, name).update(**updates)
-            return
-        del updates["mask"]
+        if isinstance(masks, dict):
+            del updates["mask"]
         for name in self._metric_names:
-            mask = {} if masks.get(name) is None else {"mask": masks[name]}
-            getattr(self, name).update(**updates, **mask)
+            metric = getattr(self, name)
+            mask = masks.get(name) if isinstance(masks, dict) else masks
+            metric.update(**_for_one(metric, updates, mask))
 
     def compute(self) -> dict[str, Any]:
         """Return what each metric computes, by name."""

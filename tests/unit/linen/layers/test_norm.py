@@ -102,3 +102,33 @@ def test_messages_name_the_layer():
         nn.InstanceNorm(feature_axes=(0, 2)).init(KEY, X)
     with pytest.raises(ValueError, match="does not divide"):
         nn.GroupNorm(4).init(KEY, X)
+
+
+class _Scheduled(nn.Module):
+    """Every layer that normalises, with settings that come as arguments."""
+
+    @nn.compact
+    def __call__(self, x, momentum, epsilon):
+        x = nn.BatchNorm(use_running_average=False, momentum=momentum, epsilon=epsilon)(x)
+        x = nn.LayerNorm(epsilon=epsilon)(x)
+        x = nn.RMSNorm(epsilon=epsilon)(x)
+        x = nn.GroupNorm(3, epsilon=epsilon)(x)
+        x = nn.InstanceNorm(epsilon=epsilon)(x[:, None])[:, 0]
+        x = nn.SpectralNorm(nn.Dense(6), epsilon=epsilon)(x, update_stats=True)
+        return nn.WeightNorm(nn.Dense(6), epsilon=epsilon)(x)
+
+
+@pytest.mark.parametrize("kind", [jnp.float32, np.float32, lambda n: np.array(n, np.float32)])
+def test_settings_may_be_arrays_that_change_from_step_to_step(kind):
+    x = jax.random.normal(jax.random.key(1), (4, 6))
+    model = _Scheduled()
+    variables = model.init(jax.random.key(0), x, 0.9, 0.125)
+
+    def step(momentum, epsilon):
+        return model.apply(variables, x, momentum, epsilon, mutable="batch_stats")
+
+    want = step(0.75, 0.25)
+    for run in (step, jax.jit(step)):
+        got = run(kind(0.75), kind(0.25))
+        for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+            assert_close(a, b, "model")

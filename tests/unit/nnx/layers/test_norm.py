@@ -1,5 +1,7 @@
 """Layers that normalise: closed forms, statistics, and what is refused."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -126,3 +128,41 @@ def test_rms_norm_without_a_scale():
     want = X / np.sqrt((X**2).mean(-1, keepdims=True))
     assert_close(layer(X, mask), want)
     assert_exact(layer(X, mask), layer(X, mask=mask))
+
+
+@pytest.mark.parametrize("kind", [jnp.float32, np.float32, lambda n: np.array(n, np.float32)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        functools.partial(nnx.LayerNorm, 6),
+        functools.partial(nnx.RMSNorm, 6),
+        functools.partial(nnx.GroupNorm, 6, 3),
+        functools.partial(nnx.InstanceNorm, 6),
+        functools.partial(nnx.BatchNorm, 6, momentum=0.9),
+    ],
+)
+def test_settings_may_be_arrays(make, kind):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 5, 6)), jnp.float32)
+    want = make(epsilon=0.25, rngs=nnx.Rngs(0))(x)
+    layer = make(epsilon=kind(0.25), rngs=nnx.Rngs(0))
+    assert_close(layer(x), want)
+    assert_close(nnx.jit(lambda layer, x: layer(x))(layer, x), want)
+
+    @nnx.jit
+    def scheduled(layer, x, epsilon):
+        layer.epsilon = nnx.data(epsilon)
+        return layer(x)
+
+    assert_close(scheduled(make(rngs=nnx.Rngs(0)), x, kind(0.25)), want)
+
+
+def test_momentum_may_follow_a_schedule():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 6)), jnp.float32)
+    layer, plain = (nnx.BatchNorm(6, momentum=0.9, rngs=nnx.Rngs(0)) for _ in range(2))
+    for momentum in (0.5, 0.75):
+        layer.momentum = nnx.data(jnp.float32(momentum))
+        plain.momentum = momentum
+        nnx.jit(lambda layer, x: layer(x))(layer, x)
+        plain(x)
+        assert_close(layer.mean[...], plain.mean[...])
+        assert_close(layer.var[...], plain.var[...])

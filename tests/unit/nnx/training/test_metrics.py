@@ -184,3 +184,83 @@ def test_what_a_metric_must_define_is_said():
     for name in ("reset", "update", "compute"):
         with pytest.raises(NotImplementedError, match=rf"`{name}\(\)`.*Empty"):
             getattr(Empty(), name)()
+
+
+@pytest.mark.parametrize("junk", [np.nan, np.inf])
+@pytest.mark.parametrize("jit", [False, True])
+def test_what_is_masked_counts_nothing(junk, jit):
+    rng = np.random.default_rng(2)
+    values = rng.normal(3, 2, size=(6, 5, 2)).astype(np.float32)
+    masks = rng.random((6, 5, 1)) < 0.5
+    masks[0], masks[3] = False, False
+    kept = np.broadcast_to(masks, values.shape)
+    right = values[kept].astype(np.float64)
+
+    def update(metric, values, mask):
+        metric.update(values=values, mask=mask)
+
+    update = nnx.jit(update) if jit else update
+    average, welford = nnx.metrics.Average(), nnx.metrics.Welford()
+    for metric in (average, welford):
+        for v, k in zip(np.where(kept, values, junk), masks, strict=True):
+            update(metric, jnp.asarray(v), jnp.asarray(k))
+    assert_close(average.compute(), np.float32(right.mean()), "model")
+    found = welford.compute()
+    assert_close(found.mean, np.float32(right.mean()), "model")
+    assert_close(found.standard_deviation, np.float32(right.std()), "model")
+    assert int(welford.count[...]) == len(right)
+
+
+@pytest.mark.parametrize("kind", [nnx.metrics.Average, nnx.metrics.Welford])
+def test_updates_without_values_change_nothing(kind):
+    metric, values = kind(), jnp.array([1.0, 2.0, 4.0])
+    empties = [
+        (jnp.zeros((0, 3)), None),
+        (values, jnp.zeros(3, bool)),
+        (values * jnp.nan, 0 * values),
+    ]
+    for each in (*empties, (values, None), *empties):
+        metric.update(values=each[0], mask=each[1])
+    alone = kind()
+    alone.update(values=values)
+    for got, want in zip(
+        jax.tree.leaves(nnx.state(metric)), jax.tree.leaves(nnx.state(alone)), strict=True
+    ):
+        assert_exact(got, want)
+
+
+def test_a_mask_for_predictions_lets_a_loss_count_once():
+    metrics = nnx.MultiMetric(
+        accuracy=nnx.metrics.Accuracy(),
+        loss=nnx.metrics.Average("loss"),
+        spread=nnx.metrics.Welford("loss"),
+        each=nnx.metrics.Average("each"),
+    )
+    logits, labels = jnp.array([[2.0, 1.0], [0.0, 1.0], [3.0, 0.0]]), jnp.array([0, 1, 1])
+    for loss, mask in ((1.0, [1, 1, 0]), (jnp.array(3.0), [0, 1, 1]), (jnp.nan, [0, 0, 0])):
+        metrics.update(
+            logits=logits,
+            labels=labels,
+            loss=loss,
+            each=jnp.arange(3.0),
+            mask=jnp.array(mask, bool),
+        )
+    found = metrics.compute()
+    assert_close(found["accuracy"], np.float32(3 / 4))
+    assert_close(found["loss"], np.float32(2))
+    assert_close(found["spread"].standard_deviation, np.float32(1))
+    assert_close(found["each"], np.float32((0 + 1 + 1 + 2) / 4))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("mask", [None, True])
+def test_sums_of_sixteen_bits_are_made_in_float32(dtype, mask):
+    values = jnp.asarray(np.random.default_rng(0).random(5000) + 0.5, dtype)
+    mask = None if mask is None else jnp.ones(5000, bool)
+    right = np.asarray(values, np.float64)
+    average, welford = nnx.metrics.Average(), nnx.metrics.Welford()
+    average.update(values=values, mask=mask)
+    welford.update(values=values, mask=mask)
+    assert_close(average.compute(), np.float32(right.mean()), "model")
+    assert_close(welford.compute().mean, np.float32(right.mean()), "model")
+    assert_close(welford.compute().standard_deviation, np.float32(right.std()), "model")
