@@ -171,6 +171,12 @@ class Module(ModuleBase):
     def __repr__(self) -> str:
         return display.module_repr(self)
 
+    def __copy__(self: M) -> M:
+        return identity.shallow_copy(self)
+
+    def __deepcopy__(self: M, memo: dict[int, Any]) -> M:
+        return identity.deep_copy(self, memo)
+
     def __getstate__(self) -> dict[str, Any]:
         return identity.picklable_state(self)
 

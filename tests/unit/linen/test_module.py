@@ -225,10 +225,14 @@ def test_copies_are_equal_and_work(duplicate):
     assert_exact(twin.apply(variables, X), model.apply(variables, X))
 
 
-def test_pickling_a_bound_module_gives_an_unbound_one():
+def test_pickling_a_bound_module_is_refused_because_its_variables_would_be_lost():
     bound = Net().bind(Net().init(KEY, X))
     bound(X)
-    assert pickle.loads(pickle.dumps(bound)) == Net()
+    with pytest.raises(TypeError, match=r"Cannot pickle Net while it is bound.*unbind\(\)"):
+        pickle.dumps(bound)
+    module, variables = pickle.loads(pickle.dumps(bound.unbind()))
+    assert module == Net()
+    assert_exact(module.apply(variables, X), bound(X))
 
 
 # Attributes --------------------------------------------------------------------------------

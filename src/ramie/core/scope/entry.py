@@ -1,5 +1,6 @@
 """Running a function of a scope: bind it to variables, call it, hand back what changed."""
 
+import copy
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -114,6 +115,21 @@ def bind(
             if in_filter(mutable, name):
                 own[name] = copied(collection)
     return Scope(own, rngs, mutable=mutable, flags=flags)
+
+
+def duplicate(scope: Scope, memo: dict[int, Any] | None = None) -> Scope:
+    """Make a root scope with copies of what another scope has: variables, streams, their counters.
+
+    Args:
+      scope: a scope, the root of its tree or not.
+      memo: of `copy.deepcopy`, to copy the arrays as well; None to share them.
+    """
+    variables = {name: copied(collection) for name, collection in scope.variables().items()}
+    if memo is not None:
+        variables = copy.deepcopy(variables, memo)
+    root = Scope(variables, scope.rngs, mutable=scope.mutable, flags=scope.flags)
+    root.rng_counters.update(copy.deepcopy(scope.rng_counters))
+    return root
 
 
 def apply(

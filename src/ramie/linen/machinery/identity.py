@@ -1,14 +1,27 @@
-"""When two modules are equal, and what is kept of a module when it is pickled."""
+"""When two modules are equal, and what is kept of a module when it is copied or pickled."""
 
+import copy
 import importlib
 import sys
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from ramie.linen.machinery.adopt import template_copy
+from ramie.core.scope.entry import duplicate
+from ramie.linen.machinery.adopt import rebind, template_copy
 from ramie.linen.machinery.base import ModuleBase
+from ramie.linen.machinery.context import context
 
-__all__ = ["NamedFunction", "are_equal", "found_functions", "hash_of", "picklable_state"]
+__all__ = [
+    "NamedFunction",
+    "are_equal",
+    "deep_copy",
+    "found_functions",
+    "hash_of",
+    "picklable_state",
+    "shallow_copy",
+]
+
+M = TypeVar("M", bound=ModuleBase)
 
 # Tests of other projects match this message word for word.
 _HOLDS_VARIABLES = "Can't call __hash__ on modules that hold variables."
@@ -72,13 +85,77 @@ def _by_name(value: Any) -> Any:
 
 
 def picklable_state(module: ModuleBase) -> dict[str, Any]:
-    """Return the attributes that outlive pickling: those of an unbound copy, and the name."""
-    kept = own = module.__dict__
+    """Return the attributes of an unbound module that outlive pickling.
+
+    Raises:
+      TypeError: for a bound module, whose variables would be lost.
+    """
+    own = module.__dict__
     if own.get("scope") is not None:
-        kept = template_copy(module).__dict__ | {"name": own["name"]}
-    return {name: _by_name(value) for name, value in kept.items() if name not in _NOT_KEPT}
+        raise TypeError(
+            f"Cannot pickle {type(module).__name__} while it is bound: its variables are not part "
+            "of it. Write `module, variables = bound.unbind()` and pickle these two."
+        )
+    return {name: _by_name(value) for name, value in own.items() if name not in _NOT_KEPT}
 
 
 def found_functions(state: dict[str, Any]) -> dict[str, Any]:
     """Return what `picklable_state` gave with the functions themselves in their places."""
     return {n: v.find() if isinstance(v, NamedFunction) else v for n, v in state.items()}
+
+
+# --- copies ---------------------------------------------------------------------------------------
+
+
+def _unbound(module: M) -> M:
+    """Return a copy without a place, or the module itself if it has none."""
+    own = module.__dict__
+    if own.get("scope") is None:
+        return module
+    copied = template_copy(module)
+    copied.__dict__["name"] = own["name"]
+    return copied
+
+
+def _holds_variables(module: ModuleBase) -> bool:
+    """Tell whether a module was bound by hand: no method of a module in its tree is running.
+
+    In `setup` and compact methods a copy is a new submodule, which gets variables of its own.
+    """
+    scope = module.__dict__.get("scope")
+    running = context.stack[-1]
+    inside = None if running is None else running.__dict__.get("scope")
+    return scope is not None and (inside is None or inside.root is not scope.root)
+
+
+def _filled(module: M, state: Any) -> M:
+    """Return a new module of the same class with what `__getstate__` gave."""
+    made: Any = object.__new__(type(module))
+    made.__setstate__(state)
+    return made
+
+
+def shallow_copy(module: M) -> M:
+    """Copy a module; a bound one with copies of its variables, whose arrays are shared."""
+    copied = _unbound(module)
+    if copied is module:
+        copied = _filled(module, module.__getstate__())
+    return (
+        rebind(copied, duplicate(module._bound("variables", "copy")))
+        if _holds_variables(module)
+        else copied
+    )
+
+
+def deep_copy(module: M, memo: dict[int, Any]) -> M:
+    """Copy a module and all in its fields; a bound one with copies of its variables.
+
+    Args:
+      module: the module.
+      memo: of `copy.deepcopy`.
+    """
+    copied = _filled(module, copy.deepcopy(_unbound(module).__getstate__(), memo))
+    if _holds_variables(module):
+        copied = rebind(copied, duplicate(module._bound("variables", "copy"), memo))
+    memo[id(module)] = copied
+    return copied
