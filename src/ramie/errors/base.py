@@ -8,10 +8,7 @@ from typing import Any
 __all__ = ["FlaxError", "MissingExtraError", "MissingInJaxError", "RamieError"]
 
 
-_PAGE = "https://flax.readthedocs.io/en/latest/api_reference/flax.errors.html"
-_SHARED_WITH_FLAX = frozenset(
-    f"ramie.errors.{topic}" for topic in ("files", "module", "scope", "transform", "tree")
-)
+_PAGE = "docs/errors.md"
 
 
 class RamieError(Exception):
@@ -83,10 +80,13 @@ class MissingInJaxError(RamieError, NotImplementedError):
 
 
 def _reference(cls: type[RamieError]) -> str:
-    """Where the mistake is explained at length: the page of the class of this name in Flax."""
-    if cls.__module__ not in _SHARED_WITH_FLAX:
+    """Where the mistake is explained at length: a section of our page; nothing for other classes.
+
+    The address is relative to the documentation, wherever that is served.
+    """
+    if cls is RamieError or not cls.__module__.startswith("ramie.errors."):
         return ""
-    return f" ({_PAGE}#flax.errors.{cls.__name__})"
+    return f" ({_PAGE}#{cls.__name__.lower()})"
 
 
 def _rebuild(cls: type[RamieError], args: tuple[Any, ...], state: dict[str, Any]) -> RamieError:

@@ -36,6 +36,8 @@ __all__ = [
     "create_param",
     "failure_note",
     "may_attempt",
+    "no_array",
+    "no_function",
 ]
 
 _jax_config: Any = jax.config
@@ -224,6 +226,24 @@ def failure_note(name: str, place: str, init_fn: Any, args: tuple[Any, ...]) -> 
     if hasattr(init_fn, "output_shape") and isinstance(args[0], int | float | str):
         return f"{note}: its shape is {args[0]!r}; a shape is a tuple of integers, such as (3,)."
     return note
+
+
+def no_function(col: str, name: str, place: str, given: Any) -> TypeError:
+    """Make the error for a variable that was given a value in place of a function."""
+    return TypeError(
+        f'Variable "{name}" in {place} is made by a function, but got {type(given).__name__}. '
+        f"Write self.variable({col!r}, {name!r}, lambda: value): the function is called when there "
+        "is no value yet."
+    )
+
+
+def no_array(name: str, place: str, init_fn: Any) -> TypeError:
+    """Make the error for a parameter whose initializer returned an initializer."""
+    maker = getattr(init_fn, "__name__", "init")
+    return TypeError(
+        f'The initializer of parameter "{name}" in {place} returned another initializer, not an '
+        f"array. Call it first: self.param({name!r}, nn.initializers.{maker}(), shape)."
+    )
 
 
 def _first_parameter(function: Any) -> str:

@@ -15,7 +15,13 @@ import jax
 
 from ramie import errors
 from ramie.core.filters import Filter, in_filter
-from ramie.core.scope.initialise import create, create_param, failure_note
+from ramie.core.scope.initialise import (
+    create,
+    create_param,
+    failure_note,
+    no_array,
+    no_function,
+)
 from ramie.core.scope.rng import LazyRng, key_here
 from ramie.core.scope.shapes import mismatch
 from ramie.core.scope.variables import (
@@ -549,11 +555,7 @@ class Scope:
                     raise errors.ScopeCollectionNotFound(col, name, self.path_text)
                 raise errors.ScopeVariableNotFoundError(name, col, self.path_text)
             if not callable(init_fn):
-                raise TypeError(
-                    f'Variable "{name}" in {self.path_text} is made by a function, but got '
-                    f"{type(init_fn).__name__}. Write self.variable({col!r}, {name!r}, lambda: "
-                    "value): the function is called when there is no value yet."
-                )
+                raise no_function(col, name, self.path_text, init_fn)
             self.put_variable(col, name, create(init_fn, init_args, init_kwargs))
         return Variable(self, col, name, unbox)
 
@@ -596,12 +598,7 @@ class Scope:
             error.add_note(failure_note(name, self.path_text, init_fn, init_args))
             raise
         if isinstance(value, FunctionType) or hasattr(value, "output_shape"):
-            maker = getattr(init_fn, "__name__", "init")
-            raise TypeError(
-                f'The initializer of parameter "{name}" in {self.path_text} returned another '
-                f"initializer, not an array. Call it first: "
-                f"self.param({name!r}, nn.initializers.{maker}(), shape)."
-            )
+            raise no_array(name, self.path_text, init_fn)
         self.put_variable("params", name, value)
         return unboxed(value) if unbox else value
 

@@ -1,0 +1,57 @@
+"""Mistakes around a training loop."""
+
+import numpy as np
+from tests.errors.mistake import KEY, Mistake, X
+from tests.errors.nnx_mistakes import Model
+
+from ramie import jax_utils, serialization
+from ramie import linen as nn
+from ramie.training import checkpoints, common_utils, lr_schedule
+
+TRAINING = {
+    "a model of NNX is saved": Mistake(
+        lambda: checkpoints.save_checkpoint("here", Model(), 0),
+        TypeError,
+        ("serialize", "Model", "path", "nnx.state(model)"),
+    ),
+    "a model of NNX inside of a tree is saved": Mistake(
+        lambda: serialization.to_bytes({"model": Model()}),
+        TypeError,
+        ("serialize", "Model", "./model", "nnx.state(model)"),
+    ),
+    "a module of Linen is saved": Mistake(
+        lambda: serialization.to_bytes({"model": nn.Dense(3)}),
+        TypeError,
+        ("serialize", "Dense", "./model", "model.init(key, x)"),
+    ),
+    "anything else is saved": Mistake(
+        lambda: serialization.to_bytes({"a": object()}),
+        TypeError,
+        ("serialize", "object", "./a", "register_serialization_state"),
+    ),
+    "no such checkpoint": Mistake(
+        lambda: checkpoints.restore_checkpoint("no_folder", None, step=3),
+        ValueError,
+        ("checkpoint not found", "no_folder"),
+    ),
+    "other parameters are loaded": Mistake(
+        lambda: serialization.from_bytes(
+            nn.Dense(3).init(KEY, X), serialization.to_bytes({"params": {"weight": X}})
+        ),
+        ValueError,
+        ("kernel", "./params"),
+    ),
+    "a batch that does not divide": Mistake(
+        lambda: common_utils.shard({"x": np.ones((4 * 7 + 1, 2))}),
+        ValueError,
+        ("(29, 2)", "['x']", "evenly", "multiple of"),
+    ),
+    "a scalar is unreplicated": Mistake(
+        lambda: jax_utils.unreplicate(2.5), ValueError, ("axis of devices", "2.5", "replicated")
+    ),
+    "stairs that are no pairs": Mistake(
+        lambda: lr_schedule.create_stepped_learning_rate_schedule(0.1, 10, [3]),
+        ValueError,
+        ("lr_sched_steps[0]", "pair", "3"),
+    ),
+}
