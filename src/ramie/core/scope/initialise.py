@@ -11,6 +11,7 @@ it did not succeed, and the caller runs the forward pass for real, from the begi
 import gc
 import inspect
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any
 
 import jax
@@ -34,10 +35,9 @@ __all__ = [
     "attempt",
     "create",
     "create_param",
-    "failure_note",
     "may_attempt",
-    "no_array",
     "no_function",
+    "param_in",
 ]
 
 _jax_config: Any = jax.config
@@ -191,7 +191,7 @@ def create_param(
         return _really(init_fn, (key, *args), kwargs)
 
 
-def failure_note(name: str, place: str, init_fn: Any, args: tuple[Any, ...]) -> str:
+def _failure_note(name: str, place: str, init_fn: Any, args: tuple[Any, ...]) -> str:
     """Say which parameter could not be made, and what is wrong if it is a common mistake.
 
     Args:
@@ -237,13 +237,32 @@ def no_function(col: str, name: str, place: str, given: Any) -> TypeError:
     )
 
 
-def no_array(name: str, place: str, init_fn: Any) -> TypeError:
-    """Make the error for a parameter whose initializer returned an initializer."""
-    maker = getattr(init_fn, "__name__", "init")
-    return TypeError(
-        f'The initializer of parameter "{name}" in {place} returned another initializer, not an '
-        f"array. Call it first: self.param({name!r}, nn.initializers.{maker}(), shape)."
-    )
+def param_in(
+    scope: Any,
+    name: str,
+    init_fn: Callable[..., Any],
+    lazy: LazyRng,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    """Return the first value of a parameter as `create_param` does; say where it is if that fails.
+
+    Raises:
+      TypeError: if the initializer returns an initializer.
+    """
+    try:
+        value = create_param(init_fn, lazy, args, kwargs)
+    except Exception as error:
+        error.add_note(_failure_note(name, scope.path_text, init_fn, args))
+        raise
+    if isinstance(value, FunctionType) or hasattr(value, "output_shape"):
+        maker = getattr(init_fn, "__name__", "init")
+        raise TypeError(
+            f'The initializer of parameter "{name}" in {scope.path_text} returned another '
+            f"initializer, not an array. Call it first: self.param({name!r}, "
+            f"nn.initializers.{maker}(), shape)."
+        )
+    return value
 
 
 def _first_parameter(function: Any) -> str:

@@ -8,20 +8,13 @@ second visit to the same place re-uses the first scope.
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import FunctionType
 from typing import Any
 
 import jax
 
 from ramie import errors
 from ramie.core.filters import Filter, in_filter
-from ramie.core.scope.initialise import (
-    create,
-    create_param,
-    failure_note,
-    no_array,
-    no_function,
-)
+from ramie.core.scope.initialise import create, no_function, param_in
 from ramie.core.scope.rng import LazyRng, key_here
 from ramie.core.scope.shapes import mismatch
 from ramie.core.scope.variables import (
@@ -591,14 +584,7 @@ class Scope:
             if self.is_collection_empty("params"):
                 raise errors.ScopeCollectionNotFound("params", name, self.path_text)
             raise errors.ScopeParamNotFoundError(name, self.path_text)
-        lazy = self._next_rng("params")
-        try:
-            value = create_param(init_fn, lazy, init_args, init_kwargs)
-        except Exception as error:
-            error.add_note(failure_note(name, self.path_text, init_fn, init_args))
-            raise
-        if isinstance(value, FunctionType) or hasattr(value, "output_shape"):
-            raise no_array(name, self.path_text, init_fn)
+        value = param_in(self, name, init_fn, self._next_rng("params"), init_args, init_kwargs)
         self.put_variable("params", name, value)
         return unboxed(value) if unbox else value
 
