@@ -1,5 +1,7 @@
 """Wrappers that normalise the weights of another layer before each call."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax.numpy as jnp
@@ -32,15 +34,31 @@ def _weights(layer: Module, wanted: Filter) -> list[tuple[Path, Variable[Any]]]:
     return [(path, found) for path, found in to_flat_state(state(layer, wanted))]
 
 
+@contextlib.contextmanager
+def _seen_as(values: list[tuple[Variable[Any], Array]]) -> Iterator[None]:
+    """Let variables have other values for a while, also those that a transformation was given.
+
+    What holds a value, such as an array reference, is set aside and stays untouched.
+    """
+    held = [variable._raw_value for variable, _ in values]
+    try:
+        for variable, value in values:
+            object.__setattr__(variable, "_raw_value", value)
+        yield
+    finally:
+        for (variable, _), value in zip(values, held, strict=True):
+            object.__setattr__(variable, "_raw_value", value)
+
+
 class SpectralNorm(Module):
     """Divide the weights of a layer by their largest singular value, before each call.
 
     All parameters of the layer with two axes or more are weights; those with more than two are
-    read as matrices with the last axis as columns. A call replaces them by what they are divided,
-    so the layer keeps divided weights. For each there are two statistics of the kind `BatchStat`
-    in the dictionary `batch_stats`, under its path within the layer: ``(*path, "u")``, an estimate
-    of its first singular vector, and ``(*path, "sigma")``, the singular value as of the last
-    update.
+    read as matrices with the last axis as columns. The layer sees divided weights while it is
+    called; its parameters stay as they are. For each there are two statistics of the kind
+    `BatchStat` in the dictionary `batch_stats`, under its path within the layer: ``(*path, "u")``,
+    an estimate of its first singular vector, and ``(*path, "sigma")``, the singular value as of
+    the last update.
 
     Args:
       layer_instance: the layer.
@@ -61,12 +79,13 @@ class SpectralNorm(Module):
         >>> from ramie import nnx
         >>> rngs = nnx.Rngs(0)
         >>> layer = nnx.SpectralNorm(nnx.Linear(3, 4, rngs=rngs), n_steps=20, rngs=rngs)
-        >>> y = layer(jnp.ones((2, 3)))
-        >>> bool(abs(jnp.linalg.norm(layer.layer_instance.kernel[...], 2) - 1) < 1e-3)
+        >>> bool(abs(jnp.linalg.norm(layer(jnp.eye(3)), 2) - 1) < 1e-3)
         True
 
     Reference:
       Miyato et al., "Spectral Normalization for Generative Adversarial Networks".
+
+    Differs from Flax, whose calls store the divided weights in the parameters, at evaluation too.
     """
 
     n_steps: int
@@ -125,6 +144,7 @@ class SpectralNorm(Module):
           What the layer returns.
         """
         update = not self.use_running_average if update_stats is None else update_stats
+        seen = []
         for path, weight in _weights(self.layer_instance, Param):
             if weight.ndim <= 1:
                 continue
@@ -136,20 +156,21 @@ class SpectralNorm(Module):
                 epsilon=self.epsilon,
                 dtype=self.dtype,
             )
-            weight.set_value(cast(divided, weight.dtype))
+            seen.append((weight, cast(divided, weight.dtype)))
             if update:
                 u.set_value(cast(new_u, u.dtype))
                 sigma.set_value(cast(new_sigma, sigma.dtype))
         layer: Any = self.layer_instance
-        return layer(x)
+        with _seen_as(seen):
+            return layer(x)
 
 
 class WeightNorm(Module):
     """Give the weights of a layer lengths of their own, before each call.
 
-    A weight becomes a direction, of length one along `feature_axes`, times a scale. A call replaces
-    the weight by that, so the layer keeps it. Scales are parameters, in the dictionary `scales`
-    under the path of their weight within the layer.
+    A weight becomes a direction, of length one along `feature_axes`, times a scale. The layer sees
+    that while it is called; its parameters stay as they are. Scales are parameters, in the
+    dictionary `scales` under the path of their weight within the layer.
 
     Args:
       layer_instance: the layer.
@@ -168,15 +189,15 @@ class WeightNorm(Module):
         >>> from ramie import nnx
         >>> rngs = nnx.Rngs(0)
         >>> layer = nnx.WeightNorm(nnx.Linear(3, 4, rngs=rngs), rngs=rngs)
-        >>> y = layer(jnp.ones((2, 3)))
-        >>> bool(abs((layer.layer_instance.kernel[...] ** 2).sum(0) - 1).max() < 1e-5)
+        >>> bool(abs((layer(jnp.eye(3)) ** 2).sum(0) - 1).max() < 1e-5)
         True
 
     Reference:
       Salimans, Kingma, "Weight Normalization".
 
-    Differs from Flax: scales are of the kind `Param`, so an optimizer trains them, and have the
-    dtype `param_dtype`, as in Linen; initializers of scales may draw numbers.
+    Differs from Flax: calls do not store normalised weights in the parameters; scales are of the
+    kind `Param`, so an optimizer trains them, and have the dtype `param_dtype`, as in Linen;
+    initializers of scales may draw numbers.
     """
 
     feature_axes: Axes
@@ -242,6 +263,7 @@ class WeightNorm(Module):
         Raises:
           ValueError: if a weight lacks one of `feature_axes`.
         """
+        seen = []
         for path, weight in _weights(self.layer_instance, self.variable_filter):
             scale = None if self.scales is None else self.scales[path].get_value()
             normalised = weight_normalize(
@@ -251,9 +273,10 @@ class WeightNorm(Module):
                 epsilon=self.epsilon,
                 dtype=self.dtype,
             )
-            weight.set_value(normalised)
+            seen.append((weight, normalised))
         layer: Any = self.layer_instance
-        return layer(x, *args, **kwargs)
+        with _seen_as(seen):
+            return layer(x, *args, **kwargs)
 
 
 def _scale(rngs: Rngs, init: Initializer, shape: tuple[int, ...], dtype: Dtype) -> Array:
