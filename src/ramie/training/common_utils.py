@@ -107,7 +107,7 @@ def onehot(
     row of `off_value`.
 
     Args:
-        labels: Integers `[...]`.
+        labels: Class numbers `[...]`; of floating point, only whole numbers name a class.
         num_classes: The length of each row.
         on_value: The value at the class, lower than 1 for label smoothing.
         off_value: The value elsewhere.
@@ -120,8 +120,11 @@ def onehot(
         >>> common_utils.onehot([0, 2], 3).tolist()
         [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    is_class = jax.nn.one_hot(jnp.asarray(labels), num_classes, dtype=jnp.bool_)
-    return jnp.where(is_class, jnp.float32(on_value), jnp.float32(off_value))
+    numbers = jnp.asarray(labels)[..., None]
+    if jnp.issubdtype(numbers.dtype, jnp.floating):  # 16 bits do not tell 256 from 257
+        numbers = numbers.astype(jnp.promote_types(numbers.dtype, jnp.float32))
+    classes = jnp.arange(num_classes).reshape((1,) * (numbers.ndim - 1) + (num_classes,))
+    return jnp.where(numbers == classes, jnp.float32(on_value), jnp.float32(off_value))
 
 
 def _first_copy(x: Any) -> Any:

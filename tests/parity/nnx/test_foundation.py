@@ -205,3 +205,23 @@ def test_update_and_pop_alike():
         return plain, model.b.d
 
     assert change(ours) == change(theirs)
+
+
+@pytest.mark.parametrize("count", [1, 250, 251, 1000, 1024, 262_144, 300_000_000])
+def test_sizes_in_text(count):
+    shape = jax.ShapeDtypeStruct((count,), jnp.float32)
+    mine, other = repr(ours.Param(shape)), repr(theirs.Param(shape))
+    assert mine.partition("\n")[0] == other.partition("\n")[0]
+
+
+def test_the_order_of_attributes_in_what_is_made_again():
+    def orders(nnx):
+        made = nnx.merge(*nnx.split(_model(nnx))), nnx.clone(_model(nnx))
+        made += (nnx.eval_shape(lambda: _model(nnx)), nnx.jit(lambda: _model(nnx))())
+        return [
+            [name for name in vars(x) if not name.startswith("_pytree")]
+            for model in made
+            for x in (model, model.linear)
+        ]
+
+    assert orders(ours) == orders(theirs)

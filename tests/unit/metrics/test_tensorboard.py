@@ -2,6 +2,7 @@
 
 import gc
 import struct
+import subprocess
 import sys
 import warnings
 
@@ -165,6 +166,23 @@ def test_a_writer_that_nobody_closes_has_written_everything(tmp_path):
     assert not caught
     ((step, value),) = values(tmp_path)
     assert (step, value.tag) == (1, "loss")
+
+
+def test_a_writer_is_closed_without_a_warning_when_the_program_ends(tmp_path):
+    program = (
+        "from ramie.metrics.tensorboard import SummaryWriter\n"
+        f"writer = SummaryWriter({str(tmp_path)!r}, auto_flush=False)\n"
+        "writer.scalar('loss', 2, 1)\n"
+        "writer.itself = writer\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Warning" not in done.stderr
+    assert [value.tag for _, value in values(tmp_path)] == ["loss"]
 
 
 def test_two_writers_at_once_do_not_share_a_file(tmp_path):

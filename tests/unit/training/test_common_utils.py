@@ -74,3 +74,20 @@ def test_onehot():
     expected[0, 0, 2] = expected[0, 1, 0] = 0.9
     assert_exact(rows, expected)
     assert_exact(common_utils.onehot(1, 2), np.array([0, 1], np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "int32", "uint8", "bool"])
+def test_labels_of_any_dtype_are_class_numbers(dtype):
+    rows = common_utils.onehot(jnp.array([[0, 1]], dtype), 3)
+    assert_exact(rows, jnp.array([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]))
+    assert rows.dtype == jnp.float32
+
+
+def test_labels_between_and_beyond_classes_name_none():
+    rows = common_utils.onehot(jnp.array([0.5, -1.0, 3.0, jnp.nan]), 3, 1.0, 0.25)
+    assert_exact(rows, jnp.full((4, 3), 0.25))
+
+
+def test_labels_of_16_bits_name_one_class():
+    rows = common_utils.onehot(jnp.array([256], jnp.bfloat16), 300)
+    assert_exact(rows, jnp.eye(300)[256:257])

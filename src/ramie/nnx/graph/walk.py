@@ -299,6 +299,7 @@ def build(
             node = before
             if before is None:
                 node = entry.type._pytree__empty(its_layout, entry.life, trace)
+                node.__dict__.update(its_layout.blank)
             made.append(node)
             attributes = node.__dict__ if before is None else {}
             attributes.update(zip(its_layout.static, entry.statics, strict=True))

@@ -40,6 +40,7 @@ class Layout:
     __slots__ = (
         "__weakref__",
         "as_index",
+        "blank",
         "data",
         "data_keys",
         "data_of",
@@ -53,6 +54,7 @@ class Layout:
         names = tuple(sorted(status, key=_index_first) if as_index else sorted(status))
         self.status = dict(status)
         self.as_index = as_index
+        self.blank = dict.fromkeys(names)  # decides the order of attributes that are stored later
         self.data = tuple(name for name in names if status[name])
         self.static = tuple(name for name in names if not status[name])
         self.data_keys = tuple(map(key_of_name, self.data)) if as_index else self.data

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import jax
 import numpy as np
 
+from ramie.core.inspection.summary_text import bytes_text
 from ramie.foundation.configurations import config
 
 __all__ = ["Describable", "Parts", "describe", "size_note", "size_of"]
@@ -42,12 +43,7 @@ def size_note(tree: Any) -> str:
     elements, total = size_of(tree)
     if not elements:
         return ""
-    size, unit = float(total), "B"
-    for larger in ("KB", "MB", "GB", "TB"):
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    return f"{elements:,} ({total:,} B)" if unit == "B" else f"{elements:,} ({size:.1f} {unit})"
+    return f"{elements:,} ({bytes_text(total)})"
 
 
 def describe(x: Any) -> str:

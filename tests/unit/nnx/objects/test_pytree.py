@@ -318,3 +318,23 @@ def test_the_signature_of_a_class_is_that_of_its_init():
     assert str(inspect.signature(nnx.Module)) == "()"
     assert next(iter(inspect.signature(type(nnx.Module)).parameters)) == "name"
     assert not hasattr(Model(2), "__signature__")
+
+
+def test_attributes_are_in_order_of_their_names_wherever_an_object_is_made_again():
+    class Model(nnx.Module):
+        def __init__(self):
+            self.weight, self.size = nnx.Param(jnp.ones(2)), 3
+            self.inner, self.bias = nnx.Dict(b=nnx.Param(1), a="text"), nnx.Param(jnp.zeros(2))
+
+    model, names = Model(), ["bias", "inner", "size", "weight"]
+    for again in (
+        nnx.merge(*nnx.split(model)),
+        nnx.clone(model),
+        nnx.eval_shape(Model),
+        jax.tree.map(lambda x: x, model),
+        nnx.jit(lambda: Model())(),
+    ):
+        assert list(vars(again)) == names and list(vars(again.inner)) == ["a", "b"]
+    assert list(vars(model)) == ["weight", "size", "inner", "bias"]
+    layers = nnx.List(nnx.Param(i) for i in range(12))
+    assert list(vars(nnx.clone(layers))) == [str(i) for i in range(12)]

@@ -3,6 +3,8 @@
 import sys
 import types
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from ramie import nnx
@@ -67,3 +69,16 @@ def test_treescope_shows_models_states_and_variables():
     for shown in (model, nnx.state(model)):
         text = treescope.render_to_text(shown)
         assert "weight=Param(" in text and "mine" in text
+
+
+def test_sizes_count_in_thousands():
+    sizes = {
+        250: "1,000 B",
+        251: "1.0 KB",
+        1000: "4.0 KB",
+        262_144: "1.0 MB",
+        300_000_000: "1.2 GB",
+    }
+    for count, text in sizes.items():
+        variable = nnx.Param(jax.ShapeDtypeStruct((count,), jnp.float32))
+        assert repr(variable).startswith(f"Param( # {count:,} ({text})\n")
