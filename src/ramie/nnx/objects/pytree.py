@@ -149,6 +149,7 @@ class Pytree(metaclass=PytreeMeta):
     def _pytree__from_children(cls, structure: "_Statics", children: Any) -> Self:
         self = cls._pytree__empty(structure.layout, structure.life)
         attributes = vars(self)
+        attributes.update(structure.layout.blank)
         attributes.update(zip(structure.layout.static, structure.values, strict=True))
         attributes.update(zip(structure.layout.data, children, strict=True))
         return self
