@@ -11,6 +11,7 @@ import jax
 from ramie.core.filters import Filter, normal_form
 from ramie.core.lift.crossing import Crossing, Group, Lift, Scopes, map_rngs
 from ramie.core.scope.rng import LazyRng
+from ramie.core.tracing.arguments import ArgNums, by_position, from_start, listed
 
 __all__ = [
     "StaticResult",
@@ -59,10 +60,18 @@ def _trace_key(crossing: Crossing) -> Hashable:
     return crossing.layout, crossing.counts(), of_roots
 
 
-def _as_tuple(argnums: int | Iterable[int] | None) -> tuple[int, ...]:
-    if argnums is None:
-        return ()
-    return (argnums,) if isinstance(argnums, int) else tuple(argnums)
+def _after_hash_key(fn: Callable[..., Any], argnums: ArgNums) -> tuple[int, ...]:
+    """Return argument numbers as positions among the arguments of `fn`, the scope's left out."""
+    counted = from_start(fn, argnums)
+    given = listed(argnums)
+    if any(i < 0 for i in counted):
+        raise ValueError(
+            f"The arguments {given} of a function that is compiled are counted from the end, but "
+            "it takes any number of them. Count from the start, or use static_argnames."
+        )
+    # Numbers below zero counted the hash key.
+    found = (i + 1 if number >= 0 else i for i, number in zip(counted, given, strict=True))
+    return tuple(sorted({i for i in found if i > 1}))
 
 
 def jit(
@@ -86,7 +95,7 @@ def jit(
       variables: the collections that `fn` may use.
       rngs: the random streams that `fn` may use.
       static_argnums: the positions of arguments that are compile-time constants; the scope has
-        position 0, the hash key is not counted.
+        position 0, the hash key is not counted. The call may give them by keyword.
       static_argnames: the names of keyword arguments that are compile-time constants.
       donate_argnums: the positions, counted likewise, of arguments whose memory may be re-used.
       device: passed on to `jax.jit`.
@@ -100,6 +109,7 @@ def jit(
     """
     lift = Lift((variables,), (variables,), (rngs,), "jit")
     calls = _Calls()
+    static, donated = _after_hash_key(fn, static_argnums), _after_hash_key(fn, donate_argnums)
 
     def traced(
         key: Hashable, hash_key: Any, variables: Any, rngs: Any, *args: Any, **kwargs: Any
@@ -113,13 +123,15 @@ def jit(
     placement = {"device": device, "backend": backend}
     compiled = jax.jit(
         traced,
-        static_argnums=(0, 1, *(i + 3 for i in _as_tuple(static_argnums) if i > 0)),
+        static_argnums=(0, 1, *(i + 2 for i in static)),
         static_argnames=static_argnames,
-        donate_argnums=tuple(i + 3 for i in _as_tuple(donate_argnums) if i > 0),
+        donate_argnums=tuple(i + 2 for i in donated),
         **{name: value for name, value in placement.items() if value is not None},
     )
 
     def jitted(scopes: Scopes, hash_key: Hashable, *args: Any, **kwargs: Any) -> Any:
+        whole, kwargs = by_position(fn, (scopes, hash_key, *args), kwargs, (*static, *donated))
+        args = whole[2:]
         with lift.open(scopes) as crossing, calls.during(crossing):
             key = _trace_key(crossing)
             state = crossing.variables, _without_paths(crossing.rngs)
@@ -149,17 +161,20 @@ def remat(
       concrete: JAX no longer supports True and says so.
       prevent_cse: keep the compiler from merging the recomputation with the first computation.
       static_argnums: the positions of arguments that are not traced; the first argument after the
-        scope has position 0.
+        scope has position 0. The call may give them by keyword.
       policy: which intermediate values to store after all, from `jax.checkpoint_policies`.
 
     Returns:
       A function ``(scope, *args, **kwargs)``.
     """
     lift = Lift((variables,), (variables,), (rngs,), "remat")
-    static = tuple(i + 2 if i >= 0 else i for i in _as_tuple(static_argnums))
+    after_scope = from_start(fn, [i + 1 if i >= 0 else i for i in listed(static_argnums)])
+    static = tuple(i + 1 if i >= 0 else i for i in after_scope)
     options: dict[str, Any] = {"concrete": concrete} if concrete else {}
 
     def rematted(scopes: Scopes, *args: Any, **kwargs: Any) -> Any:
+        whole, kwargs = by_position(fn, (scopes, *args), kwargs, after_scope)
+        args = whole[1:]
         with lift.open(scopes) as crossing:
 
             def traced(variables: Any, rngs: Any, *args: Any, **kwargs: Any) -> Any:

@@ -10,7 +10,7 @@ from jax.tree_util import tree_flatten
 
 from ramie.core.filters import Filter
 from ramie.core.lift.crossing import Group, Lift, Scopes
-from ramie.core.tracing.arguments import positions
+from ramie.core.tracing.arguments import all_positional, positions
 from ramie.trees.frozen import unfreeze
 
 __all__ = ["custom_vjp", "jvp", "value_and_grad", "vjp"]
@@ -206,12 +206,14 @@ def custom_vjp(
         position 0.
 
     Returns:
-      A function ``(scope, *args)``.
+      A function ``(scope, *args)``; arguments may be given by keyword.
     """
     groups = (grad_vars, True)
     lift = Lift(groups, groups, (True,), "custom_vjp")
 
-    def with_derivative(scopes: Scopes, *args: Any) -> Any:
+    def with_derivative(scopes: Scopes, *args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            args = all_positional(fn, (scopes, *args), kwargs, "custom_vjp")[1:]
         # JAX fills what it is given with objects of its own, which a class of the user may refuse.
         # So it gets lists of leaves in place of trees.
         fixed = {i - 1 for i in positions(nondiff_argnums, 1 + len(args))}

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from ramie.core.filters import Filter
 from ramie.core.lift import compilation as lift
 from ramie.core.lift.compilation import StaticResult
+from ramie.core.tracing.arguments import ArgNums, from_start, named_positions
 from ramie.linen.module import Module
 from ramie.linen.transforms.boundary import (
     Boundary,
@@ -22,7 +23,7 @@ from ramie.linen.transforms.boundary import (
     run_setup_if_bound,
 )
 from ramie.linen.transforms.fingerprint import ModuleKey
-from ramie.linen.transforms.targets import Lifter, lift_target, lifted_by
+from ramie.linen.transforms.targets import Lifter, function_of, lift_target, lifted_by, placed
 
 __all__ = ["checkpoint", "fold_rngs", "jit", "named_call", "remat"]
 
@@ -49,6 +50,7 @@ def remat(
       prevent_cse: keep the compiler from merging the recomputation with the first computation;
         not needed inside a scan.
       static_argnums: the positions of arguments that are not traced; the module has position 0.
+        The call may give them by keyword.
       policy: which intermediate values to store after all, from `jax.checkpoint_policies`.
       methods: the methods of a class to transform; by default ``__call__``.
 
@@ -73,10 +75,14 @@ def remat(
     return lift_target(target, "Checkpoint", _remat_lifter, options, methods)
 
 
-def _remat_lifter(static_argnums: int | Iterable[int] = (), **options: Any) -> Lifter:
-    positions = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
-    without_module = tuple(i - 1 if i > 0 else i for i in positions if i != 0)
-    return lifted_by(lift.remat, static_argnums=without_module, **options)
+def _remat_lifter(static_argnums: ArgNums = (), **options: Any) -> Lifter:
+    def lifter(fn: Callable[..., Any], cls: type[Module] | None) -> Callable[..., Any]:
+        numbers = from_start(function_of(fn), static_argnums)
+        without_module = tuple(i - 1 if i > 0 else i for i in numbers if i != 0)
+        lifted = lifted_by(lift.remat, static_argnums=without_module, **options)(fn, cls)
+        return placed(fn, lifted, numbers)
+
+    return lifter
 
 
 checkpoint = remat
@@ -105,8 +111,8 @@ def jit(
       variables: the collections that may be used inside.
       rngs: the random streams that may be used inside.
       static_argnums: the positions of arguments that are compile-time constants; the module has
-        position 0.
-      static_argnames: the names of keyword arguments that are compile-time constants.
+        position 0. The call may give them by keyword.
+      static_argnames: the names of arguments that are compile-time constants.
       donate_argnums: the positions of arguments whose memory may be re-used.
       device: passed on to `jax.jit`.
       backend: passed on to `jax.jit`.
@@ -131,7 +137,33 @@ def jit(
         "device": device,
         "backend": backend,
     }
-    return lift_target(target, "Jit", partial(_keyed, lift.jit), options, methods)
+    return lift_target(target, "Jit", _jit_lifter, options, methods)
+
+
+def _jit_lifter(
+    static_argnums: ArgNums = (),
+    static_argnames: str | Iterable[str] = (),
+    donate_argnums: ArgNums = (),
+    **options: Any,
+) -> Lifter:
+    def lifter(fn: Callable[..., Any], cls: type[Module] | None) -> Callable[..., Any]:
+        function = function_of(fn)
+        # What is named may come by position, and what is counted by name.
+        static = (
+            *from_start(function, static_argnums),
+            *named_positions(function, static_argnames),
+        )
+        donated = from_start(function, donate_argnums)
+        lifted = _keyed(
+            lift.jit,
+            static_argnums=static,
+            static_argnames=static_argnames,
+            donate_argnums=donated,
+            **options,
+        )(fn, cls)
+        return placed(fn, lifted, (*static, *donated))
+
+    return lifter
 
 
 def fold_rngs(target: Target, variables: Filter = True, rngs: Filter = True) -> Target:

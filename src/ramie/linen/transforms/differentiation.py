@@ -10,6 +10,7 @@ from typing import Any
 from ramie.core.filters import Filter
 from ramie.core.lift import differentiation as lift
 from ramie.core.lift.crossing import count_roots
+from ramie.core.tracing.arguments import all_positional
 from ramie.linen.module import Module
 from ramie.linen.transforms.boundary import Boundary, require_module
 
@@ -211,10 +212,12 @@ def custom_vjp(
         position 0.
 
     Returns:
-      A function ``(mdl, *args)``.
+      A function ``(mdl, *args)``; arguments may be given by keyword.
     """
 
-    def with_derivative(mdl: Module, *args: Any) -> Any:
+    def with_derivative(mdl: Module, *args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            args = all_positional(fn, (mdl, *args), kwargs, "custom_vjp")[1:]
         boundary = Boundary(require_module(mdl, fn), args, {})
         inside = boundary.inside(fn), boundary.inside(forward_fn)
         derived = lift.custom_vjp(*inside, backward_fn, grad_vars, nondiff_argnums)

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from ramie.core.filters import Filter
 from ramie.core.lift import mapping as lift
-from ramie.linen.transforms.targets import lift_target, lifted_by
+from ramie.linen.module import Module
+from ramie.linen.transforms.targets import Lifter, lift_target, lifted_by, placed
 from ramie.trees.frozen import FrozenDict
 
 __all__ = ["add_metadata_axis", "remat_scan", "scan", "vmap"]
@@ -63,7 +64,8 @@ def vmap(
       >>> variables["params"]["kernel"].shape
       (4, 2, 3)
 
-    Differs from Flax: keyword arguments reach the module, unmapped.
+    Differs from Flax: keyword arguments reach the module; unmapped, unless a tuple `in_axes` has
+    places for them.
     """
     options = {
         "variable_axes": variable_axes,
@@ -78,8 +80,20 @@ def vmap(
     return lift_target(target, "Vmap", _vmap_lifter, options, methods)
 
 
+def _with_axes(transform: Callable[..., Any], first: int, **options: Any) -> Lifter:
+    """Lift a transformation that has an axis for each argument from the position `first` on."""
+    axes = options.get("in_axes", 0)
+    count = first + (len(axes) if isinstance(axes, tuple | list) else 0)
+
+    def lifter(fn: Callable[..., Any], cls: type[Module] | None) -> Callable[..., Any]:
+        return placed(fn, lifted_by(transform, **options)(fn, cls), tuple(range(count)))
+
+    return lifter
+
+
 # Methods that have options of their own may leave these out.
-_vmap_lifter = partial(lifted_by, lift.vmap, variable_axes=_NOTHING, split_rngs=_NOTHING)
+_vmap_lifter = partial(_with_axes, lift.vmap, 1, variable_axes=_NOTHING, split_rngs=_NOTHING)
+_scan_lifter = partial(_with_axes, lift.scan, 2)
 
 
 def scan(
@@ -138,7 +152,8 @@ def scan(
       >>> variables["params"]["Dense_0"]["kernel"].shape
       (3, 2, 2)
 
-    Differs from Flax: keyword arguments reach the module, unscanned.
+    Differs from Flax: keyword arguments reach the module; unscanned, unless they are the carry or
+    a tuple `in_axes` has places for them.
     """
     options = {
         "variable_axes": variable_axes,
@@ -155,7 +170,7 @@ def scan(
         "metadata_params": metadata_params,
         "check_constancy_invariants": check_constancy_invariants,
     }
-    return lift_target(target, "Scan", partial(lifted_by, lift.scan), options, methods)
+    return lift_target(target, "Scan", _scan_lifter, options, methods)
 
 
 def remat_scan(

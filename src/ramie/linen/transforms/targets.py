@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ramie import errors
+from ramie.core.tracing.arguments import by_position
 from ramie.linen.module import Module
 from ramie.linen.transforms.boundary import Boundary, as_module_function, require_module
 
-__all__ = ["Lifter", "lift_target", "lifted_by"]
+__all__ = ["Lifter", "function_of", "lift_target", "lifted_by", "placed"]
 
 Lifter = Callable[[Callable[..., Any], type[Module] | None], Callable[..., Any]]
 """Makes ``(module, *args, **kwargs)`` transformed out of a function of the same.
@@ -45,6 +46,32 @@ def lifted_by(transform: Callable[..., Any], **options: Any) -> Lifter:
         return call
 
     return lifter
+
+
+def function_of(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function whose first argument is the module, for a method that is bound."""
+    unbound: Callable[..., Any] = getattr(fn, "__func__", fn)
+    return unbound
+
+
+def placed(
+    fn: Callable[..., Any], lifted: Callable[..., Any], numbers: tuple[int, ...]
+) -> Callable[..., Any]:
+    """Let arguments that a transformation knows by number be given by keyword.
+
+    Args:
+      fn: the function of a module.
+      lifted: the same, transformed.
+      numbers: positions of the arguments; the module has position 0.
+    """
+    if not any(numbers):
+        return lifted
+
+    def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = by_position(function_of(fn), (module, *args), kwargs, numbers)
+        return lifted(*args, **kwargs)
+
+    return call
 
 
 def lift_target(

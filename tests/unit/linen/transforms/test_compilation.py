@@ -108,3 +108,67 @@ def test_an_unbound_module_can_be_compiled():
     assert shapes(Model().make(KEY, X)) == shapes(Model().init(KEY, X))
     with pytest.raises(errors.CallCompactUnboundModuleError):
         nn.jit(Model)()(X)
+
+
+class Switched(nn.Module):
+    @nn.compact
+    def __call__(self, x, scale=2.0, is_on=True):
+        return scale * x if is_on else -x
+
+
+def switched(module, x, scale=2.0, is_on=True):
+    return scale * x if is_on else -x
+
+
+ONES = jnp.ones(2)
+CALLS = [((ONES, 3.0, False), {}), ((ONES, 3.0), {"is_on": False}), ((ONES,), {"is_on": False})]
+CALLS += [((), {"is_on": False, "x": ONES})]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("number", [3, (3,), -1, (-1,)])
+@pytest.mark.parametrize("transform", [nn.jit, nn.remat])
+def test_a_static_argument_is_one_however_it_is_given(transform, number, call):
+    args, kwargs = call
+    layer = transform(Switched, static_argnums=number)()
+    assert_exact(layer.apply({}, *args, **kwargs), -ONES)
+
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self):
+            return transform(switched, static_argnums=number)(self, *args, **kwargs)
+
+    assert_exact(Model().apply({}), -ONES)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_a_static_name_may_come_by_position(call):
+    args, kwargs = call
+    layer = nn.jit(Switched, static_argnames="is_on")()
+    assert_exact(layer.apply({}, *args, **kwargs), -ONES)
+
+
+def test_a_default_is_static_too():
+    assert_exact(nn.jit(Switched, static_argnums=-1)().apply({}, ONES), 2 * ONES)
+    assert_exact(nn.remat(Switched, static_argnums=-1)().apply({}, ONES), 2 * ONES)
+
+
+@pytest.mark.parametrize("number", [1, -3])
+def test_what_is_donated_may_come_by_keyword(number):
+    x = jnp.ones(2)
+    layer = nn.jit(Switched, donate_argnums=number, static_argnums=3)()
+    layer.apply({}, x=x)
+    assert x.is_deleted()
+
+
+def test_numbers_from_the_end_need_an_end():
+    def any_number(module, *args):
+        return args[0]
+
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.jit(any_number, static_argnums=-1)(self, x, True)
+
+    with pytest.raises(ValueError, match=r"\(-1,\) .* from the end.*Count from the start"):
+        Model().apply({}, ONES)

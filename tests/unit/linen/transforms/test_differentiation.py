@@ -78,3 +78,25 @@ def test_custom_vjp_of_a_module():
     variables = Model().init(KEY, X)
     gradients = jax.grad(Model().apply)(variables, X)
     assert all(np.all(np.abs(leaf) == 1) for leaf in jax.tree.leaves(gradients))
+
+
+@pytest.mark.parametrize("fixed", [(3,), (-1,), -1])
+@pytest.mark.parametrize("is_named", [False, True])
+def test_arguments_of_a_derivative_of_ones_own_may_come_by_keyword(fixed, is_named):
+    def product(module, x, y, power=2):
+        return (x * y) ** power
+
+    function = nn.custom_vjp(
+        product,
+        lambda module, x, y, power: (product(module, x, y, power), (x, y)),
+        lambda power, residuals, z_t: ({}, 10.0 * power * z_t, 20.0 * power * z_t),
+        nondiff_argnums=fixed,
+    )
+
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x, y):
+            return function(self, power=3, y=y, x=x) if is_named else function(self, x, y, 3)
+
+    of_x, of_y = jax.grad(lambda *xs: Model().apply({}, *xs), argnums=(0, 1))(2.0, 5.0)
+    assert (float(of_x), float(of_y)) == (30.0, 60.0)

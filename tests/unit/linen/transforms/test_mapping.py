@@ -216,3 +216,24 @@ def test_keys_outside_are_theirs_again_after_an_error_inside():
 
     rngs = {"a": KEY}
     assert_exact(Model(True).apply({}, rngs=rngs), Model(False).apply({}, rngs=rngs))
+
+
+def test_arguments_with_an_axis_of_their_own_may_come_by_keyword():
+    class Sum(nn.Module):
+        @nn.compact
+        def __call__(self, x, y, z=None):
+            return x + y
+
+    class Step(nn.Module):
+        @nn.compact
+        def __call__(self, carry, x, y):
+            return carry + x, x + y
+
+    rows, row = jnp.arange(6.0).reshape(3, 2), jnp.ones(2)
+    over = nn.vmap(Sum, in_axes=(0, None, None))()
+    assert_exact(over.apply({}, rows, y=row), rows + row[None])
+    assert_exact(over.apply({}, y=row, x=rows), rows + row[None])
+    loop = nn.scan(Step, in_axes=(0, nn.broadcast))()
+    carry, ys = loop.apply({}, y=row, x=rows, carry=row)
+    assert_exact(carry, row + rows.sum(0))
+    assert_exact(ys, rows + row[None])

@@ -1,6 +1,5 @@
 """What does not pass through a transformation: static arguments, and mutable cells of JAX."""
 
-import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -9,7 +8,6 @@ from ramie.nnx.variable.cells import is_ref
 
 __all__ = [
     "Statics",
-    "as_positions",
     "with_cells",
     "with_statics",
     "without_cells",
@@ -18,13 +16,6 @@ __all__ = [
 
 Statics: TypeAlias = tuple[tuple[int, type, Any], ...]
 """Position, class and value of each; the class, as 1, 1.0 and True are equal."""
-
-
-def as_positions(argnums: int | Iterable[int]) -> tuple[int, ...]:
-    """Return positions as a tuple."""
-    if isinstance(argnums, Iterable):
-        return tuple(map(operator.index, argnums))
-    return (operator.index(argnums),)
 
 
 def without_statics(args: Sequence[Any], positions: Sequence[int]) -> tuple[list[Any], Statics]:

@@ -149,6 +149,9 @@ class Selection:
       graph: see `Boundary`.
       graph_updates: see `Boundary`.
 
+    Attributes:
+      numbers: the positions, as they were given.
+
     Raises:
       ValueError: if something among `argnums` cannot be there, or is there twice.
     """
@@ -162,6 +165,7 @@ class Selection:
         self.is_single = isinstance(argnums, int | DiffState) or not isinstance(argnums, Sequence)
         entries: Any = (argnums,) if self.is_single else argnums
         self._entries: tuple[ArgNum, ...] = tuple(entries)
+        self.numbers = tuple(with_argnum(entry, 0)[0] for entry in self._entries)
         self.mode = mode
         self._known: dict[int, Chosen] = {}
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ramie.core.tracing.arguments import by_position
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.operands import Operands
 from ramie.nnx.transforms.arguments.structures import part_of
@@ -66,8 +67,9 @@ def value_and_grad(
 
     Args:
       f: the loss: returns a scalar. Without it, a decorator is returned.
-      argnums: the arguments to differentiate, as positions or `DiffState`; one, or several. By
-        default of modules the Params are taken if structure may change; else all they hold.
+      argnums: the arguments to differentiate, as positions or `DiffState`; one, or several. The
+        call may give them by keyword. By default of modules the Params are taken if structure may
+        change; else all they hold.
       has_aux: whether the loss returns a pair, of which the second part is passed on.
       holomorphic: whether it is promised to be; input and output are complex then.
       allow_int: whether integers may be among what is differentiated; their gradient is trivial.
@@ -168,6 +170,7 @@ def _gradient(name: str, f: Any, **options: Any) -> Any:
 
     @functools.wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = by_position(f, args, kwargs, selection.numbers)
         chosen = selection.among(len(args))
         operands = chosen.edge.take_apart((args, kwargs))
 

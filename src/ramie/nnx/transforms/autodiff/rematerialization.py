@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 
+from ramie.core.tracing.arguments import by_position, from_start
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.outline import Outline
-from ramie.nnx.transforms.arguments.statics import as_positions, with_statics, without_statics
+from ramie.nnx.transforms.arguments.statics import with_statics, without_statics
 from ramie.typing import MISSING
 
 __all__ = ["checkpoint", "remat"]
@@ -64,7 +65,7 @@ def remat(
         )
     refuse_bound_method(f, "remat")
     edge = Boundary("remat", graph, graph_updates)
-    positions = as_positions(static_argnums)
+    positions = from_start(f, static_argnums)
 
     def pure(outline: Outline, values: Any) -> Any:
         inside = edge.enter(outline, (values,))
@@ -76,6 +77,7 @@ def remat(
 
     @functools.wraps(f)
     def rematerialized(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = by_position(f, args, kwargs, positions)
         rest, statics = without_statics(args, positions)
         operands = edge.take_apart((rest, kwargs), statics)
         return operands.write_back(run(operands.outline, operands.groups[0]))

@@ -2,12 +2,12 @@
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 
+from ramie.core.tracing.arguments import from_start, named_positions, names_at
 from ramie.nnx.graph.cache import flatten
 from ramie.nnx.graph.functional import clone
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
@@ -44,12 +44,6 @@ class _Static(NamedTuple):
     kwargs: tuple[tuple[str, type, Any], ...] = ()
 
 
-def _listed(x: Any, kind: type) -> tuple[Any, ...]:
-    if x is None:
-        return ()
-    return (x,) if isinstance(x, kind) else tuple(x)
-
-
 class _Chosen:
     """Arguments chosen by position or by name; either says the other, as the signature has it.
 
@@ -60,21 +54,10 @@ class _Chosen:
     """
 
     def __init__(self, f: Callable[..., Any], numbers: Indices, names: Names) -> None:
-        chosen_numbers, chosen_names = _listed(numbers, int), _listed(names, str)
-        try:
-            parameters = list(inspect.signature(f).parameters.values())
-        except (ValueError, TypeError):
-            parameters = []
-        positional = [
-            x.name for x in parameters if x.kind in (x.POSITIONAL_ONLY, x.POSITIONAL_OR_KEYWORD)
-        ]
-        if numbers is None:
-            chosen_numbers = tuple(i for i, x in enumerate(positional) if x in chosen_names)
-        elif names is None:
-            size = len(positional)
-            chosen_names = tuple(positional[i] for i in chosen_numbers if -size <= i < size)
-        self.numbers = chosen_numbers
-        self.names = frozenset(chosen_names)
+        self.numbers = named_positions(f, names) if numbers is None else from_start(f, numbers)
+        self.names = frozenset((names,) if isinstance(names, str) else names or ())
+        if names is None:
+            self.names = frozenset(names_at(f, self.numbers))
 
     def __bool__(self) -> bool:
         return bool(self.numbers or self.names)

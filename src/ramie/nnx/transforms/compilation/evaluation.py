@@ -7,10 +7,11 @@ from typing import Any
 import jax
 from jax.experimental import checkify as jax_checkify
 
+from ramie.core.tracing.arguments import by_position, from_start
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.checks import refuse_graph
 from ramie.nnx.transforms.arguments.outline import Outline
-from ramie.nnx.transforms.arguments.statics import as_positions, with_statics, without_statics
+from ramie.nnx.transforms.arguments.statics import with_statics, without_statics
 from ramie.nnx.variable.cells import contents
 from ramie.typing import MISSING
 
@@ -100,10 +101,11 @@ def make_jaxpr(
             "place for changes of structure; set graph_updates=False, or graph=False."
         )
     refuse_bound_method(f, "make_jaxpr")
-    positions = as_positions(static_argnums)
+    positions = from_start(f, static_argnums)
 
     @functools.wraps(f)
     def traced(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = by_position(f, args, kwargs, positions)
         rest, statics = without_statics(args, positions)
         operands = edge.take_apart((rest, kwargs))
 

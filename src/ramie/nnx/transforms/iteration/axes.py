@@ -1,7 +1,6 @@
 """Axes as prefixes: which axis of each value a transformation goes along, and who is told of it."""
 
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,7 +19,6 @@ __all__ = [
     "AxisMetadata",
     "Carry",
     "StateAxes",
-    "all_positional",
     "axis_length",
     "check_count",
     "is_axis",
@@ -94,31 +92,6 @@ def path_in(path: Sequence[Any]) -> str:
     """
     start, *rest = path
     return ("kwargs" if start else "args") + "".join(f"[{key!r}]" for key in rest)
-
-
-def all_positional(
-    f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str
-) -> tuple[Any, ...]:
-    """Return all arguments of a call, defaults included, as positional ones.
-
-    Args:
-      f: the function.
-      args: positional arguments.
-      kwargs: arguments by name.
-      name: the transformation, for messages.
-
-    Raises:
-      TypeError: if they are not those of the function, or one can be passed by name only.
-    """
-    bound = inspect.signature(f).bind(*args, **kwargs)
-    bound.apply_defaults()
-    if bound.kwargs:
-        raise TypeError(
-            f"The arguments {[*bound.kwargs]} of a function under nnx.{name} can be passed by name "
-            "only, so in_axes has no place for them. Make them positional, or bind them before "
-            "with functools.partial."
-        )
-    return bound.args
 
 
 def check_count(args: tuple[Any, ...], in_axes: Any, name: str) -> None:

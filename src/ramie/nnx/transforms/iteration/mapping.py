@@ -7,13 +7,13 @@ from typing import Any
 
 import jax
 
+from ramie.core.tracing.arguments import all_positional
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.operands import Operands
 from ramie.nnx.transforms.arguments.outline import Result
 from ramie.nnx.transforms.arguments.prefixes import Prefixes
 from ramie.nnx.transforms.iteration.axes import (
     AxisMetadata,
-    all_positional,
     axis_length,
     check_count,
     is_axis,
@@ -103,7 +103,7 @@ def vmap(
     @functools.wraps(f)
     def vectorized(*args: Any, **kwargs: Any) -> Any:
         if isinstance(in_axes, tuple) and len(in_axes) != len(args):
-            args, kwargs = all_positional(f, args, kwargs, "vmap"), {}
+            args, kwargs = all_positional(f, args, kwargs, "nnx.vmap"), {}
             check_count(args, in_axes, "vmap")
         operands = edge.take_apart((args, kwargs))
         length = axis_length(operands, edge.inputs, "vmap")

@@ -6,12 +6,12 @@ from typing import Any
 
 import jax
 
+from ramie.core.tracing.arguments import all_positional
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.prefixes import path_text
 from ramie.nnx.transforms.iteration.axes import (
     Carry,
     StateAxes,
-    all_positional,
     check_count,
     is_axis,
 )
@@ -109,7 +109,7 @@ def scan(
     @functools.wraps(f)
     def scanned(*args: Any, **kwargs: Any) -> Any:
         if kwargs or (isinstance(in_axes, tuple) and len(args) != len(in_axes)):
-            args = all_positional(f, args, kwargs, "scan")
+            args = all_positional(f, args, kwargs, "nnx.scan")
             check_count(args, in_axes, "scan")
         if in_axes is Carry and len(args) != 1:
             raise ValueError(

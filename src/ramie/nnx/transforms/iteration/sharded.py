@@ -8,8 +8,9 @@ from typing import Any
 import jax
 from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
+from ramie.core.tracing.arguments import all_positional, from_start
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
-from ramie.nnx.transforms.arguments.statics import as_positions, with_statics, without_statics
+from ramie.nnx.transforms.arguments.statics import with_statics, without_statics
 from ramie.nnx.transforms.iteration.axes import AxisMetadata
 from ramie.typing import MISSING
 
@@ -88,7 +89,8 @@ def shard_map(
     )
 
     @functools.wraps(f)
-    def sharded(*args: Any) -> Any:
+    def sharded(*args: Any, **kwargs: Any) -> Any:
+        args = all_positional(f, args, kwargs, "nnx.shard_map") if kwargs else args
         operands = edge.take_apart(args)
         return operands.write_back(mapped(operands.outline, *operands.groups))
 
@@ -154,7 +156,7 @@ def pmap(
         )
     refuse_bound_method(f, "pmap")
     del donate_argnums
-    numbers = as_positions(static_broadcasted_argnums)
+    numbers = from_start(f, static_broadcasted_argnums)
     if isinstance(in_axes, tuple | list):
         in_axes = tuple(without_statics(in_axes, numbers)[0])
     edge = Boundary("pmap", graph, graph_updates)
@@ -181,7 +183,8 @@ def pmap(
     )
 
     @functools.wraps(f)
-    def parallel(*args: Any) -> Any:
+    def parallel(*args: Any, **kwargs: Any) -> Any:
+        args = all_positional(f, args, kwargs, "nnx.pmap") if kwargs else args
         own, note = without_statics(args, numbers)
         operands = edge.take_apart(tuple(own), note)
         return operands.write_back(mapped((operands.outline, *operands.groups)))
