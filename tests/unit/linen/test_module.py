@@ -519,7 +519,8 @@ def test_any_error_tells_the_innermost_module():
     with pytest.raises(TypeError) as caught:
         Outer().init(KEY, X)
     assert caught.value.__notes__[:2] == [  # JAX adds one of its own
-        'While initializing parameter "kernel" in /layer',
+        "While initializing parameter \"kernel\" in /layer: its shape is (2, 'wide'), where "
+        "'wide' is a str. Sizes are integers: give features as int.",
         "In module Affine.__call__ at /layer",
     ]
 
