@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
+from ramie.core.running import running
 from ramie.foundation.configurations import config
 
 __all__ = ["CaptureFilter", "context", "interceptors", "named_call"]
@@ -29,13 +30,12 @@ class _Context(threading.local):
     """One per thread.
 
     Attributes:
-      stack: the modules whose methods are running, innermost last. None marks the edge of an
-        outermost call: what is constructed there has no parent.
+      stack: the modules whose methods are running; see `ramie.core.running`.
       capture: filters of `capture_intermediates`, the one in force last.
     """
 
     def __init__(self) -> None:
-        self.stack: list[Any] = [None]
+        self.stack = running.modules
         self.capture: list[CaptureFilter | None] = [None]
 
     @property

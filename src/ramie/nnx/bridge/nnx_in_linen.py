@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 
@@ -76,6 +76,7 @@ class ToLinen(LinenModule):
     kwargs: Mapping[str, Any] = FrozenDict({})
     skip_rng: bool = False
     metadata_fn: Callable[[Variable[Any]], Any] | None = to_linen_var
+    _keeps_nnx: ClassVar[bool] = True
 
     @compact
     def __call__(

@@ -10,12 +10,18 @@ import jax
 from jax.tree_util import all_leaves
 
 from ramie import errors
+from ramie.core.running import running
 from ramie.core.tracing.trace import trace_token
 from ramie.foundation.configurations import config
 from ramie.foundation.signatures import SignatureOfInit
 from ramie.nnx.objects.layout import Layout, layout_of
 from ramie.nnx.objects.marks import Mark, data_in, declared, is_data, is_plain, register_data_type
-from ramie.nnx.objects.statics import late_data, refuse_late_data
+from ramie.nnx.objects.statics import (
+    late_data,
+    refuse_inside_of_linen,
+    refuse_late_data,
+    warn_of_replaced,
+)
 from ramie.nnx.printing.text import Parts, describe, size_note, size_of
 from ramie.nnx.printing.visualization import rendered
 from ramie.nnx.variable.base import Variable
@@ -57,10 +63,13 @@ class PytreeMeta(ABCMeta):
         """Make an object.
 
         Raises:
-          ValueError: if a list or dictionary that is a static attribute was filled with data.
+          ValueError: if a list or dictionary that is a static attribute was filled with data, or if
+            this has a variable of its own and is made inside of a method of a Linen module.
         """
         node: Any = super().__call__(*args, **kwargs)  # type: ignore[misc]
         attributes = node.__dict__
+        if running.modules[-1] is not None:
+            refuse_inside_of_linen(node, running.modules[-1])
         for name, status in node._pytree__status.items():
             if not status and type(attributes.get(name)) in _MUTABLE:
                 check_pytree(node)
@@ -165,7 +174,7 @@ class Pytree(metaclass=PytreeMeta):
             name in own and own[name] is value for name, value in attributes.items()
         ):
             return
-        self._check_valid_context()
+        self._check_valid_context(self._made_elsewhere)
         for name in [name for name in self._pytree__status if name not in attributes]:
             own.pop(name, None)
         own.update(attributes)
@@ -174,17 +183,27 @@ class Pytree(metaclass=PytreeMeta):
 
     # --- attributes ---------------------------------------------------------------------------
 
-    def _check_valid_context(self) -> None:
+    def _check_valid_context(self, error_msg: Callable[[], str]) -> None:
+        """Raise `TraceContextError` unless the object may change here.
+
+        Frameworks override it, and call this one.
+
+        Args:
+          error_msg: what to say then.
+        """
         if self._pytree__trace is not trace_token():
-            raise errors.TraceContextError(
-                f"Cannot mutate '{type(self).__name__}' from different trace level: it was made "
-                "outside of the JAX transformation that runs now, or inside of one that is over. "
-                "Pass it into the function as an argument and return it, or use the "
-                "transformations of nnx."
-            )
+            raise errors.TraceContextError(error_msg())
+
+    def _made_elsewhere(self) -> str:
+        return (
+            f"Cannot mutate '{type(self).__name__}' from different trace level: it was made "
+            "outside of the JAX transformation that runs now, or inside of one that is over. "
+            "Pass it into the function as an argument and return it, or use the "
+            "transformations of nnx."
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self._check_valid_context()
+        self._check_valid_context(self._made_elsewhere)
         self._pytree__store(name, value)
 
     def _pytree__store(self, name: str, value: Any) -> None:
@@ -212,7 +231,10 @@ class Pytree(metaclass=PytreeMeta):
                 object.__setattr__(self, "_pytree__status", {**self._pytree__status, name: status})
             else:
                 self._pytree__status[name] = status
-        vars(self)[name] = value
+        attributes = vars(self)
+        if known is not None and isinstance(attributes.get(name), Variable):
+            warn_of_replaced(self, name, attributes[name], value)
+        attributes[name] = value
 
     def _pytree__decided(
         self, name: str, value: Any, known: bool | None, mark: bool | None
@@ -241,7 +263,7 @@ class Pytree(metaclass=PytreeMeta):
             )
 
     def __delattr__(self, name: str) -> None:
-        self._check_valid_context()
+        self._check_valid_context(self._made_elsewhere)
         if name not in self._pytree__status or name not in vars(self):
             object.__delattr__(self, name)
             return

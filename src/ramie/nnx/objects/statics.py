@@ -1,15 +1,19 @@
-"""Static attributes that were given modules or variables after they were assigned."""
+"""Parameters that nobody finds: in static attributes and Linen modules, or replaced by arrays."""
 
+import sys
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from ramie.nnx.objects.marks import is_plain
 from ramie.nnx.variable.base import Variable
+from ramie.nnx.variable.kinds import Param
 
-__all__ = ["late_data", "refuse_late_data"]
+__all__ = ["late_data", "refuse_inside_of_linen", "refuse_late_data", "warn_of_replaced"]
 
 
 def _inside(value: Any, wanted: tuple[type, ...]) -> Iterator[Any]:
@@ -65,4 +69,60 @@ def refuse_late_data(node: Any, name: str, value: Any, found: Any, path: str) ->
         "part of the state, gets no gradients and is trained by no optimizer. Write "
         f"`self.{name} = {better}` before adding to it, or fill the {kind} first and assign "
         f"`self.{name} = nnx.data(...)`."
+    )
+
+
+def refuse_inside_of_linen(node: Any, owner: Any) -> None:
+    """Check that an object with parameters was not made by a method of a Linen module.
+
+    Args:
+      node: the object.
+      owner: the Linen module whose method runs. Classes that look after objects of NNX, such as
+        `ramie.nnx.bridge.ToLinen`, say so by an attribute `_keeps_nnx`.
+
+    Raises:
+      ValueError: if it was.
+    """
+    if getattr(type(owner), "_keeps_nnx", False):
+        return
+    if any(isinstance(value, Param) for value in vars(node).values()):
+        cls = type(node).__name__
+        raise ValueError(
+            f"The NNX module {cls} was made inside of a method of the Linen module "
+            f"{type(owner).__name__}, which does not see its parameters: `init` would return "
+            f"nothing for them, and they would be drawn anew at each call. Write "
+            f"`nnx.bridge.to_linen(nnx.{cls}, ...)` in its place, or use the layer of "
+            "ramie.linen, or make it outside of Linen modules."
+        )
+
+
+def warn_of_replaced(node: Any, name: str, before: Variable[Any], value: Any) -> None:
+    """Warn if a method of an object puts an array in the place of one of its variables.
+
+    Only ``self.w = self.w * 0.5`` in a method of the object is taken for a mistake: who replaces
+    the parameters of a layer from outside wants it so.
+
+    Args:
+      node: the object.
+      name: the attribute.
+      before: the variable.
+      value: what takes its place.
+    """
+    if isinstance(value, Variable) or not isinstance(value, jax.Array | np.ndarray | np.generic):
+        return
+    frame = sys._getframe(1)
+    level = 2
+    while frame.f_back is not None and frame.f_code.co_name in ("__setattr__", "_pytree__store"):
+        frame, level = frame.f_back, level + 1
+    code = frame.f_code
+    if code.co_varnames[:1] != ("self",) or frame.f_locals.get("self") is not node:
+        return
+    kind = type(before).__name__
+    warnings.warn(
+        f"`self.{name} = ...` in {type(node).__name__}.{code.co_name} replaced a {kind} by an "
+        f"array: '{name}' is no {kind} any more, so that filters, gradients and optimizers pass "
+        f"it by. Write `self.{name}[...] = value` to change its value, or `self.{name} = "
+        f"nnx.{kind}(value)` for a new one.",
+        UserWarning,
+        stacklevel=level,
     )

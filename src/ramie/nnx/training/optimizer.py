@@ -1,5 +1,6 @@
 """Optimizers: a transformation of optax with its state, which steps a model in place."""
 
+import weakref
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 
 from ramie.nnx.graph.functional import pure, state
 from ramie.nnx.graph.updating import update
+from ramie.nnx.graph.walk import is_object
 from ramie.nnx.objects.marks import data
 from ramie.nnx.objects.pytree import Pytree
 from ramie.nnx.states import filters as filterlib
@@ -96,6 +98,7 @@ class Optimizer(Pytree, Generic[M]):
 
     Raises:
       TypeError: without `wrt`.
+      ValueError: if `wrt` takes nothing of the model.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -109,6 +112,10 @@ class Optimizer(Pytree, Generic[M]):
     Differs from Flax: gradients are matched with parameters by their paths, whatever the kind of
     their leaves, and paths that are missing or unknown are listed.
     """
+
+    # A slot is no attribute of the tree: copies, and what runs inside of `jit`, have none.
+    __slots__ = ("_made_for",)
+    _made_for: Any
 
     def __init__(
         self,
@@ -127,9 +134,19 @@ class Optimizer(Pytree, Generic[M]):
         self.graph = graph
         self.step = OptState(jnp.array(0, jnp.uint32))
         self.tx = tx
-        params = _mapped(_readable, state(model, wrt, graph=graph))
+        selected = state(model, wrt, graph=graph)
+        if isinstance(selected, State) and not selected:
+            raise ValueError(_nothing_selected(type(self).__name__, model, wrt))
+        params = _mapped(_readable, selected)
         self.opt_state: Any = data(_mapped(_remembered, tx.init(params)))
         self.wrt = wrt
+        if is_object(model):
+            self._made_for = weakref.ref(model)
+
+    def _model_of(self) -> Any:
+        """Return the model that this very object was made for; None for a copy."""
+        found = getattr(self, "_made_for", None)
+        return None if found is None else found()
 
     def __getattr__(self, name: str) -> Any:
         hint = ""
@@ -153,7 +170,7 @@ class Optimizer(Pytree, Generic[M]):
           What was added to the parameters.
 
         Raises:
-          TypeError: without gradients.
+          TypeError: without gradients, or if the two are the wrong way round.
           ValueError: if gradients and parameters have different paths or shapes, or if the
             transformation returns a state of another structure than it had.
         """
@@ -163,9 +180,21 @@ class Optimizer(Pytree, Generic[M]):
                 f"{type(model).__name__}, but wants update(model, grads). nnx.ModelAndOptimizer "
                 "holds the model, and is updated with the gradients alone."
             )
+        if (
+            is_object(grads)
+            and grads is not model
+            and (isinstance(model, State) or grads is self._model_of())
+        ):
+            raise TypeError(
+                f"{type(self).__name__}.update takes the model first and then the gradients, but "
+                f"got a {type(model).__name__} and then the {type(grads).__name__}: write "
+                "update(model, grads)."
+            )
         import optax
 
         params = pure(state(model, self.wrt, graph=self.graph))
+        if isinstance(params, State) and not params:
+            raise ValueError(_nothing_selected(type(self).__name__, model, self.wrt))
         matching = _matching(params, grads, self.wrt)
         before = pure(self.opt_state)
         # A transformation that takes nothing else does not accept keywords at all.
@@ -174,6 +203,17 @@ class Optimizer(Pytree, Generic[M]):
         _store(self.opt_state, after)
         self.step[...] += 1
         return updates
+
+
+def _nothing_selected(name: str, model: Any, wrt: Filter) -> str:
+    """Say that a filter takes nothing of a model, and what there is."""
+    leaves = state(model).flat_state().leaves
+    kinds = sorted({type(x).__name__ for x in leaves}) or ["nothing at all"]
+    return (
+        f"nnx.{name} has nothing to optimize: wrt={wrt!r} takes no variable of the "
+        f"{type(model).__name__}, which has {', '.join(kinds)}. Give a filter that takes its "
+        "parameters, such as nnx.Param, and make layers before the optimizer."
+    )
 
 
 def _matching(params: Any, grads: Any, wrt: Filter) -> Any:

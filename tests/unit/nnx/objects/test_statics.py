@@ -1,14 +1,17 @@
-"""Modules put into a plain list or dict after it was assigned: the next walk says so, and where."""
+"""Parameters that nobody finds: late ones, those in Linen methods, those replaced by arrays."""
 
 import collections
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
+from ramie import linen as nn
 from ramie import nnx
 from ramie.nnx.graph.walk import walk
 
@@ -110,3 +113,124 @@ def test_plain_values_may_be_added_at_any_time():
     net.log = {}
     net.log["loss"] = [jnp.ones(())]  # a number of the training, and no parameter
     assert set(nnx.state(net)) == {"head"}
+
+
+# --- in methods of Linen modules ------------------------------------------------------------------
+
+X = jnp.ones((1, 2))
+
+
+class Compact(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nnx.Linear(2, 3, rngs=nnx.Rngs(0))(x)
+
+
+class InSetup(nn.Module):
+    def setup(self):
+        self.layer = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+
+    def __call__(self, x):
+        return self.layer(x)
+
+
+class Nested(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return Compact()(nn.Dense(2)(x))
+
+
+class Own(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        class Scaled(nnx.Module):
+            def __init__(self):
+                self.scale = nnx.Param(jnp.ones(2))
+
+        return x * Scaled().scale
+
+
+@pytest.mark.parametrize("cls", [Compact, InSetup, Nested, Own])
+def test_modules_made_in_linen_methods_are_refused(cls):
+    dense = {"params": {"Dense_0": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}}
+    for call in (lambda: cls().init(jax.random.key(0), X), lambda: cls().apply(dense, X)):
+        with pytest.raises(ValueError, match=r"made inside of a method of the Linen.*to_linen"):
+            call()
+
+
+def test_modules_of_nnx_that_linen_may_use():
+    class Bridged(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nnx.bridge.to_linen(nnx.Linear, 2, 3)(x)
+
+    variables = Bridged().init(jax.random.key(0), X)
+    assert Bridged().apply(variables, X).shape == (1, 3)
+    outside = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+
+    class Closed(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            copied = nnx.merge(*nnx.split(outside))
+            return nn.Dense(2)(copied(x) + outside(x))
+
+    assert set(Closed().init(jax.random.key(0), X)["params"]) == {"Dense_0"}
+    nnx.Linear(2, 3, rngs=nnx.Rngs(0))  # and afterwards, outside
+
+
+def test_after_an_error_in_a_linen_method_modules_are_made_again():
+    with pytest.raises(ValueError, match="made inside"):
+        Compact().init(jax.random.key(0), X)
+    assert nnx.Linear(2, 3, rngs=nnx.Rngs(0)).kernel.shape == (2, 3)
+
+
+# --- replaced by an array -------------------------------------------------------------------------
+
+
+class Halves(nnx.Module):
+    def __init__(self, early=False):
+        self.w = nnx.Param(jnp.ones(2))
+        self.count = nnx.BatchStat(jnp.array(0))
+        if early:
+            self.w = self.w * 0.5
+
+    def halve(self):
+        self.w = self.w * 0.5
+
+    def counted(self):
+        self.count = self.count + 1
+
+    def by_numpy(self):
+        self.w = np.ones(2)
+
+    def well(self):
+        self.w[...] = self.w * 0.5
+        self.w = nnx.Param(self.w * 0.5)
+        self.count = None
+        self.other = self.w * 0.5
+        self.other = self.w * 2
+
+
+@pytest.mark.parametrize("name", ["halve", "counted", "by_numpy"])
+def test_a_method_that_replaces_a_variable_by_an_array_is_warned(name):
+    for call in (lambda m: getattr(m, name)(), nnx.jit(lambda m: getattr(m, name)())):
+        with pytest.warns(UserWarning, match=rf"in Halves\.{name} replaced a .*\[\.\.\.\] = value"):
+            call(Halves())
+    with pytest.warns(UserWarning, match=r"Halves\.__init__ replaced a Param"):
+        Halves(early=True)
+
+
+def test_the_warning_is_about_the_line_of_the_program():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Halves().halve()
+    assert [x.filename for x in caught] == [__file__]
+
+
+def test_what_is_no_mistake_is_not_warned_of():
+    model = Halves()
+    model.well()
+    model.w = jnp.zeros(2)  # from outside, as converters do
+    layer = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    layer.bias = jnp.zeros(3)
+    assert layer(X).shape == (1, 3)

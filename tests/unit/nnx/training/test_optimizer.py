@@ -175,6 +175,63 @@ def test_gradients_that_do_not_fit_are_listed():
     assert int(optimizer.step[...]) == 0
 
 
+def _sum(model):
+    leaves = jax.tree.leaves(nnx.state(model, nnx.Param))
+    return sum((jnp.sum(x) for x in leaves), jnp.zeros(()))
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_arguments_the_wrong_way_round_are_refused(graph):
+    model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param, graph=graph)
+    grads = nnx.grad(lambda m: m(jnp.ones((1, 2))).sum(), graph=graph)(model)
+    before = model.kernel[...]
+    with pytest.raises(TypeError, match=r"write update\(model, grads\)"):
+        optimizer.update(grads, model)
+    assert model.kernel[...] is before and int(optimizer.step[...]) == 0
+    optimizer.update(model, grads)
+    assert int(optimizer.step[...]) == 1
+
+
+def test_arguments_the_wrong_way_round_are_refused_under_jit():
+    model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param)
+
+    @nnx.jit
+    def step(model, optimizer):
+        optimizer.update(nnx.grad(_sum)(model), model)
+
+    with pytest.raises(TypeError, match=r"write update\(model, grads\)"):
+        step(model, optimizer)
+
+
+@pytest.mark.parametrize("wrt", [nnx.LoRAParam, "kernel", nnx.PathContains("typo"), ()])
+def test_a_filter_that_takes_nothing_is_refused(wrt):
+    model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"nothing to optimize: wrt=.*the Linear, which has Param"):
+        nnx.Optimizer(model, optax.sgd(0.1), wrt=wrt)
+    with pytest.raises(ValueError, match="ModelAndOptimizer has nothing"):
+        nnx.ModelAndOptimizer(model, optax.adam(0.1), wrt=wrt)
+    with pytest.raises(ValueError, match="nothing at all"):
+        nnx.Optimizer(nnx.Dict(), optax.sgd(0.1), wrt=nnx.Param)
+
+
+def test_parameters_that_are_gone_are_missed():
+    model = nnx.Dict(w=nnx.Param(jnp.ones(2)))
+    optimizer = nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param)
+    model.w = model.w * 0.5
+    with pytest.raises(ValueError, match="nothing to optimize"):
+        optimizer.update(model, nnx.grad(_sum)(model))
+
+
+@pytest.mark.parametrize("grads", [nnx.State({}), {}, None, ()])
+def test_gradients_that_are_empty_are_refused(grads):
+    model = _model()
+    optimizer = nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param)
+    with pytest.raises(ValueError, match="Without gradient: a, b/c"):
+        optimizer.update(model, grads)
+
+
 def test_a_state_of_another_structure_is_refused():
     tx = optax.GradientTransformation(lambda params: (1,), lambda grads, state, params: (grads, ()))
     model = _model()
