@@ -8,9 +8,8 @@ import jax
 from jax.tree_util import tree_flatten
 
 from ramie.nnx.graph.structure import LEAF, GraphDef, VariableDef
-from ramie.nnx.graph.walk import has_identity, members, walk
+from ramie.nnx.graph.walk import has_identity, members, rebuilt, walk
 from ramie.nnx.objects.pytree import Pytree
-from ramie.nnx.states.nested import Path
 from ramie.nnx.transforms.arguments.boundary import Boundary
 from ramie.nnx.transforms.arguments.inside import Inside
 from ramie.nnx.transforms.arguments.operands import Operands
@@ -338,22 +337,30 @@ def _leaves_like(outline: Outline, roots: Sequence[Any]) -> list[Any] | None:
     return found
 
 
-def _put(root: Any, path: Path, value: Any) -> None:
+def _put(parent: Any, path: Sequence[Any], value: Any) -> Any:
     """Replace an array inside of a module.
 
-    Raises:
-      ValueError: if what it is in cannot be changed.
+    Containers that cannot change are made again with it, and replaced in turn.
+
+    Args:
+      parent: the module, or something in it.
+      path: where the array is.
+      value: the other one.
+
+    Returns:
+      What takes the place of `parent`: itself, if it can change.
     """
-    parent = root
-    for key in path[:-1]:
-        parent = dict(members(parent))[key]
+    key, *rest = path
+    if rest:
+        inner = dict(members(parent))[key]
+        value = _put(inner, rest, value)
+        if value is inner:
+            return parent
     if isinstance(parent, Pytree):
-        setattr(parent, str(path[-1]), value)
+        setattr(parent, str(key), value)
     elif isinstance(parent, list | dict):
-        place: Any = path[-1]
+        place: Any = key
         parent[place] = value
     else:
-        raise ValueError(
-            f"The {type(parent).__name__} at path {path[:-1]} cannot be changed, but a loop has "
-            f"another array for {path[-1]!r}. Make the array an nnx.Variable."
-        )
+        return rebuilt(parent, {key: value})
+    return parent

@@ -1,13 +1,18 @@
 """Branches and loops over modules: what changes, what is shared, what is refused."""
 
+import collections
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from tests.strict_trees import Strict
 from tests.tolerance import assert_exact
 
-from ramie import errors, nnx
+from ramie import errors, nnx, struct
 from ramie.core.tracing.trace import has_boxes
+from ramie.trees.frozen import FrozenDict
 
 modes = pytest.mark.parametrize(
     ("graph", "graph_updates"), [(True, True), (True, False), (False, False)]
@@ -332,3 +337,51 @@ def test_condition_changes_nothing():
 
     nnx.while_loop(condition, lambda carry: (carry[0], carry[1] + 1), (counter, 0))
     assert _values(counter) == (0, 10)
+
+
+@struct.dataclass
+class Held:
+    x: object
+
+
+Pair = collections.namedtuple("Pair", "x y")
+CONTAINERS = {
+    "tuple": lambda x: (x, 2 * x),
+    "namedtuple": lambda x: Pair({"a": x}, x),
+    "struct": lambda x: Held((x,)),
+    "in a list": lambda x: [(x, [Held(x)])],
+    "in a dict": lambda x: {"a": Pair(x, (x,))},
+    "FrozenDict": lambda x: FrozenDict(a={"b": x}),
+    "optimizer": lambda x: optax.adam(0.1).init({"w": x}),
+    "strict": lambda x: Strict(x, x),
+}
+
+
+@modes
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("loop", ["while_loop", "fori_loop"])
+def test_arrays_in_containers_that_cannot_change_are_carried(loop, container, graph, graph_updates):
+    class Model(nnx.Module):
+        def __init__(self):
+            self.held = nnx.data(CONTAINERS[container](jnp.ones(2)))
+            self.kept = nnx.data((jnp.zeros(3),))
+
+    def grow(model):
+        model.held = jax.tree.map(lambda leaf: leaf + 1, model.held)
+        return model
+
+    options = {"graph": graph, "graph_updates": graph_updates}
+    model = Model()
+    kept = model.kept
+    expected = jax.tree.map(lambda leaf: leaf + 3, model.held)
+    if loop == "fori_loop":
+        out = nnx.fori_loop(0, 3, lambda _, model: grow(model), model, **options)
+    else:
+        body = lambda carry: (grow(carry[0]), carry[1] + 1)
+        out, _ = nnx.while_loop(lambda carry: carry[1] < 3, body, (model, 0), **options)
+    assert jax.tree.structure(out.held) == jax.tree.structure(expected)
+    for got, want in zip(jax.tree.leaves(out.held), jax.tree.leaves(expected), strict=True):
+        assert_exact(got, want)
+    if graph_updates:
+        assert out is model
+        assert model.kept is kept
