@@ -138,7 +138,8 @@ def create_cosine_learning_rate_schedule(
 
     def learning_rate_fn(step: ArrayLike) -> Any:
         # Chosen afterwards: a step that is clipped first would round otherwise.
-        wave = jnp.where(step < steps_to_zero, jnp.cos(step * jnp.pi / steps_to_zero), -1.0)
+        is_over = jnp.greater_equal(step, steps_to_zero)
+        wave = jnp.where(is_over, -1.0, jnp.cos(step * jnp.pi / steps_to_zero))
         rate = base_learning_rate * (wave * 0.5 + 0.5)
         return _warm_up(rate, step, steps_per_epoch, warmup_length)
 

@@ -64,7 +64,7 @@ def test_instances_have_a_batch_axis():
 
 
 def test_axes_that_do_not_exist_are_named():
-    with pytest.raises(ValueError, match=r"LayerNorm: Axis 3 does not exist"):
+    with pytest.raises(ValueError, match=r"LayerNorm at /: Axis 3 does not exist"):
         nnx.LayerNorm(6, feature_axes=3, rngs=nnx.Rngs(0))(X)
 
 
