@@ -7,14 +7,15 @@ asks here first, and does without it while a function that it rests on is not JA
 
 import dis
 import functools
-import operator
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.extend.core import Primitive
 
 __all__ = ["Rests", "current", "is_shipped", "nothing_is_replaced", "rests_of"]
 
@@ -22,12 +23,23 @@ F = TypeVar("F")
 
 _OWN = __name__.partition(".")[0]
 _MODULES: tuple[ModuleType, ...] = (jax, lax, jnp, jax.nn, jax.random)
-_AT_IMPORT: dict[ModuleType, dict[str, Any]] = {m: dict(vars(m)) for m in _MODULES}
 # Of the standard library are aliases of types, and context managers.
 _HOMES = frozenset(
     ("jax", "jaxlib", "numpy", "builtins", "functools", "contextlib", "types", "typing")
 )
 _UNKNOWN = object()  # equals nothing that can be found in a module
+_BIND: Any = vars(Primitive)["bind"]
+_AT_IMPORT: dict[Any, dict[str, Any]] = {
+    **{module: dict(vars(module)) for module in _MODULES},
+    Primitive: {"bind": _BIND},
+}
+_OWN_CODE = lax.dot_general.__code__  # of a file of JAX, whatever it does
+_CODES: dict[int, CodeType] = {
+    id(value): value.__code__
+    for held in _AT_IMPORT.values()
+    for value in held.values()
+    if isinstance(value, FunctionType)
+}
 
 
 def _home(value: Any) -> str:
@@ -58,12 +70,55 @@ def is_shipped(value: Any) -> bool:
     return _home(value) in _HOMES
 
 
+def _is_own_code(code: CodeType) -> bool:
+    return not {"jax", "numpy"}.isdisjoint(Path(code.co_filename).parts)
+
+
+def _code_at_import(function: FunctionType) -> Any:
+    """Return the code that a function had when this was imported, if that was JAX's."""
+    code = _CODES.setdefault(id(function), function.__code__)
+    return code if _is_own_code(code) else _UNKNOWN
+
+
 def _matters(value: Any) -> bool:
     return callable(value) and not isinstance(value, type)
 
 
+def _comparison(wanted: Mapping[Any, tuple[str, ...]]) -> tuple[Callable[[], bool], bool]:
+    """Write a function that tells whether names stand for what they stood for at the import.
+
+    It runs at every call of a layer, so it is one expression, without loops.
+
+    Args:
+      wanted: names by module or class.
+
+    Returns:
+      The function, and whether all of it is known: what was replaced before is not.
+    """
+    values: dict[str, Any] = {}
+    terms: list[str] = []
+    for number, (module, names) in enumerate(wanted.items()):
+        values[f"held{number}"] = vars(module)
+        for place, name in enumerate(names):
+            value = _AT_IMPORT[module][name]
+            function, code = f"function{number}_{place}", f"code{number}_{place}"
+            values[function] = value if is_shipped(value) else _UNKNOWN
+            terms.append(f"held{number}[{name!r}] is {function}")
+            if isinstance(value, FunctionType):
+                values[code] = _code_at_import(value)
+                terms.append(f"{function}.__code__ is {code}")
+    parameters = ", ".join(f"{name}={name}" for name in values)
+    test = " and ".join(terms)
+    exec(f"def are_same({parameters}):\n    return {test}\n", values)
+    compare: Callable[[], bool] = values["are_same"]
+    return compare, all(value is not _UNKNOWN for value in values.values())
+
+
 class Rests:
     """Names in modules of JAX, and whether what they stand for is as shipped.
+
+    Libraries put functions of their own there, give JAX's functions other code, or bind primitives
+    by a method of their own; all are noticed.
 
     Args:
       names: for each module the names that are used of it; those that are no functions are left
@@ -75,59 +130,48 @@ class Rests:
         (True, ['jax.lax.dot_general'])
     """
 
-    __slots__ = ("_groups",)
+    __slots__ = ("_are_same", "_is_known", "_wanted")
 
     def __init__(self, names: Mapping[ModuleType, list[str]]) -> None:
-        self._groups: list[tuple[Callable[[Any], Any], dict[str, Any], Any, tuple[str, ...]]] = []
+        self._wanted: dict[Any, tuple[str, ...]] = {Primitive: ("bind",)}
         for module, wanted in names.items():
             before = _AT_IMPORT[module]
-            found = tuple(n for n in sorted(wanted) if n in before and _matters(before[n]))
-            if found:
-                # Replaced before this library was imported: found out when it is put back.
-                own = [before[n] if is_shipped(before[n]) else _UNKNOWN for n in found]
-                self._keep(vars(module), found, own)
-
-    def _keep(self, held: dict[str, Any], found: tuple[str, ...], own: list[Any]) -> None:
-        # One look at many names at once: this runs at every call of a layer.
-        get = operator.itemgetter(*found)
-        self._groups.append((get, held, tuple(own) if len(found) > 1 else own[0], found))
+            self._wanted[module] = tuple(
+                name for name in sorted(wanted) if name in before and _matters(before[name])
+            )
+        self._are_same, self._is_known = _comparison(self._wanted)
 
     def names(self) -> list[str]:
         """Return the dotted names of what is used."""
         return [
-            f"{held['__name__']}.{name}" for _, held, _, found in self._groups for name in found
+            f"{module.__name__}.{name}"
+            for module, names in self._wanted.items()
+            for name in names
+            if module is not Primitive
         ]
 
     def are_shipped(self) -> bool:
         """Tell whether all of it is what JAX shipped."""
         try:
-            for get, held, shipped, _ in self._groups:
-                # Tuples compare by identity first; what replaced a function is no equal of it.
-                if get(held) != shipped:
-                    return self._are_back()
+            return self._are_same() or (not self._is_known and self._are_back())
         except KeyError:  # somebody took a name away
             return False
-        return True
 
     def _are_back(self) -> bool:
-        """Learn what JAX shipped from a module that was given its own functions back."""
-        if not any(_UNKNOWN in _several(shipped) for _, _, shipped, _ in self._groups):
-            return False
-        learnt = [
-            (held, found, [held[n] if is_shipped(held[n]) else _UNKNOWN for n in found])
-            for _, held, _, found in self._groups
-        ]
-        if any(_UNKNOWN in own for _, _, own in learnt):
-            return False
-        groups, self._groups = self._groups, []
-        for (held, found, own), (_, _, shipped, _) in zip(learnt, groups, strict=True):
-            pairs = zip(own, _several(shipped), strict=True)
-            self._keep(held, found, [new if old is _UNKNOWN else old for new, old in pairs])
-        return self.are_shipped()
-
-
-def _several(shipped: Any) -> tuple[Any, ...]:
-    return shipped if isinstance(shipped, tuple) else (shipped,)
+        """Learn what JAX shipped from modules that were given their own functions back."""
+        for module, names in self._wanted.items():
+            for name in names:
+                before, now = _AT_IMPORT[module][name], vars(module)[name]
+                known = _CODES.get(id(before))
+                if is_shipped(before) and (known is None or _is_own_code(known)):
+                    continue
+                if not (is_shipped(now) and _is_own_code(getattr(now, "__code__", _OWN_CODE))):
+                    return False
+                _AT_IMPORT[module][name] = now
+                if isinstance(now, FunctionType):
+                    _CODES[id(now)] = now.__code__
+        self._are_same, self._is_known = _comparison(self._wanted)
+        return self._are_same()
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -222,18 +266,21 @@ def rests_of(function: Callable[..., Any]) -> Rests:
 
 # --- all of it ------------------------------------------------------------------------------------
 
-_ALL = Rests({module: list(_AT_IMPORT[module]) for module in _MODULES if module is not jax})
+
+@functools.cache
+def _all() -> Rests:
+    return Rests({module: list(_AT_IMPORT[module]) for module in _MODULES[1:]})
 
 
 def nothing_is_replaced() -> bool:
     """Tell whether all public functions of JAX are its own: for what keeps functions of users."""
-    return _ALL.are_shipped()
+    return _all().are_shipped()
 
 
 _PLACES: dict[int, list[tuple[ModuleType, str]]] = {}
-for _module, _held in _AT_IMPORT.items():
-    for _name, _value in _held.items():
-        if _module is not jax and _matters(_value):
+for _module in _MODULES[1:]:
+    for _name, _value in _AT_IMPORT[_module].items():
+        if _matters(_value):
             _PLACES.setdefault(id(_value), []).append((_module, _name))
 
 

@@ -1,15 +1,18 @@
 """Operations on real arrays notice that another library replaced a function of JAX."""
 
+import contextlib
 import functools
 import re
 import threading
 from pathlib import Path
+from types import FunctionType
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.extend.core import Primitive
 
 import ramie
 from ramie import configurations
@@ -175,6 +178,73 @@ def test_each_function_that_an_operation_rests_on_is_seen(operation, everything_
         np.testing.assert_array_equal(old, new)
 
 
+@contextlib.contextmanager
+def other_code(function, new):
+    """Give a function other code, as libraries do that want to reach all its aliases."""
+    shipped = function.__code__
+    plain = FunctionType(shipped, function.__globals__, closure=function.__closure__)
+    plain.__kwdefaults__, plain.__defaults__ = (
+        function.__kwdefaults__,
+        function.__defaults__,
+    )
+    PATCHES[function.__name__] = lambda *args, **kwargs: new(plain, *args, **kwargs)
+    names = ", ".join(shipped.co_freevars)
+    inner = f"def replacement(*args, **kwargs):\n  {names or None}\n"
+    inner += "  import tests.unit.ops.eager.test_replaced as here\n"
+    inner += f"  return here.PATCHES[{function.__name__!r}](*args, **kwargs)"
+    if names:
+        inner = f"def outer({names}):\n" + "".join(f" {line}\n" for line in inner.splitlines())
+        inner += " return replacement"
+    scope = {}
+    exec(inner, scope)
+    made = scope["outer"](*[None] * len(shipped.co_freevars)) if names else scope["replacement"]
+    function.__code__ = made.__code__
+    try:
+        yield
+    finally:
+        function.__code__ = shipped
+
+
+PATCHES = {}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=id_of)
+def test_other_code_in_the_same_function_is_seen(operation, everything_compiled):
+    called = [getattr(module, name) for module, name in replaceable(operation)]
+    functions = [function for function in called if isinstance(function, FunctionType)]
+    call_all(operation)
+    for function in functions:
+        seen = []
+
+        def noting(shipped, *args, seen=seen, **kwargs):
+            seen.append(args)
+            return shipped(*args, **kwargs)
+
+        with other_code(function, noting):
+            call_all(operation)
+            first = len(seen)
+            call_all(operation)
+        assert first and len(seen) == 2 * first, function
+        call_all(operation)
+        assert len(seen) == 2 * first
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=id_of)
+def test_primitives_that_are_bound_otherwise_are_seen(operation, everything_compiled):
+    call_all(operation)
+    bound = []
+    with pytest.MonkeyPatch.context() as patch:
+        shipped = Primitive.bind
+
+        def bind(self, *args, **params):
+            bound.append(self.name)
+            return shipped(self, *args, **params)
+
+        patch.setattr(Primitive, "bind", bind)
+        call_all(operation)
+        assert bound  # a compiled program binds nothing
+
+
 @pytest.mark.parametrize("operation", OPERATIONS, ids=id_of)
 def test_nothing_else_of_jax_is_called(operation):
     """What is read from the code is complete: all public functions that run are among it."""
@@ -311,6 +381,17 @@ def test_what_was_replaced_before_the_import_is_learnt_when_it_is_back(monkeypat
         assert not rests.are_shipped()
     with monkeypatch.context() as patch:
         patch.delattr(lax, "add")
+        assert not rests.are_shipped()
+    assert rests.are_shipped()
+
+
+def test_other_code_from_before_the_import_is_learnt_when_it_is_back(monkeypatch):
+    with other_code(lax.sin, lambda shipped, x: shipped(x)):
+        monkeypatch.setattr(replaced, "_CODES", {**replaced._CODES, id(lax.sin): lax.sin.__code__})
+        rests = Rests({lax: ["sin", "cos"]})
+        assert not rests.are_shipped()
+    assert rests.are_shipped()
+    with other_code(lax.sin, lambda shipped, x: shipped(x)):
         assert not rests.are_shipped()
     assert rests.are_shipped()
 
