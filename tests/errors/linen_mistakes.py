@@ -206,6 +206,11 @@ MODULES = {
         errors.JaxTransformError,
         ("jax", "nn.jit", "model.apply"),
     ),
+    "a module with setup is called without variables": Mistake(
+        lambda: WithSetup()(X),
+        AttributeError,
+        ("WithSetup", '"dense"', "model.apply(variables, x)", "nnx.bridge.ToNNX"),
+    ),
     "Linen inside of NNX": Mistake(
         lambda: LinenInNNX()(X),
         errors.CallCompactUnboundModuleError,
@@ -216,6 +221,14 @@ MODULES = {
 
 class LinenInNNX(nnx.Module):
     def __init__(self):
+        self.dense = nn.Dense(3)
+
+    def __call__(self, x):
+        return self.dense(x)
+
+
+class WithSetup(nn.Module):
+    def setup(self):
         self.dense = nn.Dense(3)
 
     def __call__(self, x):

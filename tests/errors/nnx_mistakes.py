@@ -79,6 +79,11 @@ RNGS = {
         TypeError,
         ("nnx.Rngs", "Conv", "str", "rngs=nnx.Rngs(0)"),
     ),
+    "the class Rngs": Mistake(
+        lambda: nnx.Linear(3, 4, rngs=nnx.Rngs),
+        TypeError,
+        ("nnx.Rngs", "Linear", "the class Rngs", "rngs=nnx.Rngs(0)"),
+    ),
     "no such stream": Mistake(
         lambda: nnx.Rngs(params=0).dropout, AttributeError, ("dropout", "Rngs", "params")
     ),

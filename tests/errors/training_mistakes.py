@@ -4,7 +4,7 @@ import numpy as np
 from tests.errors.mistake import KEY, Mistake, X
 from tests.errors.nnx_mistakes import Model
 
-from ramie import jax_utils, serialization
+from ramie import checkpoint, errors, jax_utils, serialization
 from ramie import linen as nn
 from ramie.training import checkpoints, common_utils, lr_schedule
 
@@ -23,6 +23,16 @@ TRAINING = {
         lambda: serialization.to_bytes({"model": nn.Dense(3)}),
         TypeError,
         ("serialize", "Dense", "./model", "model.init(key, x)"),
+    ),
+    "a model of NNX is saved as safetensors": Mistake(
+        lambda: checkpoint.save_safetensors("here.safetensors", {"model": Model()}),
+        errors.FormatLimitError,
+        ("safetensors", "Model", "model", "nnx.state(model)"),
+    ),
+    "a module of Linen is saved as safetensors": Mistake(
+        lambda: checkpoint.save_safetensors("here.safetensors", nn.Dense(3)),
+        errors.FormatLimitError,
+        ("safetensors", "Dense", "model.init(key, x)"),
     ),
     "anything else is saved": Mistake(
         lambda: serialization.to_bytes({"a": object()}),

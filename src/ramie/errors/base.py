@@ -109,6 +109,19 @@ def belongs_to(value: Any, api: str) -> bool:
     return any(f"{base.__module__}.".startswith(f"ramie.{api}.") for base in type(value).__mro__)
 
 
+def saved_instead(value: Any) -> str:
+    """Say what is saved in place of a module, as a sentence without its end; "" for other objects.
+
+    Args:
+        value: What was to be saved.
+    """
+    if belongs_to(value, "nnx"):
+        return "Of a model of NNX its state is saved: nnx.state(model), or nnx.split(model)[1]"
+    if belongs_to(value, "linen"):
+        return "Of a module of Linen its variables are saved, which model.init(key, x) returns"
+    return ""
+
+
 def path_text(path: str | Iterable[Any]) -> str:
     """Write a scope path as users see it: ``"/encoder/dense"``; the root is ``"/"``."""
     if isinstance(path, str):

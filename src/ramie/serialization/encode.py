@@ -16,7 +16,7 @@ import jax
 import msgpack
 import numpy as np
 
-from ramie.errors.base import belongs_to
+from ramie.errors.base import saved_instead
 from ramie.serialization import arrays
 
 __all__ = [
@@ -348,10 +348,9 @@ def _extension_header(length: int, code: int) -> bytes:
 
 def _remedy(value: Any) -> str:
     """Say what to serialize in place of an object that cannot be."""
-    if belongs_to(value, "nnx"):
-        return "Of a model of NNX its state is saved: nnx.state(model), or nnx.split(model)[1]."
-    if belongs_to(value, "linen"):
-        return "Of a module of Linen its variables are saved, which model.init(key, x) returns."
+    instead = saved_instead(value)
+    if instead:
+        return f"{instead}."
     return (
         "Leaves are arrays, numbers, strings, bytes, booleans and None; make containers state "
         "dicts with to_state_dict, after registering their type with register_serialization_state."

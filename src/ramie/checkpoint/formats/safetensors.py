@@ -24,6 +24,7 @@ import numpy as np
 from ramie.checkpoint.formats.leaf import Leaf, open_regular, read_array
 from ramie.checkpoint.storage import integrity, parallel
 from ramie.errors import CheckpointOptionError, FormatLimitError, MalformedDataError
+from ramie.errors.base import saved_instead
 from ramie.serialization import arrays
 
 __all__ = [
@@ -130,6 +131,9 @@ def plan(
     """
     tensors, values = [], {}
     for path, leaf in leaves.items():
+        instead = saved_instead(leaf)
+        if instead:
+            raise FormatLimitError(_NAME, f"a {type(leaf).__name__}", "/".join(path), instead)
         name = _join(path, separator)
         if hasattr(leaf, "dtype") and hasattr(leaf, "shape"):
             _check_dtype(leaf, path)

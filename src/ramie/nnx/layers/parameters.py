@@ -121,12 +121,15 @@ def stream_of_params(rngs: Any) -> Any:
             raise
     is_key = isinstance(rngs, jax.Array) and not isinstance(rngs, RngStream)
     is_seed = isinstance(rngs, int | np.integer)
-    found = "a random key" if is_key else f"the {type(rngs).__name__} {rngs!r}"
+    found = "a random key" if is_key else f"a {type(rngs).__name__}"
+    if is_seed:
+        found = f"the {type(rngs).__name__} {rngs!r}"
+    elif isinstance(rngs, type):
+        found = f"the class {rngs.__name__}"
     write = "key" if is_key else rngs if is_seed else 0
     raise TypeError(
         f"rngs must be an nnx.Rngs, which has a stream of keys for each purpose, but "
-        f"{_layer_in_making()} got {found if is_key or is_seed else f'a {type(rngs).__name__}'}. "
-        f"Write rngs=nnx.Rngs({write})."
+        f"{_layer_in_making()} got {found}. Write rngs=nnx.Rngs({write})."
     ) from None
 
 
