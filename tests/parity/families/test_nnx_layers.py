@@ -80,6 +80,10 @@ def test_weights_are_normalised_with_the_bits_of_flax_and_stay(row):
         assert_exact(new, old)
 
 
+# What wraps a layer hands all further arguments to it, which Flax's wrappers refuse.
+HANDING_ON = ("lora", "spectral_norm")
+
+
 @every_row
 def test_signatures_name_the_parameters_of_flax(row):
     mine, other = row.make(ours, ours.Rngs(0)), row.make(theirs, theirs.Rngs(0))
@@ -92,6 +96,9 @@ def test_signatures_name_the_parameters_of_flax(row):
                 ]
                 for x in (other, mine)
             )
+            if row.name in HANDING_ON and method == "__call__":
+                unnamed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+                got = [x for x in got if x in expected or x[1] not in unnamed]
             if not hasattr(theirs, "RoPE"):  # before 0.12.12
                 got = [(name, kind) for name, kind in got if name != "input_positions"]
             assert got == expected, method

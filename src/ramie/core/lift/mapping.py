@@ -302,6 +302,8 @@ def remat_scan(
     variable_carry: Filter = False,
     variable_axes: Mapping[Any, Any] = _FIRST_AXIS,
     split_rngs: Mapping[Any, bool] = _ALL_SPLIT,
+    *,
+    metadata_params: Mapping[Any, Any] | Sequence[Mapping[Any, Any]] = _NOTHING,
 ) -> Callable[..., Any]:
     """Scan a function over many steps in nested loops, and store only what the loops hand on.
 
@@ -316,17 +318,29 @@ def remat_scan(
       variable_carry: see `scan`.
       variable_axes: see `scan`; variables get one axis for each loop.
       split_rngs: see `scan`.
+      metadata_params: see `scan`: one mapping for the axes of all loops, or a sequence with one for
+        each loop.
 
     Returns:
       A function ``(scope, carry)`` that returns the last carry.
 
     Raises:
-      ValueError: if there is no loop.
+      ValueError: if there is no loop, or `metadata_params` has entries for another number of them.
+
+    Differs from Flax: `metadata_params`.
     """
     if not lengths:
         raise ValueError("remat_scan needs the length of at least one loop, but lengths is empty.")
+    if isinstance(metadata_params, Mapping):
+        metadata_params = [metadata_params] * len(lengths)
+    if len(metadata_params) != len(lengths):
+        raise ValueError(
+            f"remat_scan makes {len(lengths)} loops, of the lengths {tuple(lengths)}, but got "
+            f"{len(metadata_params)} metadata_params. Give one mapping for each, or one for all."
+        )
     fn = body_fn
-    for depth, length in enumerate(reversed(lengths)):
+    loops = zip(reversed(lengths), reversed(metadata_params), strict=True)
+    for depth, (length, params) in enumerate(loops):
         step = fn if depth == 0 else remat(fn, policy=policy, prevent_cse=False)
         fn = _carry_only(
             scan(
@@ -336,6 +350,7 @@ def remat_scan(
                 variable_carry=variable_carry,
                 split_rngs=split_rngs,
                 length=length,
+                metadata_params=params,
             )
         )
     return fn

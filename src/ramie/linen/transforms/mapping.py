@@ -181,6 +181,8 @@ def remat_scan(
     variable_carry: Filter = False,
     variable_axes: Mapping[Any, Any] = _FIRST_AXIS,
     split_rngs: Mapping[Any, bool] = _ALL_SPLIT,
+    *,
+    metadata_params: Mapping[Any, Any] | Sequence[Mapping[Any, Any]] = _NOTHING,
 ) -> Target:
     """Scan a module over many layers in nested loops, and store only what the loops hand on.
 
@@ -195,10 +197,12 @@ def remat_scan(
       variable_carry: see `scan`.
       variable_axes: see `scan`; variables get one axis for each loop.
       split_rngs: see `scan`.
+      metadata_params: see `scan`: one mapping for the axes of all loops, or a sequence with one for
+        each loop.
 
     Raises:
       TransformTargetError: if the target is neither, for example a module instance.
-      ValueError: if there is no loop.
+      ValueError: if there is no loop, or `metadata_params` has entries for another number of them.
 
     Example:
       >>> import jax, ramie.linen as nn
@@ -206,6 +210,8 @@ def remat_scan(
       >>> variables = layers.init(jax.random.key(0), jax.numpy.ones((1, 4)))
       >>> variables["params"]["kernel"].shape
       (2, 3, 4, 4)
+
+    Differs from Flax: `metadata_params`, which layers with partitioned parameters need.
     """
     options = {
         "lengths": lengths,
@@ -214,6 +220,7 @@ def remat_scan(
         "variable_carry": variable_carry,
         "variable_axes": variable_axes,
         "split_rngs": split_rngs,
+        "metadata_params": metadata_params,
     }
     return lift_target(target, "Remat_scan", partial(lifted_by, lift.remat_scan), options)
 

@@ -105,11 +105,12 @@ class LoRA(Module):
         self.lora_a = new_param(rngs, a_initializer, first, param_dtype, a_metadata, kind)
         self.lora_b = new_param(rngs, b_initializer, second, param_dtype, b_metadata, kind)
 
-    def __call__(self, x: Array, **kwargs: Any) -> Array:
+    def __call__(self, x: Array, *args: Any, **kwargs: Any) -> Array:
         """Apply the product, and the wrapped module.
 
         Args:
           x: ``[..., in_features]``.
+          *args: for the wrapped module.
           **kwargs: for the wrapped module.
 
         Returns:
@@ -133,7 +134,7 @@ class LoRA(Module):
                 "`self.base_module` must be callable: LoRA was given "
                 f"{type(self.base_module).__name__}."
             )
-        return linear.added(update, self.base_module(x, **kwargs))
+        return linear.added(update, self.base_module(x, *args, **kwargs))
 
 
 class LoRALinear(Linear):

@@ -133,12 +133,16 @@ class SpectralNorm(Module):
                 statistics[*path, "sigma"] = BatchStat(filled((), 1, param_dtype))
         self.batch_stats = data(statistics)
 
-    def __call__(self, x: Array, update_stats: bool | None = None) -> Any:
+    def __call__(
+        self, x: Array, update_stats: bool | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
         """Call the layer with divided weights.
 
         Args:
           x: the input of the layer.
           update_stats: whether to store the new `u` and sigma; overrides the setting of the layer.
+          *args: more arguments of the layer.
+          **kwargs: the same.
 
         Returns:
           What the layer returns.
@@ -162,7 +166,7 @@ class SpectralNorm(Module):
                 sigma.set_value(cast(new_sigma, sigma.dtype))
         layer: Any = self.layer_instance
         with _seen_as(seen):
-            return layer(x)
+            return layer(x, *args, **kwargs)
 
 
 class WeightNorm(Module):

@@ -237,3 +237,36 @@ def test_arguments_with_an_axis_of_their_own_may_come_by_keyword():
     carry, ys = loop.apply({}, y=row, x=rows, carry=row)
     assert_exact(carry, row + rows.sum(0))
     assert_exact(ys, rows + row[None])
+
+
+def partitioned(features):
+    init = nn.with_partitioning(nn.initializers.normal(), ("in", "out"))
+    return nn.Dense(features, kernel_init=init, use_bias=False)
+
+
+class Block(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return partitioned(x.shape[-1])(x)
+
+
+@pytest.mark.parametrize(
+    ("params", "names"),
+    [
+        ({PARTITION_NAME: None}, (None, None, "in", "out")),
+        ([{PARTITION_NAME: "stage"}, {PARTITION_NAME: "layer"}], ("stage", "layer", "in", "out")),
+    ],
+)
+def test_remat_scan_tells_metadata_of_its_axes(params, names):
+    layers = nn.remat_scan(Block, lengths=(2, 3), metadata_params=params)()
+    variables = layers.init(KEY, X)
+    kernel = variables["params"]["Dense_0"]["kernel"]
+    assert kernel.names == names
+    assert kernel.value.shape == (2, 3, X.shape[-1], X.shape[-1])
+    plain = nn.remat_scan(Block, lengths=(2, 3), metadata_params={PARTITION_NAME: "layer"})
+    assert_exact(layers.apply(variables, X), plain().apply(nn.meta.unbox(variables), X))
+
+
+def test_remat_scan_counts_metadata():
+    with pytest.raises(ValueError, match=r"2 loops, of the lengths \(2, 3\), but got 1 metadata"):
+        nn.remat_scan(Block, lengths=(2, 3), metadata_params=[{}])().init(KEY, X)

@@ -94,3 +94,34 @@ def test_keys_that_nobody_reads_are_counted(init):
     assert int(stream.count[...]) == 1
     with pytest.raises(ValueError, match="streams side by side"):
         drawn(stream.split(2), init, (1,), jnp.float32)
+
+
+class Shifted(nnx.Module):
+    """A layer that takes more than its input."""
+
+    def __init__(self):
+        self.inner = nnx.Linear(3, 4, rngs=nnx.Rngs(0))
+
+    def __call__(self, x, shift=0.0, scale=1.0, *, flip=False):
+        y = scale * self.inner(x) + shift
+        return -y if flip else y
+
+
+def wrapped(name):
+    if name == "LoRA":
+        layer = nnx.LoRA(3, 2, 4, base_module=Shifted(), rngs=nnx.Rngs(1))
+        return lambda x, *args, **kwargs: layer(x, *args, **kwargs)
+    if name == "WeightNorm":
+        layer = nnx.WeightNorm(Shifted(), rngs=nnx.Rngs(1))
+        return lambda x, *args, **kwargs: layer(x, *args, **kwargs)
+    layer = nnx.SpectralNorm(Shifted(), update_stats=False, rngs=nnx.Rngs(1))
+    # Flax has `update_stats` in the second place.
+    return lambda x, *args, **kwargs: layer(x, None, *args, **kwargs)
+
+
+@pytest.mark.parametrize("name", ["LoRA", "WeightNorm", "SpectralNorm"])
+def test_what_wraps_a_layer_hands_its_arguments_on(name):
+    layer, x = wrapped(name), jnp.ones((2, 3))
+    y = layer(x)
+    assert_close(layer(x, 2.0, 3.0), 3 * y + 2, "model")
+    assert_close(layer(x, 2.0, scale=3.0, flip=True), -(3 * y + 2), "model")
