@@ -27,6 +27,7 @@ __all__ = [
     "outline",
     "size_and_bytes",
     "size_pieces",
+    "without_classes",
 ]
 
 Line = list[tuple[str, str]]
@@ -103,6 +104,30 @@ def _ordered(mapping: Mapping[Any, Any]) -> list[Any]:
         return sorted(mapping)
     except TypeError:  # keys of several types
         return sorted(mapping, key=str)
+
+
+def without_classes(tree: Any) -> Any:
+    """Turn registered containers into dictionaries and lists, which may hold anything.
+
+    A class of the user may look at its fields, and refuse shapes in place of arrays. Boxes of
+    metadata stay, numbers of Python become arrays.
+
+    Args:
+      tree: a pytree.
+    """
+    if isinstance(tree, Mapping):
+        return {key: without_classes(value) for key, value in tree.items()}
+    if type(tree) in (list, tuple):
+        return type(tree)(map(without_classes, tree))
+    if isinstance(tree, meta.AxisMetadata) or not jax.tree_util.tree_leaves(tree):
+        return tree
+    if jax.tree_util.all_leaves([tree]):
+        return jnp.asarray(tree) if isinstance(tree, bool | int | float | complex) else tree
+    opened = _opened(tree)
+    if not isinstance(opened, dict):
+        return without_classes(opened)
+    inner = [id(x) for x in jax.tree_util.tree_leaves(tree, is_leaf=lambda x: x is not tree)]
+    return {name: without_classes(x) if id(x) in inner else x for name, x in opened.items()}
 
 
 def _opened(node: Any) -> Any:

@@ -39,17 +39,24 @@ class Call:
         arrays, rebuild = split_arrays((args, dict(kwargs)))
         self._arrays = [shape_of(array) for array in arrays]
         self._rebuild = rebuild
+        self._variables: Callable[[list[Any]], Any]
 
-    def _init(self, rngs: Any, arrays: list[Any]) -> Any:
+    def _init(self, rngs: Any, arrays: list[Any]) -> list[Any]:
         args, kwargs = self._rebuild(arrays)
-        return self._module.init(rngs, *args, **self._options, **kwargs)
+        # Without their containers: a class of the user may refuse shapes in place of arrays.
+        made, self._variables = split_arrays(
+            self._module.init(rngs, *args, **self._options, **kwargs)
+        )
+        return made
 
-    def _apply(self, variables: Any, rngs: Any, arrays: list[Any]) -> Any:
+    def _apply(self, variables: list[Any], rngs: Any, arrays: list[Any]) -> list[Any]:
         args, kwargs = self._rebuild(arrays)
-        result = self._module.apply(variables, *args, rngs=rngs, **self._options, **kwargs)
+        result = self._module.apply(
+            self._variables(variables), *args, rngs=rngs, **self._options, **kwargs
+        )
         return split_arrays(result)[0]
 
-    def _floats_of_apply(self, variables: Any, rngs: Any, arrays: list[Any]) -> list[Any]:
+    def _floats_of_apply(self, variables: list[Any], rngs: Any, arrays: list[Any]) -> list[Any]:
         return split_floats(self._apply(variables, rngs, arrays))[0]
 
     def flops(self, backward: bool = False) -> int:
@@ -63,7 +70,7 @@ class Call:
         if not backward:
             return flops(self._apply, variables, self._rngs, self._arrays)
 
-        def with_gradient(variables: Any, rngs: Any, arrays: list[Any], change: Any) -> Any:
+        def with_gradient(variables: list[Any], rngs: Any, arrays: list[Any], change: Any) -> Any:
             floats, rebuild = split_floats((variables, arrays))
 
             def forward(floats: list[Any]) -> list[Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 
 from ramie.core.inspection.cost import split_arrays
+from ramie.core.inspection.summary_text import without_classes
 from ramie.linen.machinery.adopt import template_copy
 from ramie.linen.machinery.base import ModuleBase
 from ramie.linen.machinery.methods import Interceptor, InterceptorContext, intercept_methods
@@ -30,16 +31,21 @@ def init_on_shapes(
       kwargs: as `args`, and the options of `init`.
 
     Returns:
-      The variables by shape.
+      The variables by shape, with dictionaries and lists in place of other containers.
     """
     arrays, rebuild = split_arrays((rngs, args, dict(kwargs)))
 
-    def create(arrays: list[Any]) -> Any:
+    variables: Any = None
+
+    def create(arrays: list[Any]) -> list[Any]:
+        nonlocal variables
         rngs, args, kwargs = rebuild(arrays)
-        return module.init(rngs, *args, **kwargs)
+        made, variables = split_arrays(without_classes(module.init(rngs, *args, **kwargs)))
+        return made
 
     with intercept_methods(interceptor):
-        return jax.eval_shape(create, arrays)
+        shapes = jax.eval_shape(create, arrays)
+    return variables(shapes)
 
 
 def module_paths(

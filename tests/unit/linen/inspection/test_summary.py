@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.strict_trees import Strict
 
 from ramie import errors, struct
 from ramie import linen as nn
@@ -322,3 +323,17 @@ def test_bytes_are_written_in_decimal_units():
         "1.0 GB",
         "10,000.0 GB",
     ]
+
+
+def test_a_class_that_looks_at_its_fields_is_shown():
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            w = self.param("w", lambda key: Strict(jnp.ones(2), jnp.ones(3)))
+            self.variable("state", "steps", lambda: 0)
+            return Strict(x.a + w.a, 2 * x.b)
+
+    options = {"compute_flops": True, "compute_vjp_flops": True, "console_kwargs": PLAIN}
+    text = nn.tabulate(Model(), jax.random.key(0), **options)(Strict(jnp.ones(2), jnp.ones(4)))
+    for shape in ("float32[2]", "float32[3]", "float32[4]", "steps: int32[]", "5 (20 B)"):
+        assert shape in text
