@@ -13,7 +13,9 @@ from types import MappingProxyType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.nn import initializers as _jax
 from jax.nn.initializers import ones as ones
 from jax.nn.initializers import zeros as zeros
@@ -53,6 +55,8 @@ __all__ = [
 
 Axes = int | Sequence[int]
 
+_NARROW = frozenset((np.dtype("float16"), np.dtype(jnp.bfloat16)))
+
 _interned: weakref.WeakValueDictionary[Hashable, "DescribedInitializer"] = (
     weakref.WeakValueDictionary()
 )
@@ -77,6 +81,20 @@ def _as_dtype(dtype: Any) -> Any:
         return None if dtype is None else np.dtype(dtype)
     except TypeError:
         return dtype
+
+
+def _sampler(distribution: str, settings: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return the function of JAX that draws; of 16-bit orthogonal matrices it knows none."""
+    sample: Callable[..., Any] = getattr(_jax, distribution)(**settings)
+    if not distribution.endswith("orthogonal"):
+        return sample
+
+    def rounded(key: PRNGKey, shape: Shape, dtype: Any, *sharding: Any) -> Any:
+        if dtype is None or np.dtype(dtype) not in _NARROW:
+            return sample(key, shape, dtype, *sharding)
+        return lax.convert_element_type(sample(key, shape, np.float32, *sharding), dtype)
+
+    return rounded
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2, 3), inline=INLINE)
@@ -125,7 +143,7 @@ class DescribedInitializer:
             ("settings", MappingProxyType(own)),
             ("_key", key),
             ("_hash", hash(key)),
-            ("_sample", getattr(_jax, distribution)(**own)),
+            ("_sample", _sampler(distribution, own)),
         ):
             object.__setattr__(self, name, value)
         return _interned.setdefault(key, self)
@@ -446,7 +464,7 @@ def orthogonal(
 ) -> DescribedInitializer:
     """Draw a matrix with orthonormal rows or columns, whichever are fewer, times `scale`.
 
-    All axes but `column_axis` are taken as one.
+    All axes but `column_axis` are taken as one. In bfloat16 and float16 they are float32, rounded.
     """
     settings = {"scale": scale, "column_axis": column_axis, "dtype": dtype}
     return DescribedInitializer("orthogonal", settings)

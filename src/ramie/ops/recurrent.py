@@ -9,12 +9,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ramie.ops.eager.replaced import current
 from ramie.typing import Array
 
 __all__ = [
+    "carried_on",
     "checked_lengths",
     "conv_lstm_step",
     "flip_sequences",
@@ -226,6 +228,30 @@ def mgu_step(
     return (1.0 - f) * n + f * state
 
 
+def carried_on(new: Any, old: Any) -> Any:
+    """Return the carry of a step in the dtypes of the carry before it, so that steps can go on.
+
+    A cell may compute in another precision than its carry has: by `dtype`, or by inputs that are
+    wider than its parameters.
+
+    Args:
+      new: the carry after a step; any pytree.
+      old: the carry before it.
+    """
+    leaves, structure = jax.tree_util.tree_flatten(new)
+    before, old_structure = jax.tree_util.tree_flatten(old)
+    if structure != old_structure:
+        return new  # the loop says what differs
+    return structure.unflatten(map(_in_float_of, leaves, before))
+
+
+def _in_float_of(new: Any, old: Any) -> Any:
+    kinds = [getattr(x, "dtype", None) for x in (new, old)]
+    if kinds[0] == kinds[1] or not all(k and jnp.issubdtype(k, jnp.floating) for k in kinds):
+        return new
+    return lax.convert_element_type(new, kinds[1])
+
+
 def joined(a: Array, b: Array) -> Array:
     """Join the features of what runs in both directions.
 
@@ -241,19 +267,20 @@ def flip_sequences(
 ) -> Array:
     """Reverse sequences in time, each within its own length: padding stays at the end.
 
-    Args:
-      inputs: ``[*batch, time, ...]``, or ``[time, *batch, ...]`` if `time_major`.
-      seq_lengths: integers that broadcast to ``[*batch]``, or None if all sequences are full.
-      num_batch_dims: the number of batch axes.
-      time_major: whether time comes first.
+      Args:
+        inputs: ``[*batch, time, ...]``, or ``[time, *batch, ...]`` if `time_major`.
+        seq_lengths: integers that broadcast to ``[*batch]``, or None if all sequences are full.
+          More than there are steps count as all of them.
+        num_batch_dims: the number of batch axes.
+        time_major: whether time comes first.
 
-    Returns:
-      An array like `inputs`. What is padding is reversed, too, within itself.
+      Returns:
+        An array like `inputs`. What is padding is reversed, too, within itself.
 
-    Example:
-      >>> import jax.numpy as jnp
-      >>> flip_sequences(jnp.array([[1, 2, 3, 0]]), jnp.array([3]), 1, time_major=False).tolist()
-      [[3, 2, 1, 0]]
+      Example:
+    >>> import jax.numpy as jnp
+    >>> flip_sequences(jnp.array([[1, 2, 3, 0]]), jnp.array([3]), 1, time_major=False).tolist()
+    [[3, 2, 1, 0]]
     """
     time_axis = 0 if time_major else num_batch_dims
     if seq_lengths is None:
@@ -266,27 +293,33 @@ def flip_sequences(
     # Counted down from its length, step t reads position length - 1 - t, modulo all steps.
     down = jnp.arange(steps - 1, -1, -1, dtype=jnp.int32)
     down = lax.expand_dims(down, [a for a in range(ndim) if a != time_axis])
-    lengths = _in_front(_as_lengths(seq_lengths), batch)
+    lengths = _in_front(_as_lengths(seq_lengths, steps), batch)
     lengths = lax.expand_dims(lengths, [a for a in range(ndim) if a not in batch_axes])
     index = lax.rem(lax.add(*jnp.broadcast_arrays(down, lengths)), jnp.int32(steps))
     return jnp.take_along_axis(inputs, index, axis=time_axis, mode="promise_in_bounds")
 
 
-def last_states(history: Array, seq_lengths: Array, num_batch_dims: int) -> Array:
+def last_states(history: Array, initial: Array, seq_lengths: Array, num_batch_dims: int) -> Array:
     """Return what was there after the last valid step of each sequence.
 
     Args:
       history: a state after each step, ``[time, *batch, ...]``.
-      seq_lengths: integers that broadcast to ``[*batch]``, each from 1 to the number of steps.
+      initial: the state before the first step, ``[*batch, ...]``: that of a sequence of length 0.
+      seq_lengths: integers that broadcast to ``[*batch]``. More than there are steps count as all
+        of them.
       num_batch_dims: the number of batch axes.
 
     Returns:
       ``[*batch, ...]``.
     """
+    steps = history.shape[0]
+    if not steps:
+        return jnp.asarray(initial)
     batch = history.shape[1 : 1 + num_batch_dims]
-    index = _in_front(_as_lengths(seq_lengths) - 1, batch)
-    index = lax.expand_dims(index, [0, *range(1 + num_batch_dims, history.ndim)])
-    return jnp.take_along_axis(history, index, axis=0)[0]
+    lengths = _in_front(_as_lengths(seq_lengths, steps), batch)
+    lengths = lax.expand_dims(lengths, [0, *range(1 + num_batch_dims, history.ndim)])
+    last = jnp.take_along_axis(history, lax.max(lengths - 1, np.int32(0)), axis=0)[0]
+    return jnp.where(lengths[0] > 0, last, initial)
 
 
 def checked_lengths(seq_lengths: Any, batch: tuple[int, ...], where: str) -> Array | None:
@@ -319,9 +352,12 @@ def checked_lengths(seq_lengths: Any, batch: tuple[int, ...], where: str) -> Arr
     return lengths
 
 
-def _as_lengths(seq_lengths: Array) -> Array:
+def _as_lengths(seq_lengths: Array, steps: int) -> Array:
     lengths = jnp.asarray(seq_lengths)
-    return lengths if lengths.dtype == jnp.int32 else lengths.astype(jnp.int32)
+    kind = lengths.dtype
+    # Unsigned or narrow integers are compared before they would wrap around.
+    most = min(steps, jnp.iinfo(kind).max)
+    return lax.clamp(np.zeros((), kind), lengths, np.asarray(most, kind)).astype(jnp.int32)
 
 
 def _in_front(lengths: Array, batch: tuple[int, ...]) -> Array:

@@ -130,3 +130,22 @@ def test_initializers_work_under_jit_and_as_static_arguments():
     draw = jax.jit(lambda i, k: i(k, (4,), jnp.float32), static_argnums=0)
     assert draw(init, key).shape == (4,)
     assert jax.eval_shape(lambda k: init(k, (4,)), key).shape == (4,)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(
+    "make, shape",
+    [(initializers.orthogonal, (4, 6)), (initializers.delta_orthogonal, (3, 3, 2, 4))],
+)
+def test_orthogonal_initializers_round_float32_to_sixteen_bits(make, shape, dtype, named, jit):
+    key = jax.random.key(3)
+    given = (dtype,) if named else ()
+    init = make(2.0) if named else make(2.0, dtype=dtype)
+
+    def draw(key):
+        return init(key, shape, *given)
+
+    got = (jax.jit(draw) if jit else draw)(key)
+    assert_exact(got, make(2.0)(key, shape, jnp.float32).astype(dtype))

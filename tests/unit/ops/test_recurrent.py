@@ -113,7 +113,28 @@ def test_lengths_of_any_integer_type_and_one_for_all():
 
 
 def test_last_states():
-    history = jnp.arange(3 * 2 * 4.0).reshape(3, 2, 4)
-    got = recurrent.last_states(history, jnp.array([1, 3]), 1)
+    history, first = jnp.arange(3 * 2 * 4.0).reshape(3, 2, 4), -jnp.ones((2, 4))
+    got = recurrent.last_states(history, first, jnp.array([1, 3]), 1)
     assert_exact(got, np.stack([history[0, 0], history[2, 1]]))
-    assert_exact(recurrent.last_states(history[:, 0], jnp.int32(2), 0), history[1, 0])
+    assert_exact(recurrent.last_states(history[:, 0], first[0], jnp.int32(2), 0), history[1, 0])
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint8, np.int8, np.uint32])
+def test_lengths_beyond_the_steps_are_full_and_none_is_the_beginning(kind):
+    history, first = jnp.arange(3 * 4 * 2.0).reshape(3, 4, 2), -jnp.ones((4, 2))
+    lengths = jnp.array([0, 2, 3, 100], kind)
+    got = recurrent.last_states(history, first, lengths, 1)
+    assert_exact(got, np.stack([first[0], history[1, 1], history[2, 2], history[2, 3]]))
+    x = jnp.tile(jnp.array([1, 2, 3]), (4, 1))
+    turned = recurrent.flip_sequences(x, lengths, 1, time_major=False)
+    assert turned.tolist() == [[3, 2, 1], [2, 1, 3], [3, 2, 1], [3, 2, 1]]
+    assert_exact(recurrent.last_states(history[:0], first, lengths, 1), first)
+
+
+def test_a_carry_goes_on_in_its_own_floats():
+    old = {"a": jnp.zeros(2, jnp.float32), "b": jnp.zeros(2, jnp.int32), "c": jnp.zeros(2)}
+    new = {"a": jnp.ones(2, jnp.bfloat16), "b": jnp.ones(2, jnp.float32), "c": jnp.ones(2)}
+    kept = recurrent.carried_on(new, old)
+    assert [kept[k].dtype for k in "abc"] == [jnp.float32, jnp.float32, jnp.float32]
+    assert kept["c"] is new["c"]
+    assert recurrent.carried_on([old["a"]], old["a"])[0] is old["a"]

@@ -121,9 +121,10 @@ class RNN(Module):
           inputs: ``[*batch, time, *features]``, or as `time_major` says.
           initial_carry: the carry to begin with; by default what the cell initialises.
           init_key: a key for initialising the carry; by default that of seed 0.
-          seq_lengths: integers ``[*batch]`` from 1 to the number of steps, for sequences that are
-            padded at their ends. Results at the padding are computed like all others and are not
-            set to zero, but the returned carry is that of the last valid step.
+          seq_lengths: integers ``[*batch]``, for sequences that are padded at their ends. Results
+            at the padding are computed like all others and are not set to zero, but the returned
+            carry is that of the last valid step: the initial one at length 0. A length beyond the
+            number of steps counts as that number.
           return_carry: overrides the attribute.
           time_major: overrides the attribute.
           reverse: overrides the attribute. Padding stays at the end.
@@ -154,7 +155,8 @@ class RNN(Module):
         history_wanted = with_carry and lengths is not None
 
         def step(cell: Any, carry: Any, x: Array) -> tuple[Any, Any]:
-            carry, y = cell(carry, x)
+            new_carry, y = cell(carry, x)
+            carry = recurrent.carried_on(new_carry, carry)
             return carry, (carry, y) if history_wanted else y
 
         step.__name__ = "__call__"  # for profiles and tables it is the cell's own
@@ -173,8 +175,9 @@ class RNN(Module):
         if history_wanted:
             history, outputs = outputs
             carry = jax.tree_util.tree_map(
-                lambda states: recurrent.last_states(states, lengths, ndim),
+                lambda states, first: recurrent.last_states(states, first, lengths, ndim),
                 history,
+                initial_carry,
             )
         if backwards and turn == restore:
             # Results stand in the order of computation after a turn, else in that of the inputs.

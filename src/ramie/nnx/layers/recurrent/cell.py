@@ -1,16 +1,16 @@
 """What all recurrent cells have in common: their carries."""
 
+import contextlib
 import warnings
 from typing import Any
 
-import numpy as np
-
-from ramie.nnx.layers.parameters import drawn, of_stream
+from ramie import errors
+from ramie.nnx.layers.parameters import drawn, filling, of_stream
 from ramie.nnx.modules.module import Module
 from ramie.nnx.objects.marks import data
 from ramie.nnx.randomness.rng import Rngs, RngStream
 from ramie.ops import initializers
-from ramie.ops.moments import cast
+from ramie.ops.drawing.sampling import filled
 from ramie.typing import Array, Dtype, Initializer, PRNGKey, Shape
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
 
 Pair = tuple[Array, Array]
 
-_NARROW = frozenset(("float16", "bfloat16"))
 _orthogonal = initializers.orthogonal()
 
 
@@ -93,15 +92,13 @@ class RNNCellBase(Module):
 
 
 def modified_orthogonal(key: PRNGKey, shape: Shape, dtype: Dtype | None = None) -> Array:
-    """Draw an orthogonal matrix; in half precision, round one of float32.
+    """Draw an orthogonal matrix, as `orthogonal()` does.
 
     Args:
       key: the random key.
       shape: the shape.
       dtype: the dtype of the result.
     """
-    if dtype is not None and str(np.dtype(dtype)) in _NARROW:
-        return cast(_orthogonal(key, shape, np.float32), np.dtype(dtype))
     return _orthogonal(key, shape, dtype)
 
 
@@ -144,6 +141,14 @@ def _first_carries(
     stream = of_stream(rngs, "carry", cell)
     init = carry_init or cell.carry_init or initializers.zeros
     shape = (*input_shape[:-1], cell.hidden_features)
+    constant = filling(init)
+    if constant is not None and type(stream) is RngStream:
+        # Nothing is drawn, so the stream may be one that the transformation was not given. Where it
+        # was, it counts on as in Flax.
+        with contextlib.suppress(errors.TraceContextError):
+            for _ in range(count):
+                stream._skip()
+        return [filled(shape, constant, cell.param_dtype) for _ in range(count)]
     return [drawn(stream, init, shape, cell.param_dtype) for _ in range(count)]
 
 

@@ -151,9 +151,10 @@ class RNN(Module):
         Args:
           inputs: ``[*batch, time, *features]``, or as `time_major` says.
           initial_carry: the carry to begin with; by default what the cell initialises.
-          seq_lengths: integers ``[*batch]`` from 1 to the number of steps, for sequences that are
-            padded at their ends. Results at the padding are computed like all others and are not
-            set to zero, but the returned carry is that of the last valid step.
+          seq_lengths: integers ``[*batch]``, for sequences that are padded at their ends. Results
+            at the padding are computed like all others and are not set to zero, but the returned
+            carry is that of the last valid step: the initial one at length 0. A length beyond the
+            number of steps counts as that number.
           return_carry: overrides the attribute.
           time_major: overrides the attribute.
           reverse: overrides the attribute. Padding stays at the end.
@@ -183,7 +184,9 @@ class RNN(Module):
         carry, outputs, history = self._run(initial_carry, inputs, time_axis, history_wanted)
         if history_wanted:
             carry = jax.tree.map(
-                lambda states: recurrent.last_states(states, lengths, ndim), history
+                lambda states, first: recurrent.last_states(states, first, lengths, ndim),
+                history,
+                initial_carry,
             )
         if backwards and _or(keep_order, self.keep_order):
             outputs = jax.tree.map(
@@ -199,7 +202,8 @@ class RNN(Module):
         axes = StateAxes([(same, None), *self.state_axes.items()])
 
         def step(cell: Any, carry: Any, x: Array) -> tuple[Any, Any]:
-            carry, y = cell(carry, x)
+            new_carry, y = cell(carry, x)
+            carry = recurrent.carried_on(new_carry, carry)
             return carry, (y, carry if history_wanted else None)
 
         run = scan(

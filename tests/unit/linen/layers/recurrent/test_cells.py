@@ -266,3 +266,42 @@ def test_wrong_sequences():
         nn.RNNCellBase().initialize_carry(KEY, (2, 3))
     with pytest.raises(NotImplementedError, match="num_feature_axes"):
         nn.RNN(nn.RNNCellBase()).apply({}, X)
+
+
+@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"reverse": True, "keep_order": True}])
+@pytest.mark.parametrize("time_major", [False, True])
+def test_lengths_of_zero_and_beyond_the_steps(options, time_major):
+    rnn = nn.RNN(nn.GRUCell(2), return_carry=True, time_major=time_major)
+    x = X.swapaxes(0, 1) if time_major else X
+    variables = rnn.init(KEY, x)
+    first = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+    lengths = jnp.array([0, 99])
+    carry, _ = rnn.apply(variables, x, initial_carry=first, seq_lengths=lengths, **options)
+    whole, _ = rnn.apply(variables, x, initial_carry=first, **options)
+    assert_exact(carry[0], first[0])
+    assert_close(carry[1], whole[1])
+    both = nn.Bidirectional(rnn, nn.RNN(nn.GRUCell(2)), time_major=time_major)
+    variables = both.init(KEY, x)
+    run = jax.grad(lambda v: both.apply(v, x, seq_lengths=lengths).sum())
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(run(variables)))
+
+
+@pytest.mark.parametrize("dtypes", ["bbb", "bbf", "bfb", "bff", "fbb", "fbf", "nbb", "nbf", "nfb"])
+@pytest.mark.parametrize("cell", (*PAIRS, *SINGLES))
+def test_cells_of_sixteen_bits_run_over_sequences(cell, dtypes):
+    kinds = {"b": jnp.bfloat16, "f": jnp.float32, "n": None}
+    dtype, params, inputs = (kinds[letter] for letter in dtypes)
+    rnn = nn.RNN(cell(4, dtype=dtype, param_dtype=params), return_carry=True)
+    (carry, y), variables = rnn.init_with_output(KEY, X.astype(inputs))
+    assert {leaf.dtype for leaf in jax.tree.leaves(carry)} == {jnp.dtype(params)}
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(params)}
+    wide = jax.tree.map(lambda p: p.astype(jnp.float32), variables)
+    want = nn.RNN(cell(4)).apply(wide, X.astype(inputs).astype(jnp.float32))
+    assert_close(y.astype(jnp.bfloat16), want.astype(jnp.bfloat16), "model")
+
+
+def test_convolutional_cells_of_sixteen_bits_run_over_sequences():
+    x = jnp.ones((1, 3, 4, 4, 2))
+    rnn = nn.RNN(nn.ConvLSTMCell(2, kernel_size=(3, 3), param_dtype=jnp.bfloat16))
+    y, _ = rnn.init_with_output(KEY, x)
+    assert y.shape == (1, 3, 4, 4, 2) and y.dtype == jnp.float32

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.tolerance import assert_close, assert_exact
 
-from ramie import nnx
+from ramie import errors, nnx
 
 X = np.random.default_rng(0).standard_normal((2, 4, 3)).astype(np.float32)
 
@@ -120,3 +120,62 @@ def test_orthogonal_kernels_in_half_precision_are_rounded():
     cell = nnx.SimpleCell(3, 4, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
     wide = nnx.SimpleCell(3, 4, rngs=nnx.Rngs(0))
     assert_exact(cell.dense_h.kernel[...], wide.dense_h.kernel[...].astype(jnp.bfloat16))
+
+
+CELLS = [nnx.SimpleCell, nnx.GRUCell, nnx.LSTMCell, nnx.OptimizedLSTMCell]
+
+
+@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"reverse": True, "keep_order": True}])
+@pytest.mark.parametrize("given", [False, True])
+def test_lengths_of_zero_and_beyond_the_steps(options, given):
+    rnn = nnx.RNN(nnx.GRUCell(3, 2, rngs=nnx.Rngs(0)), return_carry=True)
+    first = jnp.array([[1.0, 2.0], [3.0, 4.0]]) if given else jnp.zeros((2, 2))
+    carry, y = rnn(X, initial_carry=first, seq_lengths=jnp.array([0, 99]), **options)
+    whole, want = rnn(X, initial_carry=first, **options)
+    assert_exact(carry[0], first[0])
+    assert_close(carry[1], whole[1])
+    assert_close(y[1], want[1])
+    both = nnx.Bidirectional(rnn, rnn, return_carry=True)
+    carries, _ = both(X, initial_carry=(first, first), seq_lengths=jnp.array([0, 4]))
+    assert_exact(carries[0][0], first[0])
+    assert_exact(carries[1][0], first[0])
+
+
+@pytest.mark.parametrize("dtypes", ["bbb", "bbf", "bfb", "bff", "fbb", "fbf", "nbb", "nbf", "nfb"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_cells_of_sixteen_bits_run_over_sequences(cell, dtypes):
+    kinds = {"b": jnp.bfloat16, "f": jnp.float32, "n": None}
+    dtype, params, inputs = (kinds[letter] for letter in dtypes)
+    made = cell(3, 4, dtype=dtype, param_dtype=params, rngs=nnx.Rngs(0))
+    carry, y = nnx.RNN(made, return_carry=True)(jnp.asarray(X, inputs))
+    assert {leaf.dtype for leaf in jax.tree.leaves(carry)} == {jnp.dtype(params)}
+    wide = cell(3, 4, rngs=nnx.Rngs(0))
+    nnx.update(wide, jax.tree.map(lambda p: p.astype(jnp.float32), nnx.state(made)))
+    want = nnx.RNN(wide)(jnp.asarray(X, inputs).astype(jnp.float32))
+    assert_close(y.astype(jnp.bfloat16), want.astype(jnp.bfloat16), "model")
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("both", [False, True])
+def test_a_carry_of_zeros_draws_no_key(cell, both):
+    model = nnx.RNN(cell(3, 4, rngs=nnx.Rngs(0)))
+    if both:
+        model = nnx.Bidirectional(model, nnx.RNN(cell(3, 4, rngs=nnx.Rngs(1))))
+    want = model(X)
+    assert_close(jax.jit(lambda x: model(x))(X), want, "model")
+    assert_close(jax.vmap(lambda x: model(x))(X), want, "model")
+    assert jax.eval_shape(lambda x: model(x), X).shape == want.shape
+    before = jax.tree.leaves(nnx.state(model, nnx.RngCount))
+    jax.grad(lambda x: model(x).sum())(jnp.asarray(X))
+    for old, new in zip(before, jax.tree.leaves(nnx.state(model, nnx.RngCount)), strict=True):
+        assert_exact(new, old)
+
+
+def test_a_random_carry_needs_a_stream_that_the_transformation_was_given():
+    cell = nnx.GRUCell(3, 4, carry_init=nnx.initializers.normal(), rngs=nnx.Rngs(0))
+    model = nnx.RNN(cell)
+    assert bool(jnp.any(model(X) != model(X)))
+    with pytest.raises(errors.TraceContextError):
+        jax.jit(lambda x: model(x))(X)
+    drawn = nnx.jit(lambda model, x: model(x))(model, X)
+    assert drawn.shape == (2, 4, 4)
