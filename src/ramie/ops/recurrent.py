@@ -267,17 +267,17 @@ def flip_sequences(
 ) -> Array:
     """Reverse sequences in time, each within its own length: padding stays at the end.
 
-      Args:
-        inputs: ``[*batch, time, ...]``, or ``[time, *batch, ...]`` if `time_major`.
-        seq_lengths: integers that broadcast to ``[*batch]``, or None if all sequences are full.
-          More than there are steps count as all of them.
-        num_batch_dims: the number of batch axes.
-        time_major: whether time comes first.
+    Args:
+      inputs: ``[*batch, time, ...]``, or ``[time, *batch, ...]`` if `time_major`.
+      seq_lengths: integers that broadcast to ``[*batch]``, or None if all sequences are full.
+        More than there are steps count as all of them.
+      num_batch_dims: the number of batch axes.
+      time_major: whether time comes first.
 
-      Returns:
-        An array like `inputs`. What is padding is reversed, too, within itself.
+    Returns:
+      An array like `inputs`. What is padding is reversed, too, within itself.
 
-      Example:
+    Example:
     >>> import jax.numpy as jnp
     >>> flip_sequences(jnp.array([[1, 2, 3, 0]]), jnp.array([3]), 1, time_major=False).tolist()
     [[3, 2, 1, 0]]
