@@ -278,9 +278,9 @@ def flip_sequences(
       An array like `inputs`. What is padding is reversed, too, within itself.
 
     Example:
-    >>> import jax.numpy as jnp
-    >>> flip_sequences(jnp.array([[1, 2, 3, 0]]), jnp.array([3]), 1, time_major=False).tolist()
-    [[3, 2, 1, 0]]
+      >>> import jax.numpy as jnp
+      >>> flip_sequences(jnp.array([[1, 2, 3, 0]]), jnp.array([3]), 1, time_major=False).tolist()
+      [[3, 2, 1, 0]]
     """
     time_axis = 0 if time_major else num_batch_dims
     if seq_lengths is None:
