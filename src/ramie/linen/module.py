@@ -142,8 +142,8 @@ class Module(ModuleBase):
                 self._explain(base.__dict__[name])
         raise AttributeError(
             f'"{kind.__name__}" object has no attribute "{name}". If "{name}" is defined in '
-            "'.setup()', remember these fields are only accessible from inside 'init' or 'apply': "
-            "call model.apply(variables, x), or in a module of NNX wrap it in nnx.bridge.ToNNX."
+            "'.setup()', remember these fields are only accessible from inside 'init' or 'apply'. "
+            "Call model.apply(variables, x), or in a module of NNX wrap it in nnx.bridge.ToNNX."
         )
 
     def _explain(self, descriptor: Any) -> None:

@@ -298,7 +298,8 @@ def test_an_error_in_setup_is_the_users_error_each_time():
 
 def test_a_missing_attribute_says_when_it_would_exist():
     with pytest.raises(
-        AttributeError, match=r'^"Net" object .* "first"\. If "first" is .*apply\'\.$'
+        AttributeError,
+        match=r'^"Net" object .* "first"\. If "first" is .*apply\'\. Call model\.apply.*\.$',
     ):
         Net().encode(X)
 
