@@ -5,6 +5,7 @@ of the modules in its fields and of those among the arguments are lifted, and on
 of the modules are bound to the scopes there.
 """
 
+import collections
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy as shallow_copy
@@ -21,6 +22,7 @@ from ramie.linen.machinery.base import ModuleBase
 from ramie.linen.machinery.methods import run_setup, wrap_method_once
 from ramie.linen.machinery.state import DONE, NEW, RUNNING, ModuleState
 from ramie.linen.module import Module
+from ramie.trees.frozen import FrozenDict
 
 __all__ = [
     "Boundary",
@@ -46,8 +48,67 @@ class _Slot:
         return hash((_Slot, self.index))
 
 
-def _is_slot(value: Any) -> bool:
-    return isinstance(value, _Slot)
+@jax.tree_util.register_pytree_node_class
+class _Opened:
+    """An object that holds modules, taken apart: its class may look at its fields.
+
+    Args:
+      treedef: its structure, one level deep.
+      children: what it holds.
+    """
+
+    __slots__ = ("children", "treedef")
+
+    def __init__(self, treedef: Any, children: Sequence[Any]) -> None:
+        self.treedef = treedef
+        self.children = children
+
+    def tree_flatten(self) -> tuple[Sequence[Any], Any]:
+        """Split into what it holds and its structure."""
+        return self.children, self.treedef
+
+    @classmethod
+    def tree_unflatten(cls, treedef: Any, children: Sequence[Any]) -> "_Opened":
+        """Rebuild from what it holds and its structure."""
+        return cls(treedef, children)
+
+
+_CONTAINERS = (dict, collections.OrderedDict, collections.defaultdict, list, tuple, FrozenDict)
+
+
+def _one_level(tree: Any) -> tuple[list[Any], Any]:
+    return jax.tree_util.tree_flatten(tree, is_leaf=lambda x: x is not tree)
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, _Slot | _Opened)
+
+
+def _filled(tree: Any, items: Sequence[Any]) -> Any:
+    """Put items into slots, and objects together."""
+
+    def fill(x: Any) -> Any:
+        if isinstance(x, _Slot):
+            return items[x.index]
+        if isinstance(x, _Opened):
+            return x.treedef.unflatten([_filled(child, items) for child in x.children])
+        return x
+
+    return jax.tree_util.tree_map(fill, tree, is_leaf=_is_place)
+
+
+def _opened_like(axes: Any, arg: Any) -> Any:
+    """Take a tree of axes apart where an argument was."""
+    if jax.tree_util.all_leaves([axes]) or axes is None:
+        return axes
+    if not any(isinstance(x, _Opened) for x in jax.tree_util.tree_leaves(arg, is_leaf=_is_place)):
+        return axes
+    inner, treedef = _one_level(axes)
+    held = arg.children if isinstance(arg, _Opened) else _one_level(arg)[0]
+    if len(inner) != len(held):
+        return axes
+    inner = list(map(_opened_like, inner, held))
+    return _Opened(arg.treedef, inner) if isinstance(arg, _Opened) else treedef.unflatten(inner)
 
 
 class TestScope(Scope):
@@ -70,11 +131,13 @@ class Boundary:
       scopes: the scopes to lift.
       args: the arguments, with a placeholder for each module and variable.
       kwargs: the keyword arguments, likewise.
+      has_opened: whether objects of other classes than Python's hold modules among the arguments.
       reached: how far automatic names have come in the copies of the module.
     """
 
     def __init__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.held: list[Any] = [module]
+        self.has_opened = False
         self.args, self.kwargs = self._with_slots((args, kwargs))
         self.scopes: list[Scope] = []
         seen: set[int] = set()
@@ -86,14 +149,43 @@ class Boundary:
         self.reached: dict[str, int] = {}
 
     def _with_slots(self, tree: Any) -> Any:
-        leaves, treedef = jax.tree_util.tree_flatten(tree)
+        if isinstance(tree, Module | Variable):
+            self.held.append(tree)
+            return _Slot(len(self.held) - 1)
+        leaves = jax.tree_util.tree_leaves(tree)
         if not any(isinstance(leaf, Module | Variable) for leaf in leaves):
             return tree
-        for position, leaf in enumerate(leaves):
-            if isinstance(leaf, Module | Variable):
-                self.held.append(leaf)
-                leaves[position] = _Slot(len(self.held) - 1)
-        return jax.tree_util.tree_unflatten(treedef, leaves)
+        children, treedef = _one_level(tree)
+        inside = [self._with_slots(child) for child in children]
+        if type(tree) in _CONTAINERS or hasattr(tree, "_fields"):
+            return treedef.unflatten(inside)
+        self.has_opened = True
+        return _Opened(treedef, inside)
+
+    def axes(self, axes: Any, first: int) -> Any:
+        """Return axes of the arguments as a transformation sees them.
+
+        Args:
+          axes: one for all, or a sequence with one, or a tree, for each.
+          first: how many arguments come before.
+        """
+        args = self.args[first:]
+        if not self.has_opened or not isinstance(axes, tuple | list) or len(axes) != len(args):
+            return axes
+        return tuple(map(_opened_like, axes, args))
+
+    def restored(self, tree: Any) -> Any:
+        """Put objects together in something like the arguments, such as their gradients.
+
+        Modules of the arguments stand where modules stood in an object of the user's class.
+        """
+        if not self.has_opened:
+            return tree
+        return jax.tree_util.tree_map(
+            lambda x: _filled(x, self.held) if isinstance(x, _Opened) else x,
+            tree,
+            is_leaf=_is_place,
+        )
 
     def _collect(self, item: Any, seen: set[int]) -> None:
         scope = item.scope
@@ -144,11 +236,7 @@ class Boundary:
         # A transformation may trace several times: each time names go on from the same numbers.
         inside[0]._state.autoname_cursor = dict(self._start)
         if len(inside) > 1:
-            args, kwargs = jax.tree_util.tree_map(
-                lambda leaf: inside[leaf.index] if _is_slot(leaf) else leaf,
-                (args, kwargs),
-                is_leaf=_is_slot,
-            )
+            args, kwargs = _filled((args, kwargs), inside)
         return inside[0], args, kwargs
 
     def inside(self, fn: Callable[..., Any], cls: type[Module] | None = None) -> Callable[..., Any]:

@@ -68,7 +68,7 @@ def vjp(
             "cotangents of its variables belong to several places. Pass multi_scope=True to get "
             "one dictionary for each."
         )
-    result = lift.vjp(
+    y, pull_back, *aux = lift.vjp(
         boundary.inside(fn),
         boundary.scopes,
         *boundary.args,
@@ -79,7 +79,9 @@ def vjp(
         rngs=rngs,
     )
     boundary.finish()
-    return result
+    if boundary.has_opened:
+        return y, lambda y_t: boundary.restored(pull_back(y_t)), *aux
+    return y, pull_back, *aux
 
 
 def value_and_grad(
@@ -117,7 +119,7 @@ def value_and_grad(
         rngs=rngs,
     )
     boundary.finish()
-    return ((value, *aux) if aux else value), gradients
+    return ((value, *aux) if aux else value), boundary.restored(gradients)
 
 
 def grad(

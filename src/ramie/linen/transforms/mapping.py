@@ -86,7 +86,7 @@ def _with_axes(transform: Callable[..., Any], first: int, **options: Any) -> Lif
     count = first + (len(axes) if isinstance(axes, tuple | list) else 0)
 
     def lifter(fn: Callable[..., Any], cls: type[Module] | None) -> Callable[..., Any]:
-        return placed(fn, lifted_by(transform, **options)(fn, cls), tuple(range(count)))
+        return placed(fn, lifted_by(transform, first - 1, **options)(fn, cls), tuple(range(count)))
 
     return lifter
 

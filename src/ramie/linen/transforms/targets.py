@@ -25,11 +25,12 @@ The second argument is the class that the module gets inside, None for its own.
 """
 
 
-def lifted_by(transform: Callable[..., Any], **options: Any) -> Lifter:
+def lifted_by(transform: Callable[..., Any], first: int = 0, **options: Any) -> Lifter:
     """Lift a transformation of `core` to functions of modules.
 
     Args:
       transform: called as ``transform(fn, **options)`` with a function of scopes.
+      first: the position after the module of the first argument that `in_axes` has an axis for.
       **options: see above.
     """
 
@@ -38,7 +39,11 @@ def lifted_by(transform: Callable[..., Any], **options: Any) -> Lifter:
 
         def call(module: Any, /, *call_args: Any, **call_kwargs: Any) -> Any:
             boundary = Boundary(require_module(module, fn), call_args, call_kwargs)
-            lifted = transform(boundary.inside(method, cls), **options)
+            if "in_axes" in options:
+                seen = {**options, "in_axes": boundary.axes(options["in_axes"], first)}
+            else:
+                seen = options
+            lifted = transform(boundary.inside(method, cls), **seen)
             y = lifted(boundary.scopes, *boundary.args, **boundary.kwargs)
             boundary.finish()
             return y

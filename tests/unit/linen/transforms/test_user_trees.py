@@ -4,6 +4,8 @@ In each row a function of a module meets such a class in one place: as an argume
 as a result, as a carry, as a variable. What it returns is compared with the same done by hand.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -247,3 +249,71 @@ def test_lazy_init_makes_it(x):
 def test_what_is_computed_without_values_may_be_it():
     found = jax_utils.partial_eval_by_shape(lambda x: doubled(X), [(3,)])
     assert_exact(found.a, 2 * X.a)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class WithLayer:
+    """A module and an array, and nothing else."""
+
+    layer: nn.Module
+    x: jax.Array
+
+    def __post_init__(self):
+        if not isinstance(self.layer, nn.Module) or not isinstance(self.x, jax.Array):
+            raise TypeError(f"fields of WithLayer are {self.layer!r} and {self.x!r}")
+
+
+def axes_of(layer, x):
+    """Return axes for a `WithLayer`, which it would refuse."""
+    axes = object.__new__(WithLayer)
+    object.__setattr__(axes, "layer", layer)
+    object.__setattr__(axes, "x", x)
+    return axes
+
+
+SHARED = {"variable_axes": {"params": None}, "split_rngs": {"params": False}}
+LOOP = {"variable_broadcast": "params", "split_rngs": {"params": False}}
+CALLS = {
+    "jit": lambda m, held: nn.jit(lambda _, h: h.layer(h.x))(m, held),
+    "remat": lambda m, held: nn.remat(lambda _, h: h.layer(h.x))(m, held),
+    "by keyword": lambda m, held: nn.remat(lambda _, h: h["h"].layer(h["h"].x))(m, h={"h": held}),
+    "cond": lambda m, held: nn.cond(
+        True, lambda _, h: h.layer(h.x), lambda _, h: -h.layer(h.x), m, held
+    ),
+    "vmap": lambda m, held: nn.vmap(lambda _, h: h.layer(h.x), **SHARED)(m, held),
+    "vmap, axes inside": lambda m, held: nn.vmap(
+        lambda _, held, row: held["h"][0].layer(held["h"][0].x) + row,
+        in_axes=({"h": [axes_of(None, 0)]}, None),
+        **SHARED,
+    )(m, {"h": [held]}, jnp.zeros(2)),
+    "scan": lambda m, held: nn.scan(lambda _, c, h: (c, h.layer(h.x)), **LOOP)(m, 0.0, held)[1],
+    "scan, axes inside": lambda m, held: nn.scan(
+        lambda _, c, h, row: (c, h.layer(h.x) + row), in_axes=(axes_of(0, 0), nn.broadcast), **LOOP
+    )(m, 0.0, held, jnp.zeros(2))[1],
+    "vjp": lambda m, held: nn.vjp(lambda _, h: h.layer(h.x), m, held)[0],
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_class_that_looks_at_its_fields_may_hold_layers(name):
+    def call(module, x):
+        layer = nn.Dense(2, name="layer")
+        return CALLS[name](module, WithLayer(layer, x)), layer(x)
+
+    found, expected = run(call, ROWS.a)
+    assert_close(found, expected, "model")
+
+
+def test_its_gradient_holds_the_layer_again():
+    def call(module, x):
+        layer = nn.Dense(2)
+        held = WithLayer(layer, x)
+        loss = lambda _, h: h.layer(h.x).sum()
+        y, pull_back = nn.vjp(loss, module, held, vjp_variables="params")
+        (of_held,) = nn.grad(loss, module, held)
+        assert pull_back(jnp.ones_like(y))[1].layer is layer is of_held.layer
+        return of_held.x, layer.variables["params"]["kernel"].sum(1)
+
+    of_x, rows = run(call, X.a)
+    assert_close(of_x, rows, "model")
