@@ -351,7 +351,19 @@ LAYERS = {
         ("Layer 1", "Sequential", "class Dense", "nn.Dense(...)"),
     ),
     "a class of cells": Mistake(
-        lambda: nn.RNN(nn.LSTMCell), TypeError, ("nn.RNN", "class LSTMCell", "LSTMCell(features")
+        lambda: nn.RNN(nn.LSTMCell),
+        TypeError,
+        ("nn.RNN", "as cell", "class LSTMCell", "LSTMCell(...)"),
+    ),
+    "a class in two directions": Mistake(
+        lambda: nn.Bidirectional(nn.RNN(nn.LSTMCell(3)), nn.RNN).init(KEY, X[None]),
+        TypeError,
+        ("nn.Bidirectional", "backward_rnn", "class RNN", "RNN(...)"),
+    ),
+    "a class under a norm of weights": Mistake(
+        lambda: nn.WeightNorm(nn.Dense).init(KEY, X),
+        TypeError,
+        ("nn.WeightNorm", "layer_instance", "class Dense", "Dense(...)"),
     ),
     "dropout without a mode": Mistake(
         lambda: nn.Dropout(0.5).apply({}, X), ValueError, ("deterministic", "Dropout")

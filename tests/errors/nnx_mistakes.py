@@ -109,7 +109,17 @@ MODULES = {
     "a class of cells": Mistake(
         lambda: nnx.RNN(nnx.LSTMCell),
         TypeError,
-        ("nnx.RNN", "class LSTMCell", "LSTMCell(in_features, hidden_features, rngs=rngs)"),
+        ("nnx.RNN", "as cell", "class LSTMCell", "LSTMCell(..., rngs=rngs)"),
+    ),
+    "a class in two directions": Mistake(
+        lambda: nnx.Bidirectional(nnx.RNN, nnx.RNN),
+        TypeError,
+        ("nnx.Bidirectional", "forward_rnn", "class RNN", "RNN(..., rngs=rngs)"),
+    ),
+    "a class under a norm of weights": Mistake(
+        lambda: nnx.SpectralNorm(nnx.Linear, rngs=rngs()),
+        TypeError,
+        ("nnx.SpectralNorm", "layer_instance", "class Linear", "Linear(..., rngs=rngs)"),
     ),
     "a word as size": Mistake(
         lambda: nnx.Linear(3, "4", rngs=rngs()),

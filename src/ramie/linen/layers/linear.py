@@ -33,6 +33,24 @@ def place(module: Module) -> str:
     return f"{type(module).__name__} at /{path}"
 
 
+def refuse_class(module: Module, given: Any, name: str) -> None:
+    """Refuse a class in a field that is to hold a layer.
+
+    Args:
+      module: whose field it is.
+      given: what the field holds.
+      name: its name.
+
+    Raises:
+      TypeError: if it is a class.
+    """
+    if isinstance(given, type):
+        raise TypeError(
+            f"nn.{type(module).__name__} takes a layer as {name}, not the class {given.__name__}. "
+            f"Make one: {given.__name__}(...)."
+        )
+
+
 def _chosen(cls: Any, function: DotGeneralT | None) -> DotGeneralT | None:
     """Return the product to use: an instance of a class, a function, or None for the usual one."""
     return cls() if cls is not None else function

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ramie.linen.layers.linear import place
+from ramie.linen.layers.linear import place, refuse_class
 from ramie.linen.module import Module, compact, nowrap
 from ramie.linen.transforms.views import map_variables
 from ramie.ops import initializers
@@ -42,7 +42,11 @@ def _call_with_mapped_weights(
     """Call `layer` with its parameters seen through `change`, which gets path and value.
 
     Paths start with the name of the layer. At initialisation the changed weights are stored.
+
+    Raises:
+      TypeError: if the layer is a class.
     """
+    refuse_class(wrapper, layer, "layer_instance")
 
     def seen(collections: Any) -> Any:
         return jax.tree_util.tree_map_with_path(

@@ -23,6 +23,7 @@ from ramie.typing import Array, Dtype, Initializer, Shape
 
 __all__ = [
     "NO_METADATA",
+    "an_instance",
     "configured",
     "default_bias_init",
     "default_kernel_init",
@@ -38,6 +39,7 @@ __all__ = [
     "write",
 ]
 
+A = TypeVar("A")
 V = TypeVar("V", bound=Variable[Any])
 
 default_kernel_init: Initializer = initializers.lecun_normal()
@@ -106,6 +108,25 @@ def new_param(
         refuse_sizes(error, shape)
         raise
     return kind(value, **metadata)
+
+
+def an_instance(layer: Module, given: A, name: str) -> A:
+    """Return an argument that is to be a layer.
+
+    Args:
+      layer: whose argument it is.
+      given: the argument.
+      name: its name.
+
+    Raises:
+      TypeError: if it is a class.
+    """
+    if isinstance(given, type):
+        raise TypeError(
+            f"nnx.{type(layer).__name__} takes a layer as {name}, not the class {given.__name__}. "
+            f"Make one: {given.__name__}(..., rngs=rngs)."
+        )
+    return given
 
 
 def stream_of_params(rngs: Any) -> Any:

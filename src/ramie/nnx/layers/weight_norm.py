@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ramie.nnx.graph.functional import state
 from ramie.nnx.layers.dtypes import promote_dtype
-from ramie.nnx.layers.parameters import drawn, filling, keep, stream_of_params
+from ramie.nnx.layers.parameters import an_instance, drawn, filling, keep, stream_of_params
 from ramie.nnx.modules.module import Module
 from ramie.nnx.objects.marks import data
 from ramie.nnx.randomness.rng import Rngs
@@ -107,7 +107,7 @@ class SpectralNorm(Module):
         update_stats: bool = True,
         rngs: Rngs,
     ) -> None:
-        self.layer_instance = layer_instance
+        self.layer_instance = an_instance(self, layer_instance, "layer_instance")
         keep(
             self,
             n_steps=n_steps,
@@ -227,7 +227,7 @@ class WeightNorm(Module):
         promote_dtype: PromoteDtypeFn = promote_dtype,
         rngs: Rngs,
     ) -> None:
-        self.layer_instance = layer_instance
+        self.layer_instance = an_instance(self, layer_instance, "layer_instance")
         keep(
             self,
             feature_axes=() if feature_axes is None else feature_axes,

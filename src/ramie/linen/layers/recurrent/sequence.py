@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from ramie.core.filters import Filter
-from ramie.linen.layers.linear import place
+from ramie.linen.layers.linear import place, refuse_class
 from ramie.linen.layers.recurrent.cell import RNNCellBase
 from ramie.linen.machinery.kw_only_dataclasses import field
 from ramie.linen.machinery.methods import compact
@@ -94,11 +94,7 @@ class RNN(Module):
 
     def __post_init__(self) -> None:
         """Refuse a class of cells; take a size in second place for `cell_size`, as it once was."""
-        if isinstance(self.cell, type):
-            raise TypeError(
-                f"nn.RNN takes a cell, not the class {self.cell.__name__}. Make one: "
-                f"nn.RNN({self.cell.__name__}(features=...))."
-            )
+        refuse_class(self, self.cell, "cell")
         if not isinstance(self.time_major, bool | np.bool_) and self.cell_size is None:
             self.cell_size, self.time_major = self.time_major, False
         super().__post_init__()
@@ -297,6 +293,8 @@ class Bidirectional(Module):
                 f"{place(self)}: initial_carry is a pair of the carries of both directions, but "
                 f"got {type(carries).__name__}."
             ) from None
+        for name in ("forward_rnn", "backward_rnn"):
+            refuse_class(self, getattr(self, name), name)
         forward_carry, forward = self.forward_rnn(
             inputs, initial_carry=forward_carry, init_key=keys[0], reverse=False, **shared
         )

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import jax
 
-from ramie.nnx.layers.parameters import keep, of_stream
+from ramie.nnx.layers.parameters import an_instance, keep, of_stream
 from ramie.nnx.layers.recurrent.cell import RNNCellBase
 from ramie.nnx.modules.module import Module
 from ramie.nnx.objects.marks import data
@@ -116,14 +116,9 @@ class RNN(Module):
         broadcast_rngs: Filter = None,
         rngs: Rngs | RngStream | bool = True,
     ) -> None:
-        if isinstance(cell, type):
-            raise TypeError(
-                f"nnx.RNN takes a cell, not the class {cell.__name__}. Make one: "
-                f"nnx.RNN({cell.__name__}(in_features, hidden_features, rngs=rngs))."
-            )
         keep(
             self,
-            cell=cell,
+            cell=an_instance(self, cell, "cell"),
             time_major=time_major,
             return_carry=return_carry,
             reverse=reverse,
@@ -279,8 +274,8 @@ class Bidirectional(Module):
     ) -> None:
         keep(
             self,
-            forward_rnn=forward_rnn,
-            backward_rnn=backward_rnn,
+            forward_rnn=an_instance(self, forward_rnn, "forward_rnn"),
+            backward_rnn=an_instance(self, backward_rnn, "backward_rnn"),
             merge_fn=merge_fn,
             time_major=time_major,
             return_carry=return_carry,
