@@ -89,6 +89,13 @@ class ToNNX(Module):
     _pytree__takes_new = True
 
     def __init__(self, module: LinenModule, rngs: Rngs | PRNGKey | None = None) -> None:
+        if not isinstance(module, LinenModule):
+            cls = module.__name__ if isinstance(module, type) else type(module).__name__
+            got = f"the class {cls}" if isinstance(module, type) else f"an instance of {cls}"
+            raise TypeError(
+                f"ToNNX wants a Linen module, as in ToNNX(nn.Dense(3), rngs=nnx.Rngs(0)), but got "
+                f"{got}. A class is to be given its fields first; modules of NNX need no bridge."
+            )
         if isinstance(rngs, Rngs):
             rngs = rngs.fork()  # what other modules draw does not change what this one draws
         elif rngs is not None:

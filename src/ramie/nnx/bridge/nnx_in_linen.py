@@ -14,6 +14,7 @@ from ramie.nnx.bridge.variables import collections_of, to_linen_var, to_nnx_var
 from ramie.nnx.graph.functional import state
 from ramie.nnx.graph.updating import fill
 from ramie.nnx.modules.module import Module
+from ramie.nnx.objects.pytree import Pytree
 from ramie.nnx.randomness.rng import Rngs, RngState
 from ramie.nnx.states.nested import Path, nested
 from ramie.nnx.states.state import State
@@ -91,6 +92,7 @@ class ToLinen(LinenModule):
 
         Raises:
           AttributeError: if the class has no such method.
+          TypeError: if there is a module in the place of the class.
         """
         model = self._made()
         if self.is_initializing():
@@ -126,6 +128,7 @@ class ToLinen(LinenModule):
         return getattr(owner, name, call) if isinstance(owner, type) else call
 
     def _made(self) -> Module:
+        _check_class(self.nnx_class, type(self).__name__)
         more = {} if self.skip_rng else {"rngs": Rngs(**linen_rngs_dict(self, add_default=True))}
         return self.nnx_class(*self.args, **self.kwargs, **more)
 
@@ -149,6 +152,22 @@ class ToLinen(LinenModule):
             if self.is_mutable_collection(collection):
                 for name, value in tree.items():
                     self.put_variable(collection, name, value)
+
+
+def _check_class(nnx_class: Any, taker: str) -> None:
+    """Check that something makes modules of NNX."""
+    is_class = isinstance(nnx_class, type)
+    if not callable(nnx_class) or isinstance(nnx_class, Pytree | LinenModule):
+        got = f"an instance of {type(nnx_class).__name__}"
+    elif is_class and issubclass(nnx_class, LinenModule):
+        got = f"{nnx_class.__name__}, a class of Linen modules, which needs no bridge"
+    else:
+        return
+    raise TypeError(
+        f"{taker} wants a class of NNX modules and its arguments, as in "
+        f"ToLinen(nnx.Linear, args=(2, 3)) or to_linen(nnx.Linear, 2, 3), but got {got}. It makes "
+        "the module itself, so that Linen keeps its variables."
+    )
 
 
 def _is_known_box(x: Any) -> bool:
@@ -182,8 +201,12 @@ def to_linen(
       skip_rng: see `ToLinen`.
       abstract_init: accepted for compatibility; it changes nothing.
       **kwargs: for the class.
+
+    Raises:
+      TypeError: if it is a module already, or a class of Linen.
     """
     del abstract_init
+    _check_class(nnx_class, "to_linen")
     return ToLinen(
         nnx_class,
         args=args,
@@ -214,6 +237,8 @@ def to_linen_class(
         >>> LinearToThree(kwargs={"in_features": 2}).name is None
         True
     """
+
+    _check_class(base_nnx_class, "to_linen_class")
 
     class Wrapped(ToLinen):
         nnx_class: Callable[..., Module] = base_nnx_class

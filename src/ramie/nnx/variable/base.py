@@ -238,6 +238,8 @@ class Variable(VariableOperators, Generic[A]):
             self._check_trace()
         if index is not MISSING:
             value = with_part(self._raw_value, index, value)
+        if metadata.in_ref:  # only its shape was given
+            value = held_as(value, definition_of(self))
         object.__setattr__(self, "_raw_value", value)
 
     def create_value(self, value: A) -> A:

@@ -31,12 +31,14 @@ def cell(value: Any, definition: VariableDef) -> Any:
         there are no boxes in some versions of JAX.
 
     Returns:
-      The cell, or the value if none is wanted or possible.
+      The cell, or the value if none is wanted or possible, or if only its shape is given.
 
     Raises:
       TypeError: if the value is no array, and is to go into an array reference.
     """
     value, metadata = contents(value), definition.metadata
+    if isinstance(value, jax.ShapeDtypeStruct):
+        return value  # of an abstract model: the cell is made for the first value
     if metadata.in_ref:
         if not isinstance(value, jax.Array | np.ndarray | np.generic | int | float | complex):
             raise TypeError(

@@ -72,3 +72,9 @@ def test_lazy_init_reaches_all_wrapped_modules():
     bridge.lazy_init(wrapped.doubled, X)
     with pytest.raises(ValueError, match="needs to be a method of an NNX Module"):
         bridge.lazy_init(lambda x: x, X)
+
+
+@pytest.mark.parametrize("given", [nn.Dense, 3, nnx.Linear])
+def test_a_linen_module_is_wanted(given):
+    with pytest.raises(TypeError, match=r"ToNNX wants a Linen module, as in ToNNX\(nn\.Dense\(3\)"):
+        nnx.bridge.ToNNX(given, rngs=nnx.Rngs(0))

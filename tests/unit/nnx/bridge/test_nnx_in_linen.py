@@ -84,3 +84,23 @@ def test_only_bound_modules_have_streams():
     with pytest.raises(ValueError, match="is not bound"):
         bridge.wrappers.linen_rngs_dict(nn.Dense(1))
     assert bridge.wrappers.current_linen_module() is None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: bridge.to_linen(x),
+        lambda x: bridge.ToLinen(x).init(jax.random.key(0), jnp.ones((1, 2))),
+        lambda x: bridge.wrappers.to_linen_class(x),
+    ],
+    ids=["to_linen", "ToLinen", "to_linen_class"],
+)
+@pytest.mark.parametrize("given", ["an instance of Linear", "an instance of int", "Dense, a class"])
+def test_a_class_is_wanted(make, given):
+    x = {
+        "an instance of Linear": nnx.Linear(2, 3, rngs=nnx.Rngs(0)),
+        "an instance of int": 3,
+        "Dense, a class": nn.Dense,
+    }[given]
+    with pytest.raises(TypeError, match=f"wants a class of NNX modules.*{given}"):
+        make(x)

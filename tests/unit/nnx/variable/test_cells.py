@@ -266,3 +266,34 @@ def test_metadata_belongs_to_its_transformation():
 def test_a_box_is_not_made_by_its_own_class():
     with pytest.raises(TypeError, match=r"nnx.Param\(x, hijax=True\)"):
         HijaxVariable(1)
+
+
+SHAPE = jax.ShapeDtypeStruct((2,), jnp.float32)
+ONES = jnp.ones(2)
+FIRST_VALUES = {
+    "an index": lambda v: v.__setitem__(..., ONES),
+    "a value": lambda v: setattr(v, "value", ONES),
+    "a raw value": lambda v: v.set_raw_value(ONES),
+    "another variable": lambda v: v.update_from_state(nnx.Param(ONES, ref=True)),
+    "update": lambda v: nnx.update({"v": v}, {"v": ONES}),
+    "update with a variable": lambda v: nnx.update({"v": v}, {"v": nnx.Param(ONES, ref=True)}),
+}
+
+
+@pytest.mark.parametrize("name", FIRST_VALUES)
+def test_a_shape_in_place_of_a_value_gets_its_reference_with_the_first_value(name):
+    v = nnx.Param(SHAPE, ref=True)
+    assert v.ref and v[...] == SHAPE and v.shape == (2,) and v.dtype == jnp.float32
+    FIRST_VALUES[name](v)
+    assert v.ref and isinstance(v.get_raw_value(), jax.Ref)
+    assert_exact(v[...], np.ones(2, np.float32))
+
+
+def test_abstract_models_of_references():
+    with nnx.var_defaults(ref=True):
+        assert nnx.Param(SHAPE).ref
+    assert nnx.with_vars(nnx.Dict(a=nnx.Param(SHAPE)), ref=True).a.ref
+    made = nnx.Param(SHAPE, ref=True).replace(ONES)
+    assert made.ref and isinstance(made.get_raw_value(), jax.Ref)
+    copied = nnx.Param(SHAPE, ref=True).copy()
+    assert copied.ref and copied[...] == SHAPE
