@@ -7,6 +7,8 @@ from operator import attrgetter, is_
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import tree_flatten
 
 from ramie.core.tracing.trace import trace_token
@@ -138,6 +140,23 @@ class Operands:
     def leaves(self, group: int) -> list[Any]:
         """Return variables and arrays of a group."""
         return self.outline.of_group(group, self._leaves)
+
+    def move_to_device(self, group: int) -> None:
+        """Put arrays of JAX in the place of those of NumPy that variables of a group hold.
+
+        Otherwise each call would carry them to the device again. They are copied, so that what the
+        caller does to the array of NumPy does not matter to the model afterwards.
+        """
+        values, trace = self.groups[group], trace_token()
+        for number, (leaf, value) in enumerate(zip(self.leaves(group), values, strict=True)):
+            if (
+                type(value) is np.ndarray
+                and value.dtype != object
+                and isinstance(leaf, Variable)
+                and _trace(leaf) is trace
+            ):
+                values[number] = jnp.array(value)
+                _set_raw(leaf, values[number])
 
     def paths(self, group: int) -> list[Path]:
         """Return where the leaves of a group are in the arguments."""

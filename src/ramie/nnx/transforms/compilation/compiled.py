@@ -6,8 +6,10 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from ramie.core.tracing.arguments import from_start, named_positions, names_at
+from ramie.core.tracing.trace import is_top_level
 from ramie.nnx.graph.cache import flatten
 from ramie.nnx.graph.functional import clone
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
@@ -68,10 +70,17 @@ class _Chosen:
 
 
 class _Variant(NamedTuple):
-    """The compiled form for one number of arguments."""
+    """The compiled form for one number of arguments.
+
+    Attributes:
+      edge: the boundary.
+      jitted: the compiled function of outline and groups.
+      kept: numbers of the groups whose variables it returns only if it changed them.
+    """
 
     edge: Boundary
     jitted: Any
+    kept: tuple[int, ...]
 
 
 class JitWrapped:
@@ -159,7 +168,8 @@ class JitWrapped:
         donated = tuple(i + 1 for i, x in enumerate(values) if x.is_donated)
         if donated:
             options["donate_argnums"] = donated
-        return _Variant(edge, jax.jit(pure, **options))
+        kept = tuple(i for i, all_return in enumerate(complete) if not all_return)
+        return _Variant(edge, jax.jit(pure, **options), kept)
 
     def _taken_apart(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -192,6 +202,9 @@ class JitWrapped:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the function, compiled."""
         variant, operands = self._taken_apart(args, kwargs)
+        for group in variant.kept:  # of the others all variables get what the program returns
+            if np.ndarray in map(type, operands.groups[group]) and is_top_level():
+                operands.move_to_device(group)
         try:
             returned = variant.jitted(operands.outline, *operands.groups)
         except TypeError:

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from tests.tolerance import assert_exact
 
@@ -279,3 +280,41 @@ def test_prefixes_that_cannot_be():
         nnx.jit(lambda a, b: None, in_shardings=(first, other))(model, model)
     with pytest.raises(ValueError, match="Inconsistent aliasing detected"):
         nnx.jit(lambda a: a, in_shardings=(first,), out_shardings=other)(model)
+
+
+@pytest.mark.parametrize(("graph", "updates"), MODES)
+def test_arrays_of_numpy_in_variables_move_to_the_device_once(graph, updates):
+    given = np.arange(6, dtype=np.float64).reshape(2, 3)
+    model = nnx.Dict(w=nnx.Param(given), b=nnx.Param(jnp.ones(3)), n=nnx.Variable(3))
+    alone = nnx.Param(given)
+    read = nnx.jit(lambda m, v, x: x @ (m.w[...] + v[...]), graph=graph, graph_updates=updates)
+    first = read(model, alone, jnp.ones(2))
+    held = model.w[...], alone[...]
+    for value in held:
+        assert isinstance(value, jax.Array) and value.dtype == jnp.float32
+        assert_exact(value, given.astype(np.float32))
+    given[...] = 0  # the caller's array is no part of the model any more
+    assert_exact(read(model, alone, jnp.ones(2)), first)
+    assert model.w[...] is held[0] and alone[...] is held[1]
+
+
+def test_arrays_of_numpy_that_are_stored_later_move_too():
+    model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    run = nnx.jit(lambda m, x: m(x))
+    for _ in range(3):
+        run(model, jnp.ones((1, 2)))
+    nnx.update(model, {"kernel": np.ones((2, 3), np.float32), "bias": np.zeros(3, np.float32)})
+    assert_exact(run(model, jnp.ones((1, 2))), np.full((1, 3), 2, np.float32))
+    assert isinstance(model.kernel[...], jax.Array) and isinstance(model.bias[...], jax.Array)
+
+
+def test_arrays_of_numpy_stay_in_models_of_another_trace():
+    weight = nnx.Param(np.ones(2, np.float32))
+    inner = nnx.jit(lambda v: v[...] * 2)
+
+    @jax.jit
+    def outer(x):
+        return inner(weight) + x
+
+    assert_exact(outer(jnp.ones(2)), np.full(2, 3, np.float32))
+    assert type(weight[...]) is np.ndarray
