@@ -256,6 +256,7 @@ def _flat_axes(axes: Any, tree: Any, argument: str, what: str) -> list[Any]:
     """Return one axis for each leaf of the tree."""
     if isinstance(axes, int) or axes is broadcast:
         return [axes] * len(jax.tree_util.tree_leaves(tree))
+    structure: Any
     try:
         ends, structure = jax.tree_util.tree_flatten(axes)
         parts = structure.flatten_up_to(tree)

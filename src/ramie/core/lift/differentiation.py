@@ -216,16 +216,14 @@ def custom_vjp(
             args = all_positional(fn, (scopes, *args), kwargs, "custom_vjp")[1:]
         # JAX fills what it is given with objects of its own, which a class of the user may refuse.
         # So it gets lists of leaves in place of trees.
-        fixed = {i - 1 for i in positions(nondiff_argnums, 1 + len(args))}
-        flat, structures = (
-            zip(
-                *((x, None) if i in fixed else tree_flatten(x) for i, x in enumerate(args)),
-                strict=True,
-            )
-            if args
-            else ((), ())
-        )
+        fixed = {i - 1 for i in positions(nondiff_argnums, 1 + len(args)) if i > 0}
+        opened: list[Any] = [
+            (x, None) if i in fixed else tree_flatten(x) for i, x in enumerate(args)
+        ]
+        structures = [structure for _, structure in opened]
         with lift.open(scopes) as crossing:
+            by_structure: Any
+            other_structure: Any
             by, by_structure = tree_flatten(crossing.variables[0])
             others, other_structure = tree_flatten(crossing.variables[1])
 
@@ -260,7 +258,7 @@ def custom_vjp(
                 functools.partial(run, fn), nondiff_argnums=tuple(sorted(i + 3 for i in fixed))
             )
             derived.defvjp(forward, backward)
-            y, written = derived(by, others, crossing.rngs, *flat)
+            y, written = derived(by, others, crossing.rngs, *(x for x, _ in opened))
             crossing.commit(written)
             return y
 
@@ -277,6 +275,7 @@ def _flat_cotangents(structure: Any, cotangents: Any) -> list[Any]:
         return [None] * int(structure.num_leaves)
     if structure == _LEAF:
         return [cotangents]
+    outer: Any
     found, outer = tree_flatten(cotangents, is_leaf=lambda x: x is not cotangents)
     if outer.node_data() != structure.node_data() or len(found) != len(structure.children()):
         raise TypeError(

@@ -61,6 +61,7 @@ def _axis_length(axes: Any, tree: Any) -> int | None:
 
     Whether all mapped axes have this length is left to JAX to check.
     """
+    structure: Any
     ends, structure = jax.tree_util.tree_flatten(axes, is_leaf=lambda x: x is None)
     for axis, part in zip(ends, structure.flatten_up_to(tree), strict=True):
         for leaf in jax.tree_util.tree_leaves(part) if isinstance(axis, int) else ():

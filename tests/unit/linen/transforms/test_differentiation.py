@@ -80,7 +80,7 @@ def test_custom_vjp_of_a_module():
     assert all(np.all(np.abs(leaf) == 1) for leaf in jax.tree.leaves(gradients))
 
 
-@pytest.mark.parametrize("fixed", [(3,), (-1,), -1])
+@pytest.mark.parametrize("fixed", [(3,), (-1,), -1, (0, 3)])
 @pytest.mark.parametrize("is_named", [False, True])
 def test_arguments_of_a_derivative_of_ones_own_may_come_by_keyword(fixed, is_named):
     def product(module, x, y, power=2):
