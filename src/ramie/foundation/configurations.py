@@ -138,6 +138,13 @@ FLAGS = (
         ("off", "proven", "all"),
     ),
     Flag(
+        "ramie_exact_variance",
+        False,
+        "Norms take the variance in a second pass, as with use_fast_variance=False in each layer. "
+        "Their default loses it where the mean is some hundred deviations and more. Last bits "
+        "change.",
+    ),
+    Flag(
         "ramie_keep_proofs",
         True,
         "Keep on disk which fast ways were found to give the bits of plain JAX, beside JAX's "
@@ -196,6 +203,7 @@ class Config:
     nnx_graph_updates: bool
     nnx_sow_capture_noop: bool
     ramie_compiled_layers: str
+    ramie_exact_variance: bool
     ramie_keep_proofs: bool
 
     _values: dict[str, Any]

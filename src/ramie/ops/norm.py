@@ -81,8 +81,9 @@ def layer_norm(
       axis_name: mapped axis over which the statistics are averaged as well.
       axis_index_groups: groups of indices of that axis to average within.
       use_mean: whether the mean is subtracted.
-      use_fast_variance: take the variance as ``E[x^2] - E[x]^2``, in one pass but less accurate
-        when the mean is large.
+      use_fast_variance: take the variance as ``E[x^2] - E[x]^2``, in one pass. It is wrong where
+        the mean is some hundred deviations and more; False, or the flag ``ramie_exact_variance``
+        for all norms, is right there too.
       force_float32_reductions: take statistics in float32 at least.
 
     Returns:

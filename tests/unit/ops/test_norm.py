@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tolerance import assert_close, assert_exact
 
+from ramie.foundation.configurations import config
 from ramie.ops import norm
 from ramie.ops.moments import canonical_axes
 
@@ -359,3 +360,39 @@ def test_momentum_may_be_an_array(traced):
     got = (jax.jit(run) if traced else run)(jnp.float32(0.75))
     for found, want in zip(got, run(0.75), strict=True):
         assert_close(found, want)
+
+
+@pytest.fixture(params=["setting", "flag"])
+def exactly(request):
+    """How the variance is taken in a second pass."""
+    if request.param == "setting":
+        yield {"use_fast_variance": False}
+    else:
+        with config.temp_flip_flag("exact_variance", True):
+            yield {}
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("mean, deviation", [(100.0, 0.01), (-3000.0, 1.0), (1e4, 0.5), (0.0, 1.0)])
+@pytest.mark.parametrize("function", [f for f in NORMS if f is not _rms_norm])
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_large_mean_does_not_hide_the_deviation(function, mean, deviation, jit, masked, exactly):
+    draws = np.random.default_rng(0).normal(mean, deviation, size=(16, 8, 8, 6))
+    x = jnp.asarray(draws, jnp.float32)
+    mask = jnp.ones((16, 1, 1, 1), bool) if masked else None
+
+    def run(x):
+        return function(x, jnp.ones(6), jnp.zeros(6), mask, epsilon=0.0, **exactly)
+
+    y = (jax.jit(run) if jit else run)(x)
+    assert_close(jnp.std(y), np.float32(1), "model")
+
+
+def test_by_default_the_variance_takes_one_pass():
+    """Its bits are those of Flax, and the reason for the flag: a large mean takes all digits."""
+    x = jnp.asarray(np.random.default_rng(0).normal(100, 0.01, size=(16, 64)), jnp.float32)
+    assert float(jnp.std(norm.layer_norm(x))) > 2
+    with config.temp_flip_flag("exact_variance", True):
+        two = norm.layer_norm(x)
+    assert_exact(two, norm.layer_norm(x, use_fast_variance=False))
+    assert config.ramie_exact_variance is False

@@ -70,7 +70,8 @@ class BatchNorm(Module):
       scale_init: initializer of the scale.
       axis_name: mapped axis over which statistics are averaged too. It need not exist in `init`.
       axis_index_groups: groups of indices of that axis to average within.
-      use_fast_variance: take the variance in one pass; less accurate when the mean is large.
+      use_fast_variance: take the variance in one pass, which is wrong where the mean is some
+        hundred deviations and more; False, or the flag ``ramie_exact_variance``, is right there.
       force_float32_reductions: take statistics in float32 at least.
 
     Example:
@@ -174,7 +175,8 @@ class LayerNorm(Module):
       feature_axes: axes along which scale and bias vary.
       axis_name: mapped axis over which statistics are averaged too.
       axis_index_groups: groups of indices of that axis to average within.
-      use_fast_variance: take the variance in one pass; less accurate when the mean is large.
+      use_fast_variance: take the variance in one pass, which is wrong where the mean is some
+        hundred deviations and more; False, or the flag ``ramie_exact_variance``, is right there.
       force_float32_reductions: take statistics in float32 at least.
 
     Example:
@@ -324,7 +326,8 @@ class GroupNorm(Module):
         but the first. Give them for inputs without a batch axis.
       axis_name: mapped axis over which statistics are averaged too.
       axis_index_groups: groups of indices of that axis to average within.
-      use_fast_variance: take the variance in one pass; less accurate when the mean is large.
+      use_fast_variance: take the variance in one pass, which is wrong where the mean is some
+        hundred deviations and more; False, or the flag ``ramie_exact_variance``, is right there.
       force_float32_reductions: take statistics in float32 at least.
 
     Example:
@@ -399,7 +402,8 @@ class InstanceNorm(Module):
       feature_axes: the channel axes; statistics are taken over all others but the first.
       axis_name: mapped axis over which statistics are averaged too.
       axis_index_groups: groups of indices of that axis to average within.
-      use_fast_variance: take the variance in one pass; less accurate when the mean is large.
+      use_fast_variance: take the variance in one pass, which is wrong where the mean is some
+        hundred deviations and more; False, or the flag ``ramie_exact_variance``, is right there.
       force_float32_reductions: take statistics in float32 at least.
 
     Example:

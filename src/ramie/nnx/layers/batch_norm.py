@@ -40,7 +40,8 @@ class BatchNorm(Module):
       scale_init: initializer of the scale.
       axis_name: mapped axis over which statistics of the batch are averaged too.
       axis_index_groups: groups of indices of that axis to average within.
-      use_fast_variance: take the variance in one pass; less accurate when the mean is large.
+      use_fast_variance: take the variance in one pass, which is wrong where the mean is some
+        hundred deviations and more; False, or the flag ``ramie_exact_variance``, is right there.
       promote_dtype: brings input, statistics and parameters to one dtype.
       rngs: the keys for the parameters.
       bias_metadata: metadata of the bias.

@@ -69,7 +69,8 @@ class LayerNorm(Module):
       feature_axes: axes along which scale and bias vary.
       axis_name: mapped axis over which statistics are averaged too.
       axis_index_groups: groups of indices of that axis to average within.
-      use_fast_variance: take the variance in one pass; less accurate when the mean is large.
+      use_fast_variance: take the variance in one pass, which is wrong where the mean is some
+        hundred deviations and more; False, or the flag ``ramie_exact_variance``, is right there.
       promote_dtype: brings input and parameters to one dtype.
       rngs: the keys for the parameters.
       bias_metadata: metadata of the bias.
@@ -305,7 +306,8 @@ class GroupNorm(Module):
         but the first. Give them for inputs without a batch axis.
       axis_name: mapped axis over which statistics are averaged too.
       axis_index_groups: groups of indices of that axis to average within.
-      use_fast_variance: take the variance in one pass; less accurate when the mean is large.
+      use_fast_variance: take the variance in one pass, which is wrong where the mean is some
+        hundred deviations and more; False, or the flag ``ramie_exact_variance``, is right there.
       promote_dtype: brings input and parameters to one dtype.
       rngs: the keys for the parameters.
       bias_metadata: metadata of the bias.
@@ -441,7 +443,8 @@ class InstanceNorm(Module):
       feature_axes: the channel axes; statistics are taken over all others but the first.
       axis_name: mapped axis over which statistics are averaged too.
       axis_index_groups: groups of indices of that axis to average within.
-      use_fast_variance: take the variance in one pass; less accurate when the mean is large.
+      use_fast_variance: take the variance in one pass, which is wrong where the mean is some
+        hundred deviations and more; False, or the flag ``ramie_exact_variance``, is right there.
       promote_dtype: brings input and parameters to one dtype.
       rngs: the keys for the parameters.
       bias_metadata: metadata of the bias.
