@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from tests.errors.mistake import KEY, Mistake, X
 
-from ramie import errors, nnx
+from ramie import errors, linen, nnx
 
 
 def rngs() -> nnx.Rngs:
@@ -115,6 +115,16 @@ MODULES = {
         lambda: nnx.Bidirectional(nnx.RNN, nnx.RNN),
         TypeError,
         ("nnx.Bidirectional", "forward_rnn", "class RNN", "RNN(..., rngs=rngs)"),
+    ),
+    "a class that is adapted": Mistake(
+        lambda: nnx.LoRA(3, 2, 3, base_module=nnx.Linear, rngs=rngs()),
+        TypeError,
+        ("nnx.LoRA", "base_module", "class Linear", "Linear(..., rngs=rngs)"),
+    ),
+    "a class of Linen in the bridge": Mistake(
+        lambda: nnx.bridge.ToNNX(linen.Dense, rngs=rngs()),
+        TypeError,
+        ("ToNNX", "the class Dense", "ToNNX(nn.Dense(3), rngs=nnx.Rngs(0))"),
     ),
     "a class under a norm of weights": Mistake(
         lambda: nnx.SpectralNorm(nnx.Linear, rngs=rngs()),

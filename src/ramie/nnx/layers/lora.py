@@ -8,7 +8,7 @@ import numpy as np
 
 from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.layers.linear import Linear
-from ramie.nnx.layers.parameters import NO_METADATA, keep, new_param, raw
+from ramie.nnx.layers.parameters import NO_METADATA, an_instance, keep, new_param, raw
 from ramie.nnx.modules.module import Module
 from ramie.nnx.modules.places import inputs_of
 from ramie.nnx.randomness.rng import Rngs
@@ -97,7 +97,7 @@ class LoRA(Module):
             dtype=dtype,
             param_dtype=param_dtype,
             lora_param_type=lora_param_type,
-            base_module=base_module,
+            base_module=an_instance(self, base_module, "base_module"),
             promote_dtype=promote_dtype,
         )
         first, second = (in_features, lora_rank), (lora_rank, out_features)
