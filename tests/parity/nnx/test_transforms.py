@@ -57,6 +57,16 @@ def _grad(nnx, options):
     return nnx.grad(_loss, argnums=(1, 0), **options)(m, 0.3), m
 
 
+def _grad_by_name(nnx, options):
+    """Flax resolves names in this mode only."""
+    return [
+        nnx.grad(lambda m, x: jnp.sum(m.w * x), argnums=argnums, **options)(
+            x=jnp.array(0.3), m=_model(nnx)
+        )
+        for argnums in (0, 1, (0, 1), (1,), -1)
+    ]
+
+
 def _value_and_grad_aux(nnx, options):
     m = _model(nnx)
     run = nnx.value_and_grad(lambda m: (_loss(m, 2.0), {"b": m.b + 1}), has_aux=True, **options)
@@ -172,7 +182,7 @@ def _fori_loop(nnx, options):
 
 
 CASES = [
-    *((_, "updates") for _ in (_diff_state, _fori_loop_of_new_objects)),
+    *((_, "updates") for _ in (_diff_state, _grad_by_name, _fori_loop_of_new_objects)),
     *((_, mode) for _ in (_grad_shared,) for mode in ("updates", "graph")),
     *((_, mode) for _ in (_vjp, _jvp) for mode in FUNCTIONAL),
     *(
