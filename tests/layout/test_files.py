@@ -70,6 +70,7 @@ SUBJECTS = {
     "linen/machinery/test_naming": "names and places of submodules",
     "linen/scoped/test_layers": "all layers on bare scopes",
     "linen/sharding/test_sharded_init": "init on a mesh",
+    "nnx/objects/test_hooks": "what frameworks on NNX override and reach into",
     "ops/eager/test_replaced_layers": "layers while functions of JAX are replaced",
     "linen/transforms/test_user_trees": "classes of users that look at their fields",
     "nnx/layers/test_adaptation": "LoRA and layers that draw",

@@ -11,6 +11,7 @@ from ramie.core.filters import DenyList as DenyList
 from ramie.core.filters import Filter
 from ramie.core.inspection.summary_text import (
     Line,
+    ShownArray,
     ShownObject,
     as_rich,
     describe,
@@ -31,7 +32,8 @@ from ramie.typing import PRNGKey, RNGSequences, VariableDict
 
 __all__ = ["NO_EXTRAS", "Row", "Table", "tabulate"]
 
-_ObjectRepresentation = ShownObject  # under this name Flax's tests look for it
+_ObjectRepresentation = ShownObject  # under these names other projects look for them
+_ArrayRepresentation = ShownArray
 
 NO_EXTRAS: Mapping[str, Any] = MappingProxyType({})
 """The default of arguments that are passed on to `rich`."""

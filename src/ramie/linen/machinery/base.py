@@ -78,6 +78,12 @@ class ModuleBase:
         """
         return self._bound("variables").variables()
 
+    @property
+    def _initialization_allowed(self) -> bool:
+        """Whether submodules and variables may be made here and now, as other projects ask."""
+        state = self.__dict__["_state"]
+        return self.__dict__["scope"] is None or state.in_setup or state.in_compact_method
+
     def _bound(self, what: str, use: str = "access") -> Scope:
         scope: Scope | None = self.__dict__["scope"]
         if scope is None:

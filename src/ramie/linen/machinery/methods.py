@@ -379,6 +379,8 @@ def wrap_method_once(fun: F) -> F:
     else:
         method = _wrap_plain(fun, name)
     method._ramie_wrapped = True  # type: ignore[attr-defined]
+    # By this mark other projects find out that `__wrapped__` is what the class body has.
+    method.method_handler_wrapped = True  # type: ignore[attr-defined]
     return method  # type: ignore[return-value]
 
 

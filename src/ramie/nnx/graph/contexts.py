@@ -223,7 +223,7 @@ def into_known(graphdef: GraphDef[Any], leaves: Sequence[Any], found: Sequence[A
         elif entry is REF or isinstance(entry, VariableDef):
             leaf, outer = next(following), next(objects)
             if isinstance(outer, Variable) and outer is not leaf:
-                if outer._trace_state is not trace:
+                if outer._trace_token is not trace:
                     outer._check_can_update()
                 if isinstance(leaf, Variable):
                     object.__setattr__(outer, "_var_metadata", leaf._var_metadata)

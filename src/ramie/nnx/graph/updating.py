@@ -274,7 +274,7 @@ def _assign(variable: Variable[Any], value: Any, trace: Any) -> None:
         else:
             variable.set_raw_value(value)
         return
-    if variable._trace_state is not trace:
+    if variable._trace_token is not trace:
         variable._check_can_update()
     if isinstance(value, Variable):
         if value._var_metadata.is_cell:

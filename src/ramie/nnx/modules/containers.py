@@ -131,7 +131,7 @@ class Dict(Module, MutableMapping[str, A], Generic[A]):
     def __setitem__(self, key: str, value: A) -> None:
         if not isinstance(key, str):
             raise TypeError(f"Keys of a Dict are strings, as they name attributes, not {key!r}.")
-        self._check_valid_context()
+        self._check_valid_context(self._made_elsewhere)
         self._pytree__store(key, value)
 
     def __delitem__(self, key: str) -> None:

@@ -25,6 +25,7 @@ from ramie.nnx.objects.statics import (
 from ramie.nnx.printing.text import Parts, describe, size_note, size_of
 from ramie.nnx.printing.visualization import rendered
 from ramie.nnx.variable.base import Variable
+from ramie.nnx.variable.trace_state import TraceState
 
 __all__ = [
     "Object",
@@ -37,7 +38,12 @@ __all__ = [
 ]
 
 
-class PytreeState(NamedTuple):
+class _Life(NamedTuple):
+    initializing: bool = False
+    is_setup: bool = False
+
+
+class PytreeState(_Life):
     """What a Pytree knows of its own life; part of its structure.
 
     Attributes:
@@ -45,8 +51,11 @@ class PytreeState(NamedTuple):
       is_setup: whether creation is over.
     """
 
-    initializing: bool = False
-    is_setup: bool = False
+    _trace_token: Any = None
+
+    @property
+    def _trace_state(self) -> TraceState:
+        return TraceState(self)
 
 
 T = TypeVar("T")
@@ -191,7 +200,12 @@ class Pytree(metaclass=PytreeMeta):
         Args:
           error_msg: what to say then.
         """
-        if self._pytree__trace is not trace_token():
+        now = trace_token()
+        if self._pytree__trace is now:
+            return
+        # A framework stores a state of its own there, and says in it where the object belongs.
+        given = vars(self).get("_pytree__state")
+        if not isinstance(given, PytreeState) or given._trace_token is not now:
             raise errors.TraceContextError(error_msg())
 
     def _made_elsewhere(self) -> str:
@@ -224,7 +238,7 @@ class Pytree(metaclass=PytreeMeta):
         if self._pytree__is_pytree:
             status = self._pytree__decided(name, value, known, mark)
         else:
-            status = is_data(value) or not (is_plain(value) or all_leaves([value]))
+            status = _may_hold_data(value)
         if self._pytree__status.get(name) is not status:
             if self._pytree__layout is not None:
                 object.__setattr__(self, "_pytree__layout", None)
@@ -343,11 +357,31 @@ def layout(node: Pytree) -> Layout:
     """Return the layout of a node."""
     known = node._pytree__layout
     if known is None:
-        known = layout_of(node._pytree__status, node._pytree__as_index)
+        known = layout_of(_status_of_all(node), node._pytree__as_index)
         # From here on the status is shared, and copied before it changes.
         object.__setattr__(node, "_pytree__status", known.status)
         object.__setattr__(node, "_pytree__layout", known)
     return known
+
+
+def _status_of_all(node: Pytree) -> Mapping[str, bool]:
+    """Return for each attribute whether it is data; also for those stored past `__setattr__`.
+
+    Frameworks do so with `object.__setattr__` for what may change under any transformation.
+    """
+    status, held = node._pytree__status, vars(node)
+    if len(held) == len(status):
+        return status
+    others = {
+        name: bool(data_in(value)) if node._pytree__is_pytree else _may_hold_data(value)
+        for name, value in held.items()
+        if name not in status and not name.startswith("_pytree__")
+    }
+    return {**status, **others}
+
+
+def _may_hold_data(value: Any) -> bool:
+    return is_data(value) or not (is_plain(value) or all_leaves([value]))
 
 
 class _Statics:

@@ -28,6 +28,7 @@ from ramie.nnx.variable.metadata import (
 )
 from ramie.nnx.variable.operators import VariableOperators
 from ramie.nnx.variable.placement import placed
+from ramie.nnx.variable.trace_state import TraceState
 from ramie.typing import MISSING
 
 __all__ = ["Variable", "definition_of"]
@@ -80,10 +81,10 @@ class Variable(VariableOperators, Generic[A]):
     """
 
     __signature__ = SignatureOfInit()
-    __slots__ = ("__weakref__", "_raw_value", "_trace_state", "_var_metadata")
+    __slots__ = ("__weakref__", "_raw_value", "_trace_token", "_var_metadata")
 
     _raw_value: Any  # the value, or the cell that holds it
-    _trace_state: Any
+    _trace_token: Any
     _var_metadata: Metadata
     _default_metadata: Metadata = metadata_of(REQUIRED)
     _class_of_boxed: Any  # assigned where that class is defined
@@ -107,7 +108,7 @@ class Variable(VariableOperators, Generic[A]):
         if hijax is not None:
             kwargs["hijax"] = hijax
         self.__init__(*args, **kwargs)  # type: ignore[misc]
-        return cls._make(self._raw_value, self._var_metadata, self._trace_state)
+        return cls._make(self._raw_value, self._var_metadata, self._trace_token)
 
     def __init__(
         self,
@@ -137,7 +138,7 @@ class Variable(VariableOperators, Generic[A]):
             known = completed(metadata, known, eager_sharding, (hijax, ref))
             value = placed(value, known, type(self).__name__)
         setattribute = object.__setattr__
-        setattribute(self, "_trace_state", trace_token())
+        setattribute(self, "_trace_token", trace_token())
         setattribute(self, "_var_metadata", known)
         setattribute(self, "_raw_value", value)
         if "on_create_value" in known:
@@ -153,7 +154,7 @@ class Variable(VariableOperators, Generic[A]):
             return boxed
         self = object.__new__(cls)
         setattribute = object.__setattr__
-        setattribute(self, "_trace_state", trace_token() if trace is None else trace)
+        setattribute(self, "_trace_token", trace_token() if trace is None else trace)
         setattribute(self, "_var_metadata", metadata)
         setattribute(self, "_raw_value", value)
         return self
@@ -175,8 +176,16 @@ class Variable(VariableOperators, Generic[A]):
         if not self._var_metadata.is_cell:  # a cell takes a value under any transformation
             self._check_trace()
 
+    @property
+    def _trace_state(self) -> TraceState:
+        return TraceState(self)
+
+    @_trace_state.setter
+    def _trace_state(self, state: TraceState) -> None:
+        object.__setattr__(self, "_trace_token", state.jax_trace)
+
     def _check_trace(self) -> None:
-        if self._trace_state is not trace_token():
+        if self._trace_token is not trace_token():
             raise errors.TraceContextError(
                 f"Cannot mutate {type(self).__name__} from a different trace level: it was made "
                 "outside of the JAX transformation that runs now, or inside of one that is over. "
@@ -373,7 +382,7 @@ class Variable(VariableOperators, Generic[A]):
         held = held_as(state["_raw_value"], metadata.definition(self.__class__))
         object.__setattr__(self, "_raw_value", held)
         object.__setattr__(self, "_var_metadata", metadata)
-        object.__setattr__(self, "_trace_state", trace_token())
+        object.__setattr__(self, "_trace_token", trace_token())
 
     # --- metadata -----------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ class HijaxVariable(Variable[Any], registered=False):
         self = object.__new__(cls)
         setattribute = object.__setattr__
         setattribute(self, "_kind", kind)
-        setattribute(self, "_trace_state", trace_token() if trace is None else trace)
+        setattribute(self, "_trace_token", trace_token() if trace is None else trace)
         setattribute(self, "_var_metadata", metadata)
         setattribute(self, "_raw_value", value)
         return self

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import pickle
 
 import jax
@@ -219,3 +220,47 @@ def test_a_wrapper_can_be_pickled():
     again = pickle.loads(pickle.dumps(model))
     assert again == model
     assert shapes(again.init(KEY, X)) == {"params": FLAT}
+
+
+def test_whether_submodules_may_be_made():
+    seen = {}
+
+    class Asking(nn.Module):
+        def setup(self):
+            seen["setup"] = self._initialization_allowed
+
+        def __call__(self, x):
+            seen["method"] = self._initialization_allowed
+            return x
+
+    class Compact(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            seen["compact"] = self._initialization_allowed
+            return self.inside(x)
+
+        def inside(self, x):
+            seen["inside"] = self._initialization_allowed
+            return x
+
+    Asking().apply({}, X)
+    Compact().apply({}, X)
+    assert seen == {"setup": True, "method": False, "compact": True, "inside": True}
+    assert Asking()._initialization_allowed
+    assert not Asking().bind({})._initialization_allowed
+
+
+def test_methods_say_what_the_class_body_has():
+    """By that mark other projects find the function to wrap; what they wrap is run in its place."""
+    body = nn.Dense.__call__
+    assert body.method_handler_wrapped
+    assert not hasattr(body.__wrapped__, "method_handler_wrapped")
+
+    @functools.wraps(body.__wrapped__)
+    def doubled(self, x):
+        return 2 * body.__wrapped__(self, x)
+
+    changed = type("Dense", (nn.Dense,), {"__call__": nn.module.wrap_method_once(doubled)})
+    variables = nn.Dense(1).init(KEY, X)
+    plain = nn.Dense(1).apply(variables, X)
+    assert jnp.allclose(changed(1).apply(variables, X), 2 * plain)

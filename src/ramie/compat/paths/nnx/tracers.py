@@ -4,8 +4,9 @@ from typing import Any
 
 from ramie.core.tracing.trace import trace_token
 from ramie.nnx.printing import reprlib as reprlib
+from ramie.nnx.variable.trace_state import TraceState as TraceState
 
-__all__ = ["current_jax_trace", "reprlib"]
+__all__ = ["TraceState", "current_jax_trace", "reprlib"]
 
 
 def current_jax_trace() -> Any:

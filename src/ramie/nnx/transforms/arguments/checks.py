@@ -140,7 +140,7 @@ def refuse_captured(objects: Sequence[Any], known: Any, mode: Mode) -> None:
         if id(x) in known:
             continue
         if isinstance(x, Variable):
-            is_foreign = x._trace_state is not trace
+            is_foreign = x._trace_token is not trace
         elif isinstance(x, Pytree):
             is_foreign = mode.updates and x._pytree__trace is not trace
         else:

@@ -24,7 +24,7 @@ from ramie.nnx.variable.base import Variable
 __all__ = ["Operands"]
 
 _raw = attrgetter("_raw_value")
-_trace = attrgetter("_trace_state")
+_trace = attrgetter("_trace_token")
 _descriptors: Any = vars(Variable)
 _set_raw = _descriptors["_raw_value"].__set__
 _set_metadata = _descriptors["_var_metadata"].__set__
