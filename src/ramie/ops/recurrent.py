@@ -238,15 +238,14 @@ def carried_on(new: Any, old: Any) -> Any:
       new: the carry after a step; any pytree.
       old: the carry before it.
     """
-    leaves, structure = jax.tree_util.tree_flatten(new)
-    before, old_structure = jax.tree_util.tree_flatten(old)
-    if structure != old_structure:
+    structures: list[Any] = [jax.tree_util.tree_structure(carry) for carry in (new, old)]
+    if structures[0] != structures[1]:
         return new  # the loop says what differs
-    return structure.unflatten(map(_in_float_of, leaves, before))
+    return jax.tree_util.tree_map(_in_float_of, new, old)
 
 
 def _in_float_of(new: Any, old: Any) -> Any:
-    kinds = [getattr(x, "dtype", None) for x in (new, old)]
+    kinds: list[Any] = [getattr(x, "dtype", None) for x in (new, old)]
     if kinds[0] == kinds[1] or not all(k and jnp.issubdtype(k, jnp.floating) for k in kinds):
         return new
     return lax.convert_element_type(new, kinds[1])

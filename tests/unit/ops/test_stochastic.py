@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tolerance import assert_exact
+from tests.tolerance import assert_close, assert_exact
 
 from ramie.ops import stochastic
 
@@ -56,3 +56,17 @@ def test_eager_and_compiled_draws_agree():
     key = jax.random.key(3)
     compiled = jax.jit(lambda y, k: stochastic.dropout(y, k, 0.5))(x, key)
     assert_exact(stochastic.dropout(x, key, 0.5), compiled)
+
+
+def test_a_rate_may_be_an_array_and_traced():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(6, 7)), jnp.float32)
+    key = jax.random.key(3)
+    run = jax.jit(lambda rate: stochastic.dropout(x, key, rate))
+    for rate in (0.0, 0.25, 1.0):
+        want = stochastic.dropout(x, key, rate)
+        assert_close(run(rate), want)
+        assert_exact(stochastic.dropout(x, key, jnp.float32(rate)), want)
+        slope = jax.jit(jax.grad(lambda x, r: stochastic.dropout(x, key, r).sum()))(x, rate)
+        assert bool(jnp.isfinite(slope).all())
+    with pytest.raises(ValueError, match="needs a random key"):
+        jax.jit(lambda rate: stochastic.dropout(x, None, rate))(0.5)

@@ -26,7 +26,7 @@ class Dropout(Module):
       [0.0, 2.0]
     """
 
-    rate: float
+    rate: float | Array
     broadcast_dims: Sequence[int] = ()
     deterministic: bool | None = None
     rng_collection: str = "dropout"
@@ -51,8 +51,8 @@ class Dropout(Module):
         """
         deterministic = merge_param("deterministic", self.deterministic, deterministic)
         rate = stochastic.check_rate(self.rate)
-        if deterministic or rate == 0.0:
+        if deterministic or stochastic.known(rate, 0.0):
             return inputs
-        if rng is None and rate < 1.0:
+        if rng is None and not stochastic.known(rate, 1.0):
             rng = self.make_rng(self.rng_collection)
         return stochastic.dropout(inputs, rng, rate, self.broadcast_dims)

@@ -45,7 +45,7 @@ class Dropout(Module):
 
     def __init__(
         self,
-        rate: float,
+        rate: float | Array,
         *,
         broadcast_dims: Sequence[int] = (),
         deterministic: bool | None = False,
@@ -90,9 +90,11 @@ class Dropout(Module):
                 "or model.eval(), or make a nnx.view(model, deterministic=...)."
             )
         rate = stochastic.check_rate(self.rate)
-        if passes or rate == 0.0:
+        if passes or stochastic.known(rate, 0.0):
             return inputs
-        key = self._key(self.rngs if rngs is None else rngs) if rate < 1.0 else None
+        key = None
+        if not stochastic.known(rate, 1.0):
+            key = self._key(self.rngs if rngs is None else rngs)
         return stochastic.dropout(inputs, key, rate, self.broadcast_dims)
 
     def _key(self, rngs: Any) -> PRNGKey:

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from tests.tolerance import assert_exact
+from tests.tolerance import assert_close, assert_exact
 
 import ramie.linen as nn
 from ramie import errors
@@ -66,3 +66,11 @@ def test_layers_that_are_no_sequence_are_refused():
         nn.Sequential(nn.Dense(2))
     with pytest.raises(ValueError, match="Empty Sequential"):
         nn.Sequential([]).init(KEY, X)
+
+
+def test_a_rate_of_dropout_may_follow_a_schedule():
+    def run(rate):
+        return nn.Dropout(rate, deterministic=False).apply({}, X, rngs={"dropout": KEY})
+
+    assert_close(jax.jit(run)(0.5), run(0.5))
+    assert_exact(jax.jit(lambda rate: nn.Dropout(rate, deterministic=True).apply({}, X))(0.5), X)

@@ -125,3 +125,15 @@ def test_what_wraps_a_layer_hands_its_arguments_on(name):
     y = layer(x)
     assert_close(layer(x, 2.0, 3.0), 3 * y + 2, "model")
     assert_close(layer(x, 2.0, scale=3.0, flip=True), -(3 * y + 2), "model")
+
+
+def test_a_rate_of_dropout_may_follow_a_schedule():
+    layer = nnx.Dropout(0.5, rngs=nnx.Rngs(dropout=0))
+    want = nnx.clone(layer)(X)
+
+    @nnx.jit
+    def scheduled(layer, x, rate):
+        layer.rate = nnx.data(rate)
+        return layer(x)
+
+    assert_close(scheduled(layer, X, 0.5), want)
