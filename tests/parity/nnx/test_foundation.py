@@ -1,5 +1,7 @@
 """The same paths, keys, bits, states and messages as Flax, object by object."""
 
+import operator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -199,12 +201,64 @@ def test_containers_mutated_alike():
 def test_update_and_pop_alike():
     def change(nnx):
         model = nnx.Dict(a=nnx.Param(1), b=nnx.Dict(c=nnx.BatchStat(2), d=3), e=nnx.Param(4))
-        nnx.update(model, {"a": 5, "b": {"c": 6}}, nnx.State({"b": {"d": 7, "f": nnx.Param(8)}}))
+        seen = nnx.Intermediate(8)
+        nnx.update(model, {"a": 5, "b": {"c": 6}}, nnx.State({"b": {"d": 7, "f": seen}}))
         popped = nnx.pop(model, nnx.BatchStat, nnx.PathContains("e"))
         plain = [nnx.to_pure_dict(state) for state in (*popped, nnx.state(model))]
         return plain, model.b.d
 
     assert change(ours) == change(theirs)
+
+
+def test_update_with_names_that_the_model_has_not():
+    """They are taken there, and an error here: an intended difference."""
+    given = {"typo": jnp.ones(2)}
+    model = theirs.Linear(2, 3, rngs=theirs.Rngs(0))
+    theirs.update(model, given)
+    assert hasattr(model, "typo")
+    with pytest.raises(ValueError, match="typo: the Linear has bias"):
+        ours.update(ours.Linear(2, 3, rngs=ours.Rngs(0)), given)
+
+
+OPERATORS = (
+    *(operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv),
+    *(operator.mod, operator.pow, operator.matmul, operator.eq, operator.iadd, operator.imul),
+)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_numpy_on_the_left_of_a_variable(traced):
+    left, right = np.array([[1.0, 2.5], [3.0, 4.0]]), jnp.array([[2.0, 3.0], [0.5, 1.0]])
+
+    def results(nnx):
+        def run(value):
+            variable = nnx.Param(value)
+            found = [op(left.copy(), variable) for op in OPERATORS]
+            return found + [op(np.float64(2), variable) for op in OPERATORS if op is not matmul]
+
+        matmul = operator.matmul
+        return jax.jit(run)(right) if traced else run(right)
+
+    for mine, other in zip(results(ours), results(theirs), strict=True):
+        assert isinstance(mine, jax.Array) and isinstance(other, jax.Array)
+        assert_exact(mine, other)
+
+
+@pytest.mark.parametrize("make", [np.asarray, lambda x: x, jax.new_ref])
+def test_layers_with_something_in_place_of_their_variables(make):
+    def outputs(nnx):
+        x = jnp.linspace(-1, 1, 8).reshape(2, 4)
+        layers = [
+            nnx.Linear(4, 3, rngs=nnx.Rngs(0)),
+            nnx.Conv(4, 2, (1,), rngs=nnx.Rngs(0)),
+        ]
+        for layer in layers:
+            for name in ("kernel", "bias"):
+                setattr(layer, name, nnx.data(make(getattr(layer, name)[...] + 1)))
+        return [layer(x) for layer in layers]
+
+    for mine, other in zip(outputs(ours), outputs(theirs), strict=True):
+        assert_exact(mine, other)
 
 
 @pytest.mark.parametrize("count", [1, 250, 251, 1000, 1024, 262_144, 300_000_000])
