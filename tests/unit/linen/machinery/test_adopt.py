@@ -8,6 +8,7 @@ import pickle
 import jax
 import jax.numpy as jnp
 import pytest
+from tests.tolerance import assert_close
 
 import ramie.linen as nn
 from ramie import errors
@@ -87,9 +88,9 @@ def test_a_wrapper_may_share_the_scope_of_its_model_when_it_is_bound(model, expe
     assert shapes(variables) == {"params": expected}
     alone = jax.tree.leaves(variables, is_leaf=lambda x: "a" in x)[0]
     y = X @ alone["kernel"] + alone["bias"][None] + X @ alone["a"]
-    assert jnp.allclose(model.apply(variables, X), y)
+    assert_close(model.apply(variables, X), y)
     bound = model.bind(variables)
-    assert jnp.allclose(bound(X), y)
+    assert_close(bound(X), y)
     assert shapes(bound.unbind()[1]) == shapes(variables)
 
 
@@ -263,4 +264,4 @@ def test_methods_say_what_the_class_body_has():
     changed = type("Dense", (nn.Dense,), {"__call__": nn.module.wrap_method_once(doubled)})
     variables = nn.Dense(1).init(KEY, X)
     plain = nn.Dense(1).apply(variables, X)
-    assert jnp.allclose(changed(1).apply(variables, X), 2 * plain)
+    assert_close(changed(1).apply(variables, X), 2 * plain)
