@@ -117,7 +117,7 @@ def avg_pool(
     padding: Padding = "VALID",
     count_include_pad: bool = True,
 ) -> Array:
-    """Average over windows.
+    """Average over windows. Values of 16 bits are added up in float32.
 
     Args:
       inputs: ``[batch..., spatial..., features]``.
@@ -136,12 +136,17 @@ def avg_pool(
       [0.5, 2.5]
     """
     inputs = as_array(inputs)
+    given = inputs.dtype
+    is_narrow = jnp.issubdtype(given, jnp.floating) and given.itemsize < 4
+    if is_narrow:
+        inputs = lax.convert_element_type(inputs, np.float32)
     total = pool(inputs, np.zeros((), inputs.dtype), lax.add, window_shape, strides, padding)
     if count_include_pad:
         size = functools.reduce(operator.mul, _sizes("window_shape", window_shape), 1)
         # A Python number takes on the dtype of floats, and makes floats of integers.
         kind = total.dtype if jnp.issubdtype(total.dtype, jnp.inexact) else jnp.result_type(float)
-        return lax.div(lax.convert_element_type(total, kind), np.asarray(size, kind))
+        mean = lax.div(lax.convert_element_type(total, kind), np.asarray(size, kind))
+        return lax.convert_element_type(mean, given) if is_narrow else mean
     window, steps, pads, lead = _geometry(inputs.shape, window_shape, strides, padding)
     counts = _places_in_window(inputs.shape, window, steps, pads, lead)
     common = jnp.promote_types(total.dtype, counts.dtype)

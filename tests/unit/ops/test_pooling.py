@@ -115,3 +115,19 @@ def test_gradients_reach_the_winners():
 def test_arguments_that_do_not_fit_are_refused(window, strides, padding, message):
     with pytest.raises(ValueError, match=message):
         pooling.pool(jnp.ones((3, 4)), 0.0, lax.add, window, strides, padding)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("count_include_pad", [True, False])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_averages_of_sixteen_bits_are_made_in_float32(dtype, count_include_pad, jit):
+    values = np.random.default_rng(0).random((2, 40, 40, 3)) + 1
+    x = jnp.asarray(values, dtype)
+
+    def run(x):
+        return pooling.avg_pool(x, (40, 40), count_include_pad=count_include_pad)
+
+    got = (jax.jit(run) if jit else run)(x)
+    want = np.asarray(x, np.float32).mean((1, 2), keepdims=True, dtype=np.float64)
+    assert got.dtype == (dtype if count_include_pad else jnp.float32)
+    assert_close(got.astype(dtype), jnp.asarray(want, dtype))
