@@ -55,6 +55,7 @@ def compare(ours, theirs, place=""):
         ("qwix_program.py", "qwix"),
         ("numpyro_program.py", "numpyro"),
         ("keras_program.py", "keras"),
+        ("treescope_program.py", "treescope"),
         ("onnx_program.py", "jax2onnx"),
     ],
 )

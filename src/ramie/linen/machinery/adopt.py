@@ -226,7 +226,7 @@ def attach(module: ModuleBase) -> None:
     if parent is UNSPECIFIED:
         parent = context.stack[-1]
     if type(parent) is weakref.ref:  # a constructor is given the module itself
-        owner = parent()
+        owner: Any = parent()
         place(module, owner, owner.__dict__["_state"])
     elif parent is None:
         own["_parent_ref"] = None

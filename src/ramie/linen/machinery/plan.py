@@ -85,7 +85,7 @@ def _declare_fields(cls: type, kw_only: bool) -> None:
     as_fields.parent = dataclasses.field(
         default=UNSPECIFIED, kw_only=True, repr=False, compare=False
     )
-    as_fields.name = dataclasses.field(default=None, kw_only=True, repr=False)
+    as_fields.name = dataclasses.field(default=None, kw_only=True)
     dataclasses.dataclass(init=False, repr=False, eq=False, kw_only=kw_only)(cls)
     declared: dict[str, Any] = cls.__dataclass_fields__  # type: ignore[attr-defined]
     for own in _OWN_FIELDS:
