@@ -210,7 +210,7 @@ def counted(
       Booleans in the shape of a moment.
     """
     if mask is None:
-        if all(shape[a] for a in axes):
+        if 0 not in shape or all(shape[a] for a in axes):
             return None
         return lax.full(tuple(n for a, n in enumerate(shape) if a not in axes), False)
     counts = _share(jnp.asarray(mask), shape, axes, np.float32)
@@ -285,6 +285,26 @@ def expand(stat: Array, ndim: int, axes: tuple[int, ...]) -> Array:
     return lax.broadcast_in_dim(stat, shape, kept)
 
 
+def _averaging(axis_name: Any, axis_index_groups: Any, share: Array | None) -> Any:
+    """Return a function that averages statistics over a mapped axis.
+
+    Args:
+      axis_name: the axis.
+      axis_index_groups: groups of its indices to average within.
+      share: of how many entries the statistics here are; None if all parts have as many.
+    """
+    average = functools.partial(lax.pmean, axis_name=axis_name, axis_index_groups=axis_index_groups)
+    if share is None:
+        return average
+    # Where all parts count as many entries this is one, exactly.
+    weight = lax.div(share, jnp.maximum(average(share), jnp.finfo(share.dtype).tiny))
+
+    def weighted(stats: tuple[Array | None, ...]) -> Any:
+        return average(tuple(None if a is None else lax.mul(*alike(a, weight)) for a in stats))
+
+    return weighted
+
+
 def moments(
     x: Array,
     mask: Array | None,
@@ -304,20 +324,10 @@ def moments(
     """
     mask = None if mask is None else jnp.asarray(mask)
     x = cast(x, dtype)  # before the program: XLA would merge it with the reduction
-    average = functools.partial(lax.pmean, axis_name=axis_name, axis_index_groups=axis_index_groups)
-    weight = None
-    if mask is not None and axis_name is not None:
-        # Where all parts count as many entries this is one, exactly.
-        share = _share(mask, x.shape, axes, dtype)
-        weight = lax.div(share, jnp.maximum(average(share), jnp.finfo(share.dtype).tiny))
-
-    def everywhere(stats: tuple[Array | None, ...]) -> tuple[Any, ...]:
-        if axis_name is None:
-            return stats
-        if weight is not None:
-            stats = tuple(None if a is None else lax.mul(*alike(a, weight)) for a in stats)
-        averaged: tuple[Any, ...] = average(stats)
-        return averaged
+    everywhere: Any = tuple
+    if axis_name is not None:
+        share = None if mask is None else _share(mask, x.shape, axes, dtype)
+        everywhere = _averaging(axis_name, axis_index_groups, share)
 
     one_pass = use_fast_variance and not config.ramie_exact_variance
     if one_pass or not use_mean:
