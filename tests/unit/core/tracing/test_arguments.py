@@ -87,8 +87,6 @@ def test_arguments_by_position(function, args, kwargs, argnums, expected):
 
 def test_all_are_positional_or_it_is_said_which_are_not():
     assert all_positional(f, (1,), {"z": 3}, "vmap") == (1, 1, 3)
-    with pytest.raises(
-        TypeError, match=r"\['only'\] of a function under vmap"
-    ):
+    with pytest.raises(TypeError, match=r"\['only'\] of a function under vmap"):
         all_positional(f, (1,), {"only": 3}, "vmap")
     assert all_positional(positional, (1,), {"z": 3}, "vmap") == (1, 5, 3)
