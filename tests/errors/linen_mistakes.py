@@ -204,7 +204,7 @@ MODULES = {
     "jax.jit around a submodule": Mistake(
         _jax_transform,
         errors.JaxTransformError,
-        ("jax", "nn.jit", "model.apply"),
+        ("Jax", "nn.jit", "model.apply"),
     ),
     "a module with setup is called without variables": Mistake(
         lambda: WithSetup()(X),

@@ -21,7 +21,8 @@ def _section(cls: type) -> str:
     text = text.partition("\nArgs:")[0].partition("\nExample:")[0].strip()
     bases = ", ".join(f"`{base.__name__}`" for base in cls.__bases__)
     body = text.replace("``", "`").replace("::\n", ":\n")
-    return f"## {cls.__name__}\n\n{body}\n\nAlso caught as: {bases}.\n"
+    anchor = f'<a id="flax.errors.{cls.__name__}"></a>'
+    return f"{anchor}\n\n## {cls.__name__}\n\n{body}\n\nAlso caught as: {bases}.\n"
 
 
 def page() -> str:

@@ -82,11 +82,12 @@ class MissingInJaxError(RamieError, NotImplementedError):
 def _reference(cls: type[RamieError]) -> str:
     """Where the mistake is explained at length: a section of our page; nothing for other classes.
 
-    The address is relative to the documentation, wherever that is served.
+    The address is relative to the documentation, wherever that is served. Its last part is what
+    messages of Flax end with, which programs look for.
     """
     if cls is RamieError or not cls.__module__.startswith("ramie.errors."):
         return ""
-    return f" ({_PAGE}#{cls.__name__.lower()})"
+    return f" ({_PAGE}#flax.errors.{cls.__name__})"
 
 
 def _rebuild(cls: type[RamieError], args: tuple[Any, ...], state: dict[str, Any]) -> RamieError:

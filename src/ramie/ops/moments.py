@@ -305,6 +305,11 @@ def _averaging(axis_name: Any, axis_index_groups: Any, share: Array | None) -> A
     return weighted
 
 
+def _one_of_nothing(second: Array, some: Array | None) -> Array:
+    """Return a second moment that is 1 where nothing counts: such entries keep their size."""
+    return second if some is None else lax.select(some, second, lax.full_like(second, 1))
+
+
 def moments(
     x: Array,
     mask: Array | None,
@@ -329,14 +334,17 @@ def moments(
         share = None if mask is None else _share(mask, x.shape, axes, dtype)
         everywhere = _averaging(axis_name, axis_index_groups, share)
 
+    some = None
+    if mask is not None:
+        some = counted(mask, x.shape, axes, axis_name, axis_index_groups)
     one_pass = use_fast_variance and not config.ramie_exact_variance
     if one_pass or not use_mean:
         mean, second = everywhere(_raw_moments(x, mask, axes=axes, first=use_mean, second=True))
-        return mean, second, use_mean
+        return mean, _one_of_nothing(second, some), use_mean
     (mean,) = everywhere(_raw_moments(x, mask, axes=axes, first=True, second=False)[:1])
     squares = _squared_deviation(x, mean, axes=axes)
     (variance,) = everywhere(_raw_moments(squares, mask, axes=axes, first=True, second=False)[:1])
-    return mean, variance, False
+    return mean, _one_of_nothing(variance, some), False
 
 
 def _variance(mean: Array | None, second: Array, about_zero: bool) -> Array:

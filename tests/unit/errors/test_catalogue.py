@@ -127,7 +127,7 @@ def test_the_module_is_named_where_it_is_known(name):
 
 def test_the_section_of_our_page_is_named_for_every_class_but_the_root():
     for name in ARGUMENTS:
-        link = f" (docs/errors.md#{name.lower()})"
+        link = f" (docs/errors.md#flax.errors.{name})"
         assert str(make(name)).endswith(link) == (name != "RamieError")
 
 

@@ -273,6 +273,14 @@ def test_what_is_masked_counts_nothing_and_gradients_are_finite(function, mask, 
     assert bool(jnp.all(jnp.where(kept, 0.0, spoilt[1][0]) == 0.0))
 
 
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("function", NORMS)
+def test_what_is_masked_wholly_keeps_its_size(function, fast):
+    x = _numbers(4, 3, 5, 6)
+    y = function(x, SCALE, BIAS, jnp.zeros((4, 1, 1, 1), bool), use_fast_variance=fast)
+    assert_close(y, x * SCALE + BIAS, "model")
+
+
 @pytest.mark.parametrize("function", NORMS)
 def test_finite_numbers_under_a_mask_are_normalised_as_ever(function):
     x, mask = _numbers(4, 3, 5, 6), jnp.asarray(MASKS["places"])
