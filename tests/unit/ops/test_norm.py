@@ -278,7 +278,7 @@ def test_what_is_masked_counts_nothing_and_gradients_are_finite(function, mask, 
 def test_what_is_masked_wholly_keeps_its_size(function, fast):
     x = _numbers(4, 3, 5, 6)
     y = function(x, SCALE, BIAS, jnp.zeros((4, 1, 1, 1), bool), use_fast_variance=fast)
-    assert_close(y, x * SCALE + BIAS, "model")
+    assert_close(y, np.asarray(x) * np.asarray(SCALE) + np.asarray(BIAS), "model")
 
 
 @pytest.mark.parametrize("function", NORMS)
