@@ -311,7 +311,7 @@ class Welford(Metric):
         self.mean[...] = jnp.array(0, jnp.float32)
         self.m2[...] = jnp.array(0, jnp.float32)
 
-    def update(self, mask: Array | None = None, **kwargs: Any) -> None:
+    def update(self, *, mask: Array | None = None, **kwargs: Any) -> None:
         """Take further values in.
 
         Args:
