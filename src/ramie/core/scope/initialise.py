@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ramie.core.running import initializing
 from ramie.core.scope.rng import LazyRng, host_key
 from ramie.core.scope.shapes import is_self_contained, needs_key
 from ramie.core.tracing.abstract import evaluate, needed_part, with_values, without_tracers
@@ -151,6 +152,7 @@ def _really(init_fn: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -
     return init_fn(*args, **kwargs) if made is None else made
 
 
+@initializing
 def create(init_fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Return `init_fn(*args, **kwargs)`, the first value of a variable."""
     if at_traced_forward():
@@ -162,6 +164,7 @@ def create(init_fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[s
         return _really(init_fn, args, kwargs)
 
 
+@initializing
 def create_param(
     init_fn: Callable[..., Any], lazy: LazyRng, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Any:

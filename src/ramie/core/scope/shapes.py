@@ -14,6 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from ramie.core.running import initializing
+
 __all__ = ["expected_shapes", "is_self_contained", "leaf_shapes", "mismatch", "needs_key"]
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -100,6 +102,7 @@ def leaf_shapes(value: Any) -> Shapes:
     return tuple(np.shape(leaf) for leaf in jax.tree_util.tree_leaves(value))
 
 
+@initializing
 def _evaluate(init_fn: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> Shapes:
     def leaves() -> list[Any]:  # and no more: a class of the user may refuse shapes in its fields
         return jax.tree_util.tree_leaves(init_fn(jax.random.key(0), *args, **kwargs))

@@ -16,7 +16,7 @@ from ramie.nnx.objects.pytree import Pytree
 from ramie.nnx.states.nested import Path, raw
 from ramie.nnx.states.state import FlatState, State
 from ramie.nnx.variable.base import Variable
-from ramie.nnx.variable.kinds import BatchStat, Intermediate, Param
+from ramie.nnx.variable.kinds import BatchStat, Param
 
 __all__ = ["fill", "update"]
 
@@ -35,8 +35,8 @@ def update(node: Any, state: Any, /, *states: Any) -> None:
 
     A `Param` or `BatchStat` keeps its shape, or gains or loses whole axes, as the states of models
     do that are stacked for `jax.vmap`; other kinds take any shape: caches grow, streams are split.
-    New names are taken for what is sown (`Intermediate`), and by modules of the bridge, whose
-    variables wait there.
+    New names are taken for variables that are no `Param`, as calls make them (sown values, caches),
+    and by modules of the bridge, whose variables wait there.
 
     Args:
       node: the model.
@@ -203,7 +203,11 @@ def _has_members(x: Any) -> bool:
 
 
 def _takes_new(node: Any, value: Any) -> bool:
-    return isinstance(value, Intermediate) or (isinstance(node, Pytree) and node._pytree__takes_new)
+    # What a call makes comes back from transformations with the rest: sown values, caches. A
+    # parameter that nothing uses is a mistake.
+    if isinstance(value, Variable) and not isinstance(value, Param):
+        return True
+    return isinstance(node, Pytree) and node._pytree__takes_new
 
 
 def _misfit(variable: Variable[Any], value: Any) -> str | None:

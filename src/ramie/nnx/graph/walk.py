@@ -139,7 +139,10 @@ def _missing(node: Pytree, error: KeyError) -> ValueError:
 
 def _place(root: Any, node: Any, several: bool) -> str:
     """Write where a node is inside of a model, such as "blocks[0].layer"; "" for the root."""
-    path = next(path for path, x in iter_graph(root, graph=True) if x is node)
+    try:
+        path = next(path for path, x in iter_graph(root, graph=True) if x is node)
+    except RecursionError:  # a container that holds itself
+        return ""
     keys = path[1:] if several else path
     return "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in keys).lstrip(".")
 

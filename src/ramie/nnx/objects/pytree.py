@@ -77,7 +77,7 @@ class PytreeMeta(ABCMeta):
         """
         node: Any = super().__call__(*args, **kwargs)  # type: ignore[misc]
         attributes = node.__dict__
-        if running.modules[-1] is not None:
+        if running.modules[-1] is not None and not running.initializers:
             refuse_inside_of_linen(node, running.modules[-1])
         for name, status in node._pytree__status.items():
             if not status and type(attributes.get(name)) in _MUTABLE:

@@ -3,7 +3,8 @@
 import sys
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import jax
@@ -16,23 +17,48 @@ from ramie.nnx.variable.kinds import Param
 __all__ = ["late_data", "refuse_inside_of_linen", "refuse_late_data", "warn_of_replaced"]
 
 
+# How many entries of a container are looked at: a walk must not cost more with each line that a
+# program logs in a list. The last ones are, because what comes late is there.
+_LOOKS = 128
+
+
+def _entries(value: Any) -> Iterable[Any]:
+    """Return what is in a container, the last first; nothing for other values."""
+    if isinstance(value, list | tuple | deque):
+        return reversed(value)
+    if isinstance(value, dict):
+        return reversed(value.values())
+    if isinstance(value, set | frozenset):
+        return value
+    try:
+        return jax.tree_util.tree_leaves(value, is_leaf=lambda x: x is not value)
+    except Exception:  # the class of a user that cannot be taken apart now: not our question
+        return ()
+
+
 def _inside(value: Any, wanted: tuple[type, ...]) -> Iterator[Any]:
     """List what is of some classes inside of containers, pytrees, sets and queues."""
-    leaves: Any = (value,)
-    if not isinstance(value, set | frozenset | deque):
-        leaves = jax.tree_util.tree_leaves(value, is_leaf=lambda x: isinstance(x, wanted))
-    for leaf in leaves:
-        if isinstance(leaf, wanted):
-            yield leaf
-        elif isinstance(leaf, set | frozenset | deque):
-            for item in leaf:
-                yield from _inside(item, wanted)
+    waiting, seen, left = [value], set(), _LOOKS
+    while waiting and left > 0:
+        found = waiting.pop()
+        if isinstance(found, wanted):
+            yield found
+            continue
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        for entry in islice(_entries(found), left):
+            left -= 1
+            if entry is not found and not is_plain(entry):
+                waiting.append(entry)
 
 
 def late_data(
     names: Sequence[str], values: Sequence[Any], kinds: tuple[type, ...]
 ) -> tuple[str, Any, Any] | None:
     """Find an object inside of static values, where it would be neither state nor parameter.
+
+    Of long containers only the last entries are looked at.
 
     Args:
       names: the attributes.

@@ -157,7 +157,7 @@ class Optimizer(Pytree, Generic[M]):
             )
         raise AttributeError(f"{type(self).__name__!r} does not have attribute {name!r}{hint}.")
 
-    def update(self, model: M, grads: Any = MISSING, /, **kwargs: Any) -> Any:
+    def update(self, model: M, grads: Any = MISSING, **kwargs: Any) -> Any:
         """Make one step: change the parameters of the model and the state of the optimizer.
 
         Args:
@@ -290,7 +290,7 @@ class ModelAndOptimizer(Optimizer[M]):
         super().__init__(model, tx, wrt=wrt)
         self.model: M = data(model)
 
-    def update(self, grads: Any = MISSING, /, **kwargs: Any) -> Any:  # type: ignore[override]
+    def update(self, grads: Any = MISSING, **kwargs: Any) -> Any:  # type: ignore[override]
         """Make one step; see `Optimizer.update`.
 
         Args:
