@@ -317,7 +317,8 @@ def last_states(history: Array, initial: Array, seq_lengths: Array, num_batch_di
     batch = history.shape[1 : 1 + num_batch_dims]
     lengths = _in_front(_as_lengths(seq_lengths, steps), batch)
     lengths = lax.expand_dims(lengths, [0, *range(1 + num_batch_dims, history.ndim)])
-    last = jnp.take_along_axis(history, lax.max(lengths - 1, np.int32(0)), axis=0)[0]
+    # Of a length of 0 that is -1, the last step, which the next line does not take.
+    last = jnp.take_along_axis(history, lengths - 1, axis=0, mode="promise_in_bounds")[0]
     return jnp.where(lengths[0] > 0, last, initial)
 
 
