@@ -120,8 +120,11 @@ class _Taking:
         changed: dict[Any, Any] = {}
         for key, value in mapping.items():
             name = str(key) if is_node else key
+            held = inside.get(name, inside)
+            if held is value:
+                continue
             inner = (*path, key)
-            if name not in inside:
+            if held is inside:
                 if _is_nothing(value):
                     continue
                 if self.strict and not _takes_new(node, value):
@@ -129,8 +132,8 @@ class _Taking:
                     continue
                 changed[name] = State(value) if isinstance(value, dict) else value
                 continue
-            taken = self.child(inside[name], value, inner)
-            if taken is not inside[name]:
+            taken = self.child(held, value, inner)
+            if taken is not held:
                 changed[name] = taken
         if not is_node and not isinstance(node, list | dict):
             return rebuilt(node, changed) if changed else node
@@ -140,7 +143,12 @@ class _Taking:
     def child(self, child: Any, value: Any, path: Path) -> Any:
         """Collect what a value changes; return what takes the place of the child."""
         if isinstance(child, Variable):
-            if value is child or (_is_nothing(value) and not isinstance(child._plain(), Mapping)):
+            if value is child:
+                return child
+            if type(value) is type(child) and _is_alike(child._raw_value, value._raw_value):
+                self.values.append((child, value))  # the usual case
+                return child
+            if _is_nothing(value) and not isinstance(child._plain(), Mapping):
                 return child
             wrong = _misfit(child, value) if self.strict else None
             if wrong is None:
@@ -208,6 +216,10 @@ def _takes_new(node: Any, value: Any) -> bool:
     if isinstance(value, Variable) and not isinstance(value, Param):
         return True
     return isinstance(node, Pytree) and node._pytree__takes_new
+
+
+def _is_alike(held: Any, new: Any) -> bool:
+    return isinstance(held, jax.Array) and isinstance(new, jax.Array) and held.shape == new.shape
 
 
 def _misfit(variable: Variable[Any], value: Any) -> str | None:
