@@ -49,7 +49,9 @@ def _masked(layer: Any, kernel: Array) -> Array:
 def _check_input(layer: Any, inputs: Array) -> None:
     window: tuple[int, ...] = layer.kernel_size
     shape = np.shape(inputs)
-    if len(shape) <= len(window) or shape[-1] != layer.in_features:
+    fits = len(shape) > len(window) and shape[-1] == layer.in_features
+    # A kernel of another width that was put there decides itself what fits.
+    if not fits and np.shape(raw(layer.kernel)) == tuple(layer.kernel_shape):
         raise ValueError(
             f"{place(layer)} takes an input [*batch, *spatial, {layer.in_features}] with "
             f"{len(window)} spatial axes, as its window is {window}, but got one of shape {shape}."

@@ -8,7 +8,14 @@ import jax.numpy as jnp
 
 from ramie.nnx.graph.functional import state
 from ramie.nnx.layers.dtypes import promote_dtype
-from ramie.nnx.layers.parameters import an_instance, drawn, filling, keep, stream_of_params
+from ramie.nnx.layers.parameters import (
+    an_instance,
+    drawn,
+    filling,
+    keep,
+    raw,
+    stream_of_params,
+)
 from ramie.nnx.modules.module import Module
 from ramie.nnx.objects.marks import data
 from ramie.nnx.randomness.rng import Rngs
@@ -155,7 +162,7 @@ class SpectralNorm(Module):
             u, sigma = self.batch_stats[*path, "u"], self.batch_stats[*path, "sigma"]
             divided, new_u, new_sigma = spectral_normalize(
                 weight.get_value(),
-                u.get_value(),
+                raw(u),
                 n_steps=self.n_steps,
                 epsilon=self.epsilon,
                 dtype=self.dtype,
@@ -269,7 +276,7 @@ class WeightNorm(Module):
         """
         seen = []
         for path, weight in _weights(self.layer_instance, self.variable_filter):
-            scale = None if self.scales is None else self.scales[path].get_value()
+            scale = None if self.scales is None else raw(self.scales[path])
             normalised = weight_normalize(
                 weight.get_value(),
                 scale,

@@ -44,6 +44,7 @@ GROUPED_VALUES = "...hgqk,...khd->...qhgd"
 
 _WIDE = frozenset(np.dtype(t) for t in ("float32", "float64"))
 _EINSUM = Rests({jnp: ["einsum"]})
+_SOFTMAX = Rests({jax.nn: ["softmax"]})
 
 
 def check_inputs(
@@ -121,11 +122,11 @@ def _product(
 
 
 def _replaced_einsum(precision: PrecisionLike, dot_general: DotGeneralT | None) -> EinsumT | None:
-    """Return what stands in the place of `jax.numpy.einsum`, or None if that is JAX's own.
+    """Return `jax.numpy.einsum` if something stands in its place, or in that of softmax, else None.
 
     Flax takes these products by einsum, so libraries put theirs there to be asked for them.
     """
-    if _EINSUM.are_shipped():
+    if _EINSUM.are_shipped() and _SOFTMAX.are_shipped():
         return None
     options = {} if dot_general is None else {"_dot_general": dot_general}
     return functools.partial(jnp.einsum, precision=precision, **options)
@@ -334,7 +335,11 @@ def attention_weights(
         )
     else:
         scores = _scores(_scaled(query), key, einsum)
-        shifted = _minus_maximum(_biased_and_masked(scores, bias, mask, in_float32))
+        masked = _biased_and_masked(scores, bias, mask, in_float32)
+        if not _SOFTMAX.are_shipped():
+            weights = jax.nn.softmax(masked)
+            return weights if in_float32 else cast(weights, query.dtype)
+        shifted = _minus_maximum(masked)
     weights = _normalized(lax.exp(shifted))
     return weights if in_float32 else cast(weights, query.dtype)
 

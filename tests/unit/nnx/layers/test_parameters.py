@@ -144,3 +144,11 @@ def test_inside_of_a_transformation():
     layer.bias = nnx.data(np.zeros(3, np.float32))
     assert_close(nnx.grad(lambda m: m(X).sum())(layer).kernel[...], expected)
     assert_close(nnx.jit(lambda m: m(X))(layer), layer(X))
+
+
+def test_a_kernel_of_another_width_decides_what_a_convolution_takes():
+    layer = nnx.Conv(4, 4, (3,), rngs=nnx.Rngs(0))
+    layer.kernel = nnx.Param(jnp.ones((3, 6, 4)))
+    assert layer(jnp.ones((2, 8, 6))).shape == (2, 8, 4)
+    with pytest.raises(ValueError, match="takes an input"):
+        nnx.Conv(4, 4, (3,), rngs=nnx.Rngs(0))(jnp.ones((2, 8, 6)))

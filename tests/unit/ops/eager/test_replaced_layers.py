@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from tests.tolerance import assert_close
+from tests.tolerance import assert_close, assert_exact
 
 import ramie.linen as nn
 from ramie import nnx
@@ -190,3 +190,20 @@ def test_zeros_of_another_library_are_used():
     with replaced(jnp, "zeros", lambda shipped: lambda shape, dtype=None: shipped(shape) + 5):
         variables = Counter().init(jax.random.key(0))
     assert variables["state"]["count"].tolist() == [5.0, 5.0]
+
+
+def test_attention_calls_the_softmax_that_is_there(monkeypatch):
+    layer = nn.MultiHeadDotProductAttention(2)
+    x = jnp.linspace(-1.0, 1.0, 24).reshape(2, 3, 4)
+    variables = layer.init(jax.random.key(0), x)
+    plain, calls, softmax = layer.apply(variables, x), [], jax.nn.softmax
+
+    def counted(*args, **kwargs):
+        calls.append(args)
+        return softmax(*args, **kwargs)
+
+    monkeypatch.setattr(jax.nn, "softmax", counted)
+    assert_close(layer.apply(variables, x), plain, "model")
+    assert len(calls) == 1
+    monkeypatch.undo()
+    assert_exact(layer.apply(variables, x), plain)
