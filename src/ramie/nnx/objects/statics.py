@@ -38,9 +38,9 @@ def _entries(value: Any) -> Iterable[Any]:
 
 def _inside(value: Any, wanted: tuple[type, ...]) -> Iterator[Any]:
     """List what is of some classes inside of containers, pytrees, sets and queues."""
-    waiting, seen, left = [value], set(), _LOOKS
-    while waiting and left > 0:
-        found = waiting.pop()
+    waiting, seen, left = deque([value]), set(), _LOOKS
+    while waiting:
+        found = waiting.popleft()  # breadth first: the last entries of all come early
         if isinstance(found, wanted):
             yield found
             continue

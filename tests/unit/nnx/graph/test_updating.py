@@ -190,10 +190,15 @@ def test_values_that_are_containers_themselves():
     assert given.v[...] == {"a": 1}
 
 
-def test_what_runs_make_is_taken():
+class Loss(nnx.Variable):
+    pass
+
+
+@pytest.mark.parametrize("kind", [nnx.Intermediate, nnx.BatchStat, nnx.Cache, Loss])
+def test_what_runs_make_is_taken(kind):
     class Sows(nnx.Module):
         def __call__(self, x):
-            self.sow(nnx.Intermediate, "seen", x)
+            self.sow(kind, "seen", x)
             return x
 
     model = nnx.Dict(a=Sows())

@@ -65,6 +65,39 @@ def test_each_container_is_looked_into(kind):
         nnx.state(_late(kind))
 
 
+class Counted(list):
+    """A list that counts how many of its entries are looked at, from the end on."""
+
+    looks = 0
+
+    def __reversed__(self):
+        for entry in super().__reversed__():
+            self.looks += 1
+            yield entry
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_look_costs_no_more_in_a_long_container(nested):
+    entries = Counted()
+    net = Net({"log": entries} if nested else entries)
+    entries.extend(range(5000))
+    walk(net)
+    assert 0 < entries.looks <= 200
+    entries.append(nnx.Linear(2, 2, rngs=nnx.Rngs(1)))
+    with pytest.raises(ValueError, match="got a module"):
+        walk(net)
+
+
+def test_containers_that_hold_themselves_or_sort_badly():
+    net = Net({})
+    net.layers.update({"e": 1, 3: [2], int: {}})
+    net.layers["self"] = [net.layers]
+    assert set(nnx.state(net)) == {"head"}
+    net.layers["late"] = nnx.Linear(2, 2, rngs=nnx.Rngs(1))
+    with pytest.raises(ValueError, match="'layers' of a Net got a module"):
+        nnx.state(net)
+
+
 @pytest.mark.parametrize("name", WALKS)
 def test_each_walk_raises(name):
     with pytest.raises(ValueError, match=r"Found unexpected data.*nnx\.List\(\)"):
@@ -176,6 +209,25 @@ def test_modules_of_nnx_that_linen_may_use():
 
     assert set(Closed().init(jax.random.key(0), X)["params"]) == {"Dense_0"}
     nnx.Linear(2, 3, rngs=nnx.Rngs(0))  # and afterwards, outside
+
+
+@pytest.mark.parametrize("collection", ["params", "cache"])
+def test_first_values_of_linen_variables_may_come_from_nnx(collection):
+    def made(key):
+        return nnx.to_pure_dict(nnx.state(nnx.Linear(2, 2, rngs=nnx.Rngs(params=key))))
+
+    class Own(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            if collection == "params":
+                return x @ self.param("p", made)["kernel"]
+            return x @ self.variable("cache", "p", made, jax.random.key(0)).value["kernel"]
+
+    variables = Own().init(jax.random.key(0), X)
+    assert jax.tree.map(jnp.shape, variables) == {
+        collection: {"p": {"kernel": (2, 2), "bias": (2,)}}
+    }
+    assert Own().apply(variables, X).shape == (1, 2)
 
 
 def test_after_an_error_in_a_linen_method_modules_are_made_again():

@@ -41,6 +41,17 @@ def test_a_step_is_that_of_optax():
     assert_exact(model.b.n[...], np.float32(5))
 
 
+def test_model_and_gradients_may_be_given_by_name():
+    models = _model(), _model(), _model()
+    one, two = (nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param) for model in models[:2])
+    both = nnx.ModelAndOptimizer(models[2], optax.sgd(0.1), wrt=nnx.Param)
+    one.update(models[0], _gradients(models[0]))
+    two.update(grads=_gradients(models[1]), model=models[1])
+    both.update(grads=_gradients(models[2]))
+    for model in models[1:]:
+        jax.tree.map(assert_exact, nnx.state(model), nnx.state(models[0]))
+
+
 def test_what_it_remembers_are_variables_with_the_metadata_of_the_parameters():
     optimizer = nnx.Optimizer(_model(), optax.adam(0.1), wrt=nnx.Param)
     moments = optimizer.opt_state[0]
