@@ -249,12 +249,25 @@ def write(module: Module, **values: Array) -> None:
     """
     for name, value in values.items():
         held = getattr(module, name)
-        if isinstance(held, Variable):
-            held.set_value(value)
-        elif isinstance(held, jax.Array | np.ndarray) or not hasattr(type(held), "__setitem__"):
-            setattr(module, name, value)
-        else:
-            held[...] = value
+        now = stored(held, value)
+        if now is not held:
+            setattr(module, name, now)
+
+
+def stored(held: Any, value: Array) -> Any:
+    """Store a value in what a layer holds, as `write` does; return what is to stand there now.
+
+    Args:
+      held: a variable, or what a program put in its place.
+      value: the new value.
+    """
+    if isinstance(held, Variable):
+        held.set_value(value)
+    elif isinstance(held, jax.Array | np.ndarray) or not hasattr(type(held), "__setitem__"):
+        return value
+    else:
+        held[...] = value
+    return held
 
 
 def of_stream(rngs: Any, name: str, layer: Module, others: str = "") -> Any:

@@ -14,6 +14,7 @@ from ramie.nnx.layers.parameters import (
     filling,
     keep,
     raw,
+    stored,
     stream_of_params,
 )
 from ramie.nnx.modules.module import Module
@@ -169,8 +170,8 @@ class SpectralNorm(Module):
             )
             seen.append((weight, cast(divided, weight.dtype)))
             if update:
-                u.set_value(cast(new_u, u.dtype))
-                sigma.set_value(cast(new_sigma, sigma.dtype))
+                for name, held, new in (("u", u, new_u), ("sigma", sigma, new_sigma)):
+                    self.batch_stats[*path, name] = stored(held, cast(new, raw(held).dtype))
         layer: Any = self.layer_instance
         with _seen_as(seen):
             return layer(x, *args, **kwargs)

@@ -121,8 +121,8 @@ def _product(
     return multiply(a, b, dims, precision, preferred_element_type=common)
 
 
-def _replaced_einsum(precision: PrecisionLike, dot_general: DotGeneralT | None) -> EinsumT | None:
-    """Return `jax.numpy.einsum` if something stands in its place, or in that of softmax, else None.
+def _visible_einsum(precision: PrecisionLike, dot_general: DotGeneralT | None) -> EinsumT | None:
+    """Return `jax.numpy.einsum` where it or `jax.nn.softmax` is not JAX's own, else None.
 
     Flax takes these products by einsum, so libraries put theirs there to be asked for them.
     """
@@ -322,7 +322,7 @@ def attention_weights(
     bias = None if bias is None else jnp.asarray(bias)
     mask = None if mask is None else jnp.asarray(mask)
     if einsum is None:
-        einsum = _replaced_einsum(precision, dot_general)
+        einsum = _visible_einsum(precision, dot_general)
     if einsum is None:
         shifted = _shifted_scores(
             query,
@@ -404,7 +404,7 @@ def apply_weights(
       einsum: used in place of the product as a whole.
     """
     if einsum is None:
-        einsum = _replaced_einsum(precision, dot_general)
+        einsum = _visible_einsum(precision, dot_general)
     if einsum is not None:
         if factor is not None:
             weights = lax.mul(*alike(weights, factor))

@@ -127,3 +127,17 @@ def test_training_is_that_of_linen(kind):
         optimizer.update(model, grads)
         assert_close(got, value, "model")
     assert_close(model.layer_instance.kernel[...], params["layer_instance"]["kernel"], "model")
+
+
+@pytest.mark.parametrize("kind", ["spectral", "lengths"])
+def test_arrays_may_stand_for_what_is_kept(kind):
+    make = _spectral if kind == "spectral" else _lengths
+    model, other = make(_linear()), make(_linear())
+    held = other.batch_stats if kind == "spectral" else other.scales
+    arrays = {path: np.asarray(variable[...]).copy() for path, variable in held.items()}
+    given = {path: array.copy() for path, array in arrays.items()}
+    held.update(arrays)
+    for _ in range(2):
+        assert_close(other(X), model(X), "model")
+    for path, array in arrays.items():  # those of the program stay as they were
+        assert_close(array, given[path])

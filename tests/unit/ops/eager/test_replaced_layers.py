@@ -1,6 +1,7 @@
 """Layers notice that another library replaced a function of JAX while a model runs."""
 
 import contextlib
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -192,18 +193,25 @@ def test_zeros_of_another_library_are_used():
     assert variables["state"]["count"].tolist() == [5.0, 5.0]
 
 
-def test_attention_calls_the_softmax_that_is_there(monkeypatch):
-    layer = nn.MultiHeadDotProductAttention(2)
+# NNX leaves all of attention to one function of JAX, as Flax does.
+@pytest.mark.parametrize(
+    "style, name", [("linen", "softmax"), ("nnx", "dot_product_attention")], ids=str
+)
+def test_attention_calls_the_function_of_jax_nn_that_is_there(style, name, monkeypatch):
     x = jnp.linspace(-1.0, 1.0, 24).reshape(2, 3, 4)
-    variables = layer.init(jax.random.key(0), x)
-    plain, calls, softmax = layer.apply(variables, x), [], jax.nn.softmax
+    if style == "linen":
+        layer = nn.MultiHeadDotProductAttention(2)
+        run = functools.partial(layer.apply, layer.init(jax.random.key(0), x))
+    else:
+        run = nnx.MultiHeadAttention(2, 4, decode=False, rngs=nnx.Rngs(0))
+    plain, calls, shipped = run(x), [], getattr(jax.nn, name)
 
     def counted(*args, **kwargs):
         calls.append(args)
-        return softmax(*args, **kwargs)
+        return shipped(*args, **kwargs)
 
-    monkeypatch.setattr(jax.nn, "softmax", counted)
-    assert_close(layer.apply(variables, x), plain, "model")
+    monkeypatch.setattr(jax.nn, name, counted)
+    assert_close(run(x), plain, "model")
     assert len(calls) == 1
     monkeypatch.undo()
-    assert_exact(layer.apply(variables, x), plain)
+    assert_exact(run(x), plain)
