@@ -4,8 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ramie.cli import ckpt
 from ramie.cli import demo_command as demo
+from ramie.cli.ckpt import group as ckpt
 from ramie.foundation.version import __version__
 
 __all__ = ["main", "make_parser"]

@@ -1,0 +1,1 @@
+"""`ramie ckpt`: look at checkpoints, compare, convert and remove them."""

@@ -1,0 +1,53 @@
+"""`ramie ckpt convert`: a checkpoint in another format."""
+
+import argparse
+from typing import Any
+
+from ramie.cli.ckpt import subcommand
+from ramie.cli.output import print_json, waiting
+
+__all__ = ["add_parser"]
+
+
+def add_parser(subcommands: Any) -> None:
+    """Add `convert` to the subcommands of the parser of `ramie ckpt`."""
+    parser = subcommand.add(
+        subcommands, "convert", "write a checkpoint in another format", _convert
+    )
+    parser.add_argument(
+        "source",
+        metavar="IN",
+        help="a msgpack or safetensors file, an index, or an Orbax directory",
+    )
+    parser.add_argument(
+        "destination",
+        metavar="OUT",
+        help="safetensors if its name ends so, Orbax if it ends in .orbax, else msgpack",
+    )
+    parser.add_argument(
+        "--to", choices=("msgpack", "safetensors", "orbax"), help="the format of OUT"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    parser.add_argument(
+        "--max-shard-bytes",
+        type=subcommand.positive,
+        metavar="N",
+        help="spread larger contents over several safetensors files",
+    )
+    subcommand.add_separator(parser)
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from ramie import checkpoint
+
+    with waiting():
+        path = checkpoint.convert(
+            arguments.source,
+            arguments.destination,
+            form=arguments.to,
+            separator=arguments.separator,
+            overwrite=arguments.overwrite,
+            max_shard_bytes=arguments.max_shard_bytes,
+        )
+    print_json({"path": path}) if arguments.json else print(path)
+    return 0
