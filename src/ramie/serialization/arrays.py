@@ -13,6 +13,7 @@ import numpy as np
 
 __all__ = [
     "check_bits",
+    "check_key",
     "dtype_from_name",
     "is_plain",
     "is_prng_key",
@@ -52,13 +53,25 @@ def key_from_parts(name: str, words: np.ndarray[Any, Any]) -> jax.Array:
     Raises:
       ValueError: if there is no such generator, or its keys are of another shape.
     """
-    if words.dtype != np.uint32:
-        raise ValueError(f"the words of PRNG keys are uint32, not {words.dtype.name}")
+    check_key(name, words.shape, words.dtype)
+    return jax.random.wrap_key_data(jax.numpy.asarray(words), impl=name)
+
+
+@lru_cache(maxsize=256)
+def check_key(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Check that a generator has keys whose words are of this shape and dtype.
+
+    Raises:
+      ValueError: if there is no such generator, or its keys are of another shape.
+    """
+    if dtype != np.uint32:
+        raise ValueError(f"the words of PRNG keys are uint32, not {dtype.name}")
+    words = jax.ShapeDtypeStruct(shape, np.uint32)
     try:
-        return jax.random.wrap_key_data(jax.numpy.asarray(words), impl=name)
+        jax.eval_shape(lambda data: jax.random.wrap_key_data(data, impl=name), words)
     except TypeError as error:
         raise ValueError(
-            f"keys of the generator {name!r} cannot have words of shape {words.shape}"
+            f"keys of the generator {name!r} cannot have words of shape {shape}"
         ) from error
 
 
@@ -137,7 +150,8 @@ def dtype_from_name(name: str) -> np.dtype[Any]:
         if rest or count > 2**31 // unit:
             raise ValueError(problem)
         return np.dtype(f"{code}{count}")
-    if not re.fullmatch(r"[A-Za-z0-9_<>=|\[\]]{1,40}", name):
+    # NumPy warns of the letter "a", and newer ones do not know it.
+    if not re.fullmatch(r"(?![<>=|]?a\d*$)[A-Za-z0-9_<>=|\[\]]{1,40}", name):
         raise ValueError(problem)
     try:
         dtype = np.dtype(name)

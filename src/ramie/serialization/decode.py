@@ -354,6 +354,8 @@ def _join_chunks(items: dict[Any, Any]) -> np.ndarray[Any, Any]:
     """
     shape = _numbered(items.get("shape"))
     chunks = _numbered(items.get("chunks"))
+    if items[CHUNK_MARKER] is not True:
+        raise ValueError(f"the mark of a chunked array is not true: {items[CHUNK_MARKER]!r:.60}")
     if len(items) != 3 or shape is None or not chunks:
         raise ValueError("a chunked array does not consist of a shape and numbered chunks")
     first = chunks[0]

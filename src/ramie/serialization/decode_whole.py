@@ -128,9 +128,11 @@ class _WholeDecoder(Decoder):
         """Take entries at once that have keys of one length and arrays with this head, if any."""
         at = self._size - self._left
         n_key = self._data[at] - 0xA0 if self._left else 0
+        if not 0 < n_key < 32:
+            return False
         stride = 1 + n_key + head.length + head.nbytes
         count = min(level.left, head.longest_run, self._left // stride)
-        if not 0 < n_key < 32 or count < _STEP:
+        if count < _STEP:
             return False
         for entry in (at, at + (_STEP - 1) * stride):  # most that are no runs show it here
             if not self._data.startswith(head.text, entry + 1 + n_key):

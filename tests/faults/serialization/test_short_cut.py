@@ -51,3 +51,17 @@ def test_both_say_the_same_of_mutated_bytes():
         check_equal(fast, slow)
         refused += expected is not None
     assert refused > 20
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (0,), (2, 9)])
+def test_both_say_the_same_of_every_byte_where_a_key_of_many_begins(shape):
+    tree = {f"{index:03}": np.full(shape, index, np.float32) for index in range(300)}
+    encoded = serialization.to_bytes(tree)
+    for name in ("000", "001", "128", "200", "299"):
+        at = encoded.index(name.encode()) - 1
+        for first in range(256):
+            data = encoded[:at] + bytes([first]) + encoded[at + 1 :]
+            fast, problem = outcome(lambda data=data: serialization.msgpack_restore(data))
+            slow, expected = outcome(lambda data=data: decode(io.BytesIO(data), len(data)))
+            assert problem == expected
+            check_equal(fast, slow)

@@ -222,21 +222,27 @@ class _Walk:
             return self._joined(items)
         if isinstance(items, dict) and KEY_MARKER in items:
             name, words = items[KEY_MARKER], items.get("words")
-            if len(items) != 2 or not isinstance(name, str) or not isinstance(words, Leaf):
+            if len(items) != 2 or not isinstance(name, str) or not _is_array(words):
                 self._fail("a PRNG key does not consist of a generator's name and words")
+            try:
+                arrays.check_key(name, words.shape, words.dtype)
+            except ValueError as error:
+                self._fail(error)
             return words._replace(note=name)
         return items
 
     def _joined(self, items: dict[Any, Any]) -> Leaf:
         shape, chunks = _in_order(items.get("shape")), _in_order(items.get("chunks"))
+        if items[CHUNK_MARKER] is not True:
+            self._fail(f"the mark of a chunked array is not true: {items[CHUNK_MARKER]!r:.60}")
         if len(items) != 3 or shape is None or not chunks:
             self._fail("a chunked array does not consist of a shape and numbered chunks")
-        if not all(isinstance(chunk, Leaf) for chunk in chunks):
+        if not all(map(_is_array, chunks)):
             self._fail("a chunk is not an array")
         dtype: np.dtype[Any] = chunks[0].dtype
         if any(chunk.dtype != dtype or len(chunk.shape) != 1 for chunk in chunks):
             self._fail("the chunks of an array differ in dtype, or are not flat")
-        spans = tuple(chunk.spans[0] for chunk in chunks)
+        spans = tuple(span for chunk in chunks for span in chunk.spans)
         try:
             needed = arrays.nbytes_of(shape, dtype)
         except ValueError as error:
@@ -244,6 +250,11 @@ class _Walk:
         if needed != sum(count for _, count in spans):
             self._fail("the chunks of an array have more or fewer bytes than its shape")
         return Leaf((), tuple(shape), dtype, None, self._source, spans)
+
+
+def _is_array(value: Any) -> bool:
+    """Tell whether a value is an array, and neither a scalar nor the words of keys."""
+    return isinstance(value, Leaf) and not value.note
 
 
 def _in_order(items: Any) -> list[Any] | None:
