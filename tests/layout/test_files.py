@@ -9,7 +9,7 @@ from tests.layout import sources
 
 ALL_FILES = sources.files("src/ramie", "tests", "benchmarks", "examples")
 MOST_ENTRIES = 15
-UNCOUNTED = ("__init__.py", "__init__.pyi", "README.md", "py.typed", "__pycache__")
+UNCOUNTED = ("__init__.py", "__init__.pyi", "__main__.py", "README.md", "py.typed", "__pycache__")
 VAGUE_NAMES = {"utils", "util", "misc", "helpers", "helper", "stuff"}
 # Numbers that belong to the name of a thing, not to its second version.
 NUMBERED = {"fp8", "relu6", "log2", "float8", "sha1", "int4"}

@@ -12,6 +12,7 @@ TOOLS = {"trees", "serialization"}
 # The part of the package on the left may import the parts on the right, itself, and BASE.
 ALLOWED = {
     "": set(),
+    "__main__": {"cli"},
     "typing": set(),
     "errors": set(),
     "foundation": set(),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ramie import errors
+from ramie.cli.advice import in_words_of
 from ramie.cli.demo.settings import APIS, Settings, SettingsError
 
 __all__ = ["add_parser"]
@@ -92,11 +93,11 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         parser.error(_in_terms_of_options(error))
     except KeyboardInterrupt:
         return _say_how_to_resume(settings)
-    except errors.RamieError as error:
-        print(f"ramie demo: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"ramie demo: cannot use --workdir {settings.workdir}: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        raise  # nobody reads any more: nothing is wrong with the directory
+    except (errors.RamieError, OSError) as error:
+        where = f"cannot use --workdir {settings.workdir}: " if isinstance(error, OSError) else ""
+        print(f"ramie demo: {where}{in_words_of(parser, str(error))}", file=sys.stderr)
         return 1
     return 0
 

@@ -5,20 +5,20 @@ import sys
 from collections.abc import Sequence
 
 from ramie.cli import demo_command as demo
+from ramie.cli import failures, streams
 from ramie.cli.ckpt import group as ckpt
+from ramie.cli.command import command_name
 from ramie.foundation.version import __version__
 
 __all__ = ["main", "make_parser"]
 
-_MISUSE = 2
-
 
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = failures.Parser(
         prog="ramie",
         description="Ramie: the Flax programming model for JAX, on one small core.",
-        epilog="`ramie COMMAND --help` tells more about a command.",
+        epilog=f"`{command_name()} COMMAND --help` tells more about a command.",
     )
     parser.add_argument("--version", action="version", version=f"ramie {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -34,12 +34,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments after the program's name; those of the process by default.
 
     Returns:
-        The exit code: 0 for success, 1 for failure, 2 for misuse, 130 when interrupted.
+        The exit code: 0 for success, 1 for failure, 2 for misuse, 130 when interrupted, 141 when
+        nobody reads the output any more.
     """
-    parser = make_parser()
-    arguments = parser.parse_args(argv)
-    if not hasattr(arguments, "call"):
-        parser.print_help(sys.stderr)
-        return _MISUSE
-    code: int = arguments.call(arguments)
-    return code
+    words = sys.argv[1:] if argv is None else list(argv)
+    parser = current = make_parser()
+
+    def work() -> int:
+        nonlocal current
+        arguments = parser.parse_args(words)
+        if not hasattr(arguments, "call"):
+            parser.print_help(sys.stderr)
+            return failures.MISUSE
+        current = getattr(arguments, "parser", parser)
+        code: int = arguments.call(arguments)
+        return code
+
+    with streams.tolerant_streams():
+        return failures.guarded(work, lambda: current, as_json="--json" in words)

@@ -92,9 +92,11 @@ class CheckpointMismatchError(RamieError, ValueError):
         shapes: Lines with a path, the shape wanted and the shape found.
         dtypes: Lines with a path, the dtype wanted and the dtype found.
         kinds: Lines with a path where one has a container and the other a leaf.
+        types: Lines with a path where one has a number or an array, and the other none.
 
     Attributes:
-        source, missing, extra, shapes, dtypes, kinds: as given.
+        source, missing, extra, shapes, dtypes, kinds, types: as given.
+        listed: All of these, one a line.
     """
 
     def __init__(
@@ -105,24 +107,27 @@ class CheckpointMismatchError(RamieError, ValueError):
         shapes: Sequence[str] = (),
         dtypes: Sequence[str] = (),
         kinds: Sequence[str] = (),
+        types: Sequence[str] = (),
     ) -> None:
         self.source = source
         self.missing, self.extra = list(missing), list(extra)
         self.shapes, self.dtypes, self.kinds = list(shapes), list(dtypes), list(kinds)
+        self.types = list(types)
         sections = (
             ("missing from the file", self.missing),
             ("in the file only", self.extra),
             ("of another shape", self.shapes),
             ("of another dtype", self.dtypes),
+            ("of another type", self.types),
             ("of another structure", self.kinds),
         )
-        listed = "".join(
+        self.listed = "".join(
             f"\n  {title}:" + "".join(f"\n    {line}" for line in lines)
             for title, lines in sections
             if lines
         )
         super().__init__(
-            f'The checkpoint "{source}" does not fit the target:{listed}\n'
+            f'The checkpoint "{source}" does not fit the target:{self.listed}\n'
             "Restore into a target of the saved structure, or with target=None to get nested dicts "
             "of everything in the file, and take from them what fits."
         )
@@ -159,9 +164,13 @@ class CheckpointOptionError(RamieError, ValueError):
         option: The parameter, as in ``prefix``.
         value: What was given.
         reason: What is wrong with it, to be read after "because".
+
+    Attributes:
+        option, value, reason: as given.
     """
 
     def __init__(self, option: str, value: Any, reason: str) -> None:
+        self.option, self.value, self.reason = option, value, reason
         super().__init__(f"The {option} {value!r} cannot be used, because {reason}.")
 
 

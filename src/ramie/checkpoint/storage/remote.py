@@ -10,14 +10,15 @@ other saved. Give each run a directory. What a writer left when it died is remov
 
 import datetime
 import errno
+import functools
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
-from ramie.errors import MissingExtraError
+from ramie.errors import CheckpointOptionError, MissingExtraError, RamieError
 
 __all__ = [
     "RemoteStaged",
@@ -32,6 +33,9 @@ __all__ = [
     "size",
     "staging",
 ]
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 _URL = re.compile(r"(?!file://)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _PIECE = 1 << 23
@@ -49,16 +53,38 @@ def _filesystem(url: str) -> tuple[Any, str]:
     Raises:
       MissingExtraError: if fsspec is not installed.
       ImportError: if it is, and the package for this kind of URL is not; fsspec names it.
+      CheckpointOptionError: if there is no such kind of URL; a ValueError.
     """
     try:
         import fsspec
     except ImportError:
         scheme = url.partition("://")[0]
         raise MissingExtraError("fsspec", "remote", f"reach {scheme}:// paths") from None
-    system, path = fsspec.core.url_to_fs(url)
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+    except ValueError as error:
+        kinds = "it starts like a URL of a kind that fsspec does not know"
+        raise CheckpointOptionError("path", url, f"{kinds} ({error})") from error
     return system, path
 
 
+def _reaching(work: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Let failures of a store, each of which has its own classes of errors, be OSErrors."""
+
+    @functools.wraps(work)
+    def told(*arguments: Given.args, **options: Given.kwargs) -> Result:
+        try:
+            return work(*arguments, **options)
+        except (OSError, ImportError, RamieError):
+            raise
+        except Exception as error:
+            url = next(text for text in map(str, arguments) if "://" in text)
+            raise OSError(errno.EIO, f"{type(error).__name__}: {error}", url) from error
+
+    return told
+
+
+@_reaching
 def list_names(url: str) -> list[str]:
     """Return the names in a directory; none where there is no such directory."""
     system, path = _filesystem(url)
@@ -70,6 +96,7 @@ def list_names(url: str) -> list[str]:
     return [posixpath.basename(name.rstrip("/")) for name in found]
 
 
+@_reaching
 def kind_of(url: str) -> Literal["file", "directory", "other", "absent"]:
     """Tell what is at a URL."""
     system, path = _filesystem(url)
@@ -80,12 +107,14 @@ def kind_of(url: str) -> Literal["file", "directory", "other", "absent"]:
     return kind if kind in ("file", "directory") else "other"
 
 
+@_reaching
 def size(url: str) -> int:
     """Return the size of a file in bytes, 0 for anything else."""
     system, path = _filesystem(url)
     return int(system.size(path) or 0)
 
 
+@_reaching
 def modified(url: str) -> float:
     """Return when a file was written, in seconds since 1970; 0 if that is not known."""
     system, path = _filesystem(url)
@@ -95,18 +124,21 @@ def modified(url: str) -> float:
         return 0.0
 
 
+@_reaching
 def open_file(url: str) -> Any:
     """Open a file for reading."""
     system, path = _filesystem(url)
     return system.open(path, "rb")
 
 
+@_reaching
 def make_directory(url: str) -> None:
     """Make a directory, where there are such things."""
     system, path = _filesystem(url)
     system.makedirs(path, exist_ok=True)
 
 
+@_reaching
 def remove(url: str) -> None:
     """Remove a file or a whole directory; what is gone already is no error."""
     system, path = _filesystem(url)

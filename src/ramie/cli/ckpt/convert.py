@@ -25,7 +25,10 @@ def add_parser(subcommands: Any) -> None:
         help="safetensors if its name ends so, Orbax if it ends in .orbax, else msgpack",
     )
     parser.add_argument(
-        "--to", choices=("msgpack", "safetensors", "orbax"), help="the format of OUT"
+        "--to",
+        dest="form",
+        choices=("msgpack", "safetensors", "orbax"),
+        help="the format of OUT",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     parser.add_argument(
@@ -44,7 +47,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         path = checkpoint.convert(
             arguments.source,
             arguments.destination,
-            form=arguments.to,
+            form=arguments.form,
             separator=arguments.separator,
             overwrite=arguments.overwrite,
             max_shard_bytes=arguments.max_shard_bytes,

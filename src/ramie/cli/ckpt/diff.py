@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from ramie.cli.ckpt import subcommand
+from ramie.cli.failures import DIFFERS
 from ramie.cli.output import print_json, print_table, waiting
 
 __all__ = ["add_parser"]
@@ -27,7 +28,7 @@ def _diff(arguments: argparse.Namespace) -> int:
     if arguments.json:
         changed = [change._asdict() for change in found.changed]
         print_json({"same": found.same, **found._asdict(), "changed": changed})
-        return 0 if found.same else subcommand.DIFFERS
+        return 0 if found.same else DIFFERS
     rows: list[tuple[Any, ...]] = []
     for path in found.only_first:
         rows.append(("/".join(path), "only in A", *[""] * 5))
@@ -49,4 +50,4 @@ def _diff(arguments: argparse.Namespace) -> int:
             right=("elements", "largest", "mean"),
         )
     print(f"leaves: {found.n_same} the same, {len(rows)} not")
-    return 0 if found.same else subcommand.DIFFERS
+    return 0 if found.same else DIFFERS

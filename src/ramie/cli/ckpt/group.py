@@ -4,7 +4,8 @@ import argparse
 import sys
 from typing import Any
 
-from ramie.cli.ckpt import convert, diff, ls, prune, show, subcommand, verify
+from ramie.cli.ckpt import convert, diff, ls, prune, show, verify
+from ramie.cli.failures import MISUSE
 
 __all__ = ["add_parser"]
 
@@ -20,11 +21,11 @@ def add_parser(commands: Any) -> None:
         epilog="Exit codes: 0 fine, 1 differs or damaged, 2 unreadable or misused.",
     )
     subcommands = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND")
-    parser.set_defaults(call=lambda arguments: _show_usage(parser))
+    parser.set_defaults(call=lambda arguments: _show_usage(parser), parser=parser)
     for module in _SUBCOMMANDS:
         module.add_parser(subcommands)
 
 
 def _show_usage(parser: argparse.ArgumentParser) -> int:
     parser.print_help(sys.stderr)
-    return subcommand.MISUSE
+    return MISUSE

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from ramie.cli.ckpt import subcommand
+from ramie.cli.failures import DIFFERS
 from ramie.cli.output import amount, duration, print_json, print_table, waiting
 
 __all__ = ["add_parser"]
@@ -50,7 +51,7 @@ def _ls(arguments: argparse.Namespace) -> int:
     else:
         print(f"no checkpoints in {arguments.directory}", file=sys.stderr)
     damaged = [item for item in found if item.health and item.health.state == "damaged"]
-    return subcommand.DIFFERS if damaged else 0
+    return DIFFERS if damaged else 0
 
 
 def _health_page(health: Any) -> Any:

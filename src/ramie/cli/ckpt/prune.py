@@ -19,6 +19,7 @@ def add_parser(subcommands: Any) -> None:
     )
     parser.add_argument(
         "--keep-every",
+        dest="keep_every_n_steps",
         type=subcommand.positive,
         metavar="N",
         help="let one in N steps stay besides",
@@ -37,7 +38,7 @@ def _prune(arguments: argparse.Namespace) -> int:
             arguments.directory,
             arguments.keep,
             prefix=arguments.prefix,
-            keep_every_n_steps=arguments.keep_every,
+            keep_every_n_steps=arguments.keep_every_n_steps,
             dry_run=arguments.dry_run,
         )
     if arguments.json:

@@ -1,16 +1,10 @@
-"""What the subcommands of `ramie ckpt` share: options, exit codes, and what goes wrong."""
+"""What the subcommands of `ramie ckpt` share: how they are added, and some options."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["DIFFERS", "MISUSE", "add", "add_separator", "positive"]
-
-DIFFERS, MISUSE = 1, 2
-"""Exit codes: files differ or are damaged; something cannot be read or makes no sense."""
-
-_INTERRUPTED = 130
+__all__ = ["add", "add_separator", "positive"]
 
 
 def add(
@@ -21,7 +15,7 @@ def add(
         name, help=text, description=f"{text.capitalize()}."
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    parser.set_defaults(call=lambda arguments: _guarded(name, work, arguments))
+    parser.set_defaults(call=work, parser=parser)
     return parser
 
 
@@ -31,7 +25,9 @@ def add_separator(parser: argparse.ArgumentParser) -> None:
         "--separator",
         default=".",
         metavar="TEXT",
-        help="stands between the keys in the names of safetensors files (default: a full stop)",
+        type=lambda text: None if text == "none" else text,
+        help="stands between the keys in the names of safetensors files (default: a full stop); "
+        "none leaves names as they are",
     )
 
 
@@ -44,21 +40,3 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, but is {text!r}")
     return number
-
-
-def _guarded(
-    name: str, work: Callable[[argparse.Namespace], int], arguments: argparse.Namespace
-) -> int:
-    """Run a subcommand, and turn what goes wrong into a line and an exit code."""
-    from ramie import errors
-
-    try:
-        return work(arguments)
-    except errors.MalformedDataError as error:
-        code, problem = DIFFERS, str(error)
-    except (errors.RamieError, OSError) as error:
-        code, problem = MISUSE, str(error)
-    except KeyboardInterrupt:
-        code, problem = _INTERRUPTED, "interrupted"
-    print(f"ramie ckpt {name}: {problem}", file=sys.stderr)
-    return code

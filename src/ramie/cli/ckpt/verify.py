@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 from ramie.cli.ckpt import subcommand
+from ramie.cli.failures import DIFFERS
 from ramie.cli.output import print_json, print_table, waiting
 
 __all__ = ["add_parser"]
@@ -42,7 +43,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     else:
         rows = [(file, health.state, health.problem) for file, health in found]
         print_table(("path", "health", "problem"), rows)
-    return subcommand.DIFFERS if any(health.state == "damaged" for _, health in found) else 0
+    return DIFFERS if any(health.state == "damaged" for _, health in found) else 0
 
 
 def _files(path: str) -> list[str]:

@@ -1,11 +1,11 @@
 """What can be chosen for a run, checked once, in the only place where it is stated."""
 
 import math
-import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ramie import errors
+from ramie.cli.command import command_line
 
 __all__ = ["APIS", "Settings", "SettingsError"]
 
@@ -44,8 +44,8 @@ class Settings:
 
     Example:
         >>> from ramie.cli.demo.settings import Settings
-        >>> Settings(epochs=3, api="nnx").command().split(" --batch-size")
-        ['ramie demo --workdir demo-run --epochs 3', ' 16 --learning-rate 0.05 --seed 0 --api nnx']
+        >>> Settings(epochs=3, api="nnx").command().partition("ramie demo ")[2]
+        '--workdir demo-run --epochs 3 --batch-size 16 --learning-rate 0.05 --seed 0 --api nnx'
     """
 
     workdir: Path = Path("demo-run")
@@ -85,7 +85,7 @@ class Settings:
 
     def command(self) -> str:
         """Return the shell command that starts, or resumes, the run with these settings."""
-        words = ["ramie", "demo"]
+        words = ["demo"]
         for field in fields(self):
             words += [f"--{field.name.replace('_', '-')}", str(getattr(self, field.name))]
-        return shlex.join(words)
+        return command_line(*words)
