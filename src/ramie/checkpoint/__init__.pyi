@@ -9,9 +9,9 @@ from ramie.checkpoint.inspecting.difference import Differences as Differences
 from ramie.checkpoint.inspecting.difference import diff as diff
 from ramie.checkpoint.inspecting.health import Health as Health
 from ramie.checkpoint.inspecting.health import verify as verify
+from ramie.checkpoint.inspecting.numbers import Statistics as Statistics
 from ramie.checkpoint.inspecting.survey import Described as Described
 from ramie.checkpoint.inspecting.survey import Listed as Listed
-from ramie.checkpoint.inspecting.survey import Statistics as Statistics
 from ramie.checkpoint.inspecting.survey import describe as describe
 from ramie.checkpoint.inspecting.survey import survey as survey
 from ramie.checkpoint.reader import available_steps as available_steps

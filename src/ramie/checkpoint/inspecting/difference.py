@@ -1,6 +1,5 @@
 """Difference: two files leaf by leaf, in structure and in numbers."""
 
-import math
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,11 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ramie.checkpoint.formats.leaf import Leaf, read_array
+from ramie.checkpoint.inspecting import numbers
 from ramie.checkpoint.inspecting.contents import outline
 
 __all__ = ["Changed", "Differences", "diff"]
-
-_SLICE = 1 << 20
 
 
 class Changed(NamedTuple):
@@ -128,27 +126,26 @@ def _key(leaf: Leaf) -> str:
 
 
 def _same(one: Any, two: Any) -> bool:
-    if isinstance(one, float) and isinstance(two, float) and math.isnan(one):
-        return math.isnan(two)
-    return type(one) is type(two) and bool(one == two)
+    if type(one) is not type(two):
+        return False
+    # That of numbers tells 0.0 from -0.0, as the bits do, and not NaN from NaN.
+    return repr(one) == repr(two) if isinstance(one, (float, complex)) else bool(one == two)
 
 
-@np.errstate(over="ignore", invalid="ignore")
 def _compare_arrays(
     path: tuple[str, ...], text: str, ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]
 ) -> Changed | None:
     one, two = ours.reshape(-1), theirs.reshape(-1)
-    raw = one.view(np.uint8).reshape(one.size, -1), two.view(np.uint8).reshape(two.size, -1)
     different, largest, total = 0, 0.0, 0.0
-    is_number = one.dtype.kind in "fiubc" or (one.dtype.kind == "V" and one.dtype.name != "void")
-    for start in range(0, one.size, _SLICE):
-        rows = slice(start, start + _SLICE)
-        unlike = (raw[0][rows] != raw[1][rows]).any(axis=1)
+    is_number = numbers.number_kind(one.dtype) is not None
+    for start in range(0, one.size, numbers.SLICE):
+        here, there = (array[start : start + numbers.SLICE] for array in (one, two))
+        unlike = (numbers.patterns(here) != numbers.patterns(there)).any(axis=1)
         if not unlike.any():
             continue
         different += int(unlike.sum())
         if is_number:
-            apart = _distance(one[rows][unlike], two[rows][unlike])
+            apart = numbers.distances(here[unlike], there[unlike])
             largest = max(largest, float(apart.max()))
             total += float(apart.sum())
     if not different:
@@ -156,17 +153,6 @@ def _compare_arrays(
     if not is_number:
         return Changed(path, text, text, different)
     return Changed(path, text, text, different, largest, total / one.size)
-
-
-def _distance(one: np.ndarray[Any, Any], two: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return absolute differences; 0 between unlike NaNs, infinity between NaN and a number."""
-    wide = np.complex128 if one.dtype.kind == "c" else np.float64
-    one, two = one.astype(wide), two.astype(wide)
-    apart = np.abs(one - two)
-    apart[np.isnan(apart)] = math.inf
-    apart[np.isnan(one) & np.isnan(two)] = 0.0
-    apart[one == two] = 0.0
-    return apart
 
 
 def _text(leaf: Leaf) -> str:

@@ -6,12 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ramie.checkpoint.formats import orbax
 from ramie.checkpoint.formats.leaf import Leaf, read_array
 from ramie.checkpoint.inspecting import health
 from ramie.checkpoint.inspecting.contents import Outline, outline
+from ramie.checkpoint.inspecting.numbers import Statistics, number_kind, statistics_of
 from ramie.checkpoint.series import steps
 from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import remote
@@ -22,12 +21,11 @@ from ramie.errors import (
     MissingExtraError,
 )
 
-__all__ = ["Described", "Listed", "Statistics", "describe", "size", "survey"]
+__all__ = ["Described", "Listed", "describe", "size", "survey"]
 
 Progress = Callable[[str, int, int], None]
 """Told what is being read, how many bytes are done, and how many there are."""
 
-_SLICE = 1 << 20
 _ENDS_IN_A_DIGIT = re.compile(r".*[0-9.]", re.DOTALL)
 
 
@@ -72,6 +70,7 @@ def survey(
 
     Raises:
       CheckpointNotFoundError: if there is no such directory.
+      CheckpointOptionError: if it is a file.
 
     Example:
       >>> import tempfile
@@ -83,8 +82,7 @@ def survey(
       [(1, {'loss': 0.5}), (2, {'loss': 0.5})]
     """
     place = storage.local_or_remote(directory)
-    if storage.kind_of(place) != "directory":
-        raise CheckpointNotFoundError(*os.path.split(place), None)
+    storage.check_directory(place)
     if prefix is None:
         prefixes = sorted({start for start in map(_prefix, storage.list_names(place)) if start})
         found = [(start, item) for start in prefixes for item in steps.find(place, start)]
@@ -164,23 +162,6 @@ def _metrics(path: str) -> dict[str, Any]:
     return metrics
 
 
-class Statistics(NamedTuple):
-    """What the numbers of an array are like.
-
-    Attributes:
-      minimum, maximum, mean, deviation: of the finite numbers; NaN if there are none.
-      zeros: how many are zero.
-      not_finite: how many are NaN or infinite.
-    """
-
-    minimum: float
-    maximum: float
-    mean: float
-    deviation: float
-    zeros: int
-    not_finite: int
-
-
 class Described(NamedTuple):
     """What is in a file.
 
@@ -227,7 +208,7 @@ def describe(
         for leaf in leaves:
             if progress:
                 progress("/".join(leaf.path), done, nbytes)
-            if _is_real(leaf):
+            if _has_order(leaf):
                 found[leaf.path] = statistics_of(read_array(leaf))
             done += leaf.nbytes
         if progress:
@@ -236,41 +217,8 @@ def describe(
     return Described(whole, len(leaves), elements, nbytes, found)
 
 
-def _is_real(leaf: Leaf) -> bool:
-    """Tell whether an array holds numbers with an order; ml_dtypes are of the kind "V"."""
-    dtype = leaf.dtype
-    if dtype is None or leaf.note not in ("", "scalar"):
+def _has_order(leaf: Leaf) -> bool:
+    """Tell whether an array holds numbers of which there is a smallest one."""
+    if leaf.dtype is None or leaf.note not in ("", "scalar"):
         return False
-    return dtype.kind in "fiub" or (
-        dtype.kind == "V" and dtype.name.startswith(("bfloat", "float"))
-    )
-
-
-@np.errstate(over="ignore", invalid="ignore")
-def statistics_of(array: np.ndarray[Any, Any]) -> Statistics:
-    """Return what the numbers of an array are like, computed in float64, a part at a time.
-
-    What exceeds float64, such as the deviation of numbers near its end, is infinite or NaN.
-    """
-    flat = array.reshape(-1)
-    count, zeros, not_finite = 0, 0, 0
-    minimum, maximum, mean, squares = math.inf, -math.inf, 0.0, 0.0
-    for start in range(0, flat.size, _SLICE):
-        part = flat[start : start + _SLICE].astype(np.float64)
-        finite = part[np.isfinite(part)]
-        not_finite += part.size - finite.size
-        if not finite.size:
-            continue
-        zeros += int((finite == 0).sum())
-        minimum, maximum = min(minimum, finite.min()), max(maximum, finite.max())
-        # Two parts are joined by their means and squared distances from them (Chan et al.).
-        own_mean, own_count = float(finite.mean()), finite.size
-        apart = own_mean - mean
-        squares += float(((finite - own_mean) ** 2).sum())
-        squares += apart * apart * count * own_count / (count + own_count)
-        mean += apart * own_count / (count + own_count)
-        count += own_count
-    if not count:
-        return Statistics(math.nan, math.nan, math.nan, math.nan, 0, not_finite)
-    deviation = math.sqrt(squares / count)
-    return Statistics(float(minimum), float(maximum), mean, deviation, zeros, not_finite)
+    return number_kind(leaf.dtype) in ("integer", "real")

@@ -7,10 +7,8 @@ import jax
 import numpy as np
 import pytest
 from tests.listing import names
-from tests.tolerance import assert_close
 
 from ramie import checkpoint, errors
-from ramie.checkpoint.inspecting.survey import statistics_of
 
 
 def damage(path):
@@ -88,27 +86,8 @@ def test_a_file_is_described(tmp_path):
     assert (w.minimum, w.maximum, w.zeros, w.not_finite) == (0.0, 3.0, 1, 1)
 
 
-@pytest.mark.parametrize("size", [0, 1, 5, 2_500_000])
-def test_statistics_of_parts_are_those_of_the_whole(size):
-    array = (np.random.default_rng(0).standard_normal(size) + 1e3).astype("f4")
-    found = statistics_of(array)
-    if not size:
-        assert math.isnan(found.mean) and math.isnan(found.minimum)
-        return
-    wide = array.astype("f8")
-    assert (found.minimum, found.maximum) == (wide.min(), wide.max())
-    assert_close(np.float32(found.mean), np.float32(wide.mean()))
-    assert_close(np.float32(found.deviation), np.float32(wide.std()))
-
-
-def test_no_finite_number_has_no_mean():
-    found = statistics_of(np.array([np.nan, np.inf]))
-    assert math.isnan(found.mean) and found.not_finite == 2
-
-
 def test_the_largest_numbers_do_not_overflow_loudly(tmp_path):
     huge = np.array([1.7e308, -1.7e308])
-    assert statistics_of(huge).maximum == 1.7e308
     found = checkpoint.diff(*saved_pair(tmp_path, {"w": huge}, {"w": -huge}))
     assert found.changed[0].largest == math.inf
 
