@@ -10,10 +10,15 @@ import uuid
 from typing import Literal
 
 from ramie.checkpoint.storage import remote
-from ramie.errors import UnsupportedCheckpointError
+from ramie.errors import (
+    CheckpointNotFoundError,
+    CheckpointOptionError,
+    UnsupportedCheckpointError,
+)
 
 __all__ = [
     "TEMPORARY_PREFIX",
+    "check_directory",
     "exchange",
     "files_below",
     "kind_of",
@@ -71,6 +76,21 @@ def local_path(path: str | os.PathLike[str]) -> str:
             "directory.",
         )
     return text
+
+
+def check_directory(path: str) -> None:
+    """Check that there is a directory.
+
+    Raises:
+      CheckpointNotFoundError: if there is nothing.
+      CheckpointOptionError: if it is a file.
+    """
+    kind = kind_of(path)
+    if kind == "absent":
+        raise CheckpointNotFoundError(*os.path.split(path), None)
+    if kind != "directory":
+        problem = "it is a file and no directory; `ramie ckpt show FILE` tells what is in it"
+        raise CheckpointOptionError("directory", path, problem)
 
 
 def list_names(directory: str) -> list[str]:
