@@ -59,6 +59,7 @@ MIRROR = sources.ROOT / "tests" / "unit"
 # Tests of what several files of a folder do together. All others are named after their file.
 SUBJECTS = {
     "checkpoint/formats/test_calls_of_orbax": "Orbax itself on our trees",
+    "checkpoint/test_empty_trees": "what holds nothing, in every format and command",
     "checkpoint/test_save_restore": "a save, a restore, and what goes wrong between",
     "cli/test_ckpt_orbax": "`ramie ckpt` on directories of Orbax",
     "compat/test_documented_paths": "the paths that answer to the name flax",
