@@ -8,17 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ramie.checkpoint.formats import msgpack, orbax_saving, safetensors
+from ramie.checkpoint.formats import msgpack, orbax_saving, safetensors, safetensors_index
 from ramie.checkpoint.formats.leaf import Leaf, read_array
 from ramie.checkpoint.formats.match import restore_into
 from ramie.checkpoint.formats.orbax import is_orbax
 from ramie.checkpoint.formats.safetensors import Tensor
-from ramie.checkpoint.inspecting.contents import nest, outline, path_of, recognise
+from ramie.checkpoint.inspecting.contents import load, nest, outline, recognise
 from ramie.checkpoint.inspecting.health import check
 from ramie.checkpoint.saving.directory_writer import save_tree
 from ramie.checkpoint.saving.writer import write_file
 from ramie.checkpoint.storage import entries as storage
-from ramie.errors import CheckpointOptionError
+from ramie.errors import CheckpointOptionError, MalformedDataError
 from ramie.serialization.state_dict import to_state_dict
 
 __all__ = ["convert", "load_safetensors", "save_safetensors"]
@@ -75,6 +75,7 @@ def load_safetensors(
     *,
     separator: str | None = ".",
     strict: bool = True,
+    partial: bool = False,
 ) -> Any:
     """Read a safetensors file, or all files of an index, into a copy of a target.
 
@@ -85,24 +86,35 @@ def load_safetensors(
       target: a tree of the structure that was saved, or None for nested dictionaries.
       separator: where the names are taken apart into keys; None for one dictionary by name.
       strict: whether arrays must have the shapes and dtypes of the target.
+      partial: read what is there and can be read: whatever files of an index are there, with all
+        their arrays, but those of dtypes that cannot be read. The rest stays as in the target.
 
     Raises:
       MalformedDataError: if a file is damaged or of another format; a ValueError.
+      IncompleteCheckpointError: if an index lists more or less than there is, and not `partial`; a
+        MalformedDataError.
+      UnsupportedCheckpointError: if there are arrays of a dtype that cannot be read (those of 6
+        bits), and not `partial`.
       CheckpointMismatchError: if the structure, a shape or a dtype does not match the target.
       CheckpointOptionError: if the names are no paths with this separator.
     """
-    place = storage.local_path(path)
-    files = [place]
-    if recognise(place) == "safetensors index":
-        files = sorted({leaf.file for leaf in safetensors.outline_index(place).leaves})
-    found: dict[str, Any] = {}
-    values: dict[str, Any] = {}
-    for file in files:
-        header, tensors = safetensors.read(file)
-        found |= tensors
-        values |= header.values
-    entries = [(path_of(name, separator), value) for name, value in (found | values).items()]
-    return restore_into(target, nest(entries, separator), place, strict=strict)
+    place = storage.local_or_remote(path)
+    form = recognise(place)
+    if form not in ("safetensors", "safetensors index"):
+        problem = f"it is a checkpoint of {form}, which ramie.checkpoint.restore reads"
+        raise MalformedDataError(problem, source=place, writer="a writer of safetensors")
+    state = load(place, form, separator=separator, partial=partial)
+    if partial and target is not None:
+        state = _filled(to_state_dict(target), state)
+    return restore_into(target, state, place, strict=strict)
+
+
+def _filled(wanted: Any, found: Any) -> Any:
+    """Return what was found, and what was wanted where nothing was."""
+    if not isinstance(wanted, Mapping) or not isinstance(found, Mapping):
+        return found
+    both = {key: _filled(value, found[key]) for key, value in wanted.items() if key in found}
+    return {**wanted, **found, **both}
 
 
 def convert(
@@ -222,7 +234,7 @@ def _write(
     files = [
         f"{stem}-{number:05}-of-{len(shards):05}{_SUFFIX}" for number in range(1, len(shards) + 1)
     ]
-    index = stem + safetensors.INDEX_SUFFIX
+    index = stem + safetensors_index.SUFFIX
     there = [file for file in [*files, index] if storage.kind_of(file) != "absent"]
     if there:
         raise CheckpointOptionError(
@@ -231,7 +243,7 @@ def _write(
     for number, (file, shard) in enumerate(zip(files, shards, strict=True)):
         head = safetensors.header_bytes(shard, metadata, {} if number else values)
         write_file(file, safetensors.pieces(head, shard))
-    page = safetensors.index_page(
+    page = safetensors_index.page(
         {os.path.basename(file): shard for file, shard in zip(files, shards, strict=True)}
     )
     write_file(index, [page])  # last: without it, the others are not looked at

@@ -1,5 +1,6 @@
 """Restoring: finding the checkpoint that is asked for, and reading it into a target."""
 
+import errno
 import os
 import warnings
 from typing import Any, NamedTuple
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 from ramie.checkpoint import multiprocess
 from ramie.checkpoint.formats import msgpack, orbax, orbax_target, spread_arrays
 from ramie.checkpoint.formats.match import restore_into
-from ramie.checkpoint.inspecting import health
+from ramie.checkpoint.inspecting import contents, health
 from ramie.checkpoint.series import steps
 from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import folders
@@ -108,7 +109,7 @@ def _load(place: str, target: Any, options: Options) -> Any:
     """Read the checkpoint at a path into a target."""
     strict, checkpointer, transforms, partial = options
     if storage.kind_of(place) != "directory":
-        state = spread_arrays.fill(msgpack.read(place), target, place, partial=partial)
+        state = _read_file(place, target, partial)
         return restore_into(target, state, place, strict=strict)
     multiprocess.agree(lambda: _check_share(place), place)
     if transforms is not None:
@@ -117,6 +118,21 @@ def _load(place: str, target: Any, options: Options) -> Any:
         return checkpointer.restore(os.path.abspath(place), item=target)
     tree = orbax.tree_directory(place)
     return orbax_target.restore(tree, target, place, strict=strict, partial=partial)
+
+
+def _read_file(place: str, target: Any, partial: bool) -> Any:
+    """Return the state dict in a file of any format.
+
+    Raises:
+      FileNotFoundError: if it is gone.
+    """
+    try:
+        form = contents.recognise(place)
+    except CheckpointNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), place) from error
+    if form == "msgpack":
+        return spread_arrays.fill(msgpack.read(place), target, place, partial=partial)
+    return contents.load(place, form)
 
 
 def _check_share(place: str) -> None:
@@ -181,7 +197,7 @@ def newest_intact(directory: str | os.PathLike[str], prefix: str = "checkpoint_"
       prefix: the start of their names.
     """
     for checkpoint in reversed(_find(directory, prefix)):
-        if health.verify(checkpoint.path).state != "damaged":
+        if health.verify(checkpoint.path).is_good:
             return checkpoint.path
     return None
 

@@ -12,7 +12,9 @@ from ramie.errors.checkpoint import CheckpointMismatchError as CheckpointMismatc
 from ramie.errors.checkpoint import CheckpointNotFoundError as CheckpointNotFoundError
 from ramie.errors.checkpoint import CheckpointOptionError as CheckpointOptionError
 from ramie.errors.checkpoint import DamagedCheckpointError as DamagedCheckpointError
+from ramie.errors.checkpoint import ForeignFileError as ForeignFileError
 from ramie.errors.checkpoint import FormatLimitError as FormatLimitError
+from ramie.errors.checkpoint import IncompleteCheckpointError as IncompleteCheckpointError
 from ramie.errors.checkpoint import MalformedDataError as MalformedDataError
 from ramie.errors.checkpoint import MetricNotFoundError as MetricNotFoundError
 from ramie.errors.checkpoint import UnsupportedCheckpointError as UnsupportedCheckpointError

@@ -14,7 +14,9 @@ __all__ = [
     "CheckpointNotFoundError",
     "CheckpointOptionError",
     "DamagedCheckpointError",
+    "ForeignFileError",
     "FormatLimitError",
+    "IncompleteCheckpointError",
     "MalformedDataError",
     "MetricNotFoundError",
     "UnsupportedCheckpointError",
@@ -80,6 +82,48 @@ class DamagedCheckpointError(MalformedDataError):
                 else "Restore another checkpoint, or a backup of this one."
             ),
         )
+
+
+class IncompleteCheckpointError(MalformedDataError):
+    """The index of several safetensors files promises more than is there, or less.
+
+    What is there is not damaged: ``load_safetensors(path, partial=True)`` reads it.
+
+    Args:
+        source: The index.
+        lacks: What is missing or not listed, a line each.
+
+    Attributes:
+        source, lacks: as given.
+    """
+
+    def __init__(self, source: str, lacks: Sequence[str]) -> None:
+        self.problem, self.path, self.offset = "; ".join(lacks[:4]), ".", None
+        self.source, self.lacks = source, list(lacks)
+        more = f"; and {len(lacks) - 4} more" if len(lacks) > 4 else ""
+        RamieError.__init__(
+            self,
+            f'The checkpoint of the index "{source}" is incomplete: {self.problem}{more}. Fetch '
+            "its files once more, or read what is there with load_safetensors(path, partial=True).",
+        )
+
+
+class ForeignFileError(MalformedDataError):
+    """A file is in order, as far as one can see, and no checkpoint: another program made it.
+
+    Args:
+        source: The file.
+        kind: What it is, to be read after "is".
+        instead: What to do, as a sentence.
+
+    Attributes:
+        source, kind: as given.
+    """
+
+    def __init__(self, source: str, kind: str, instead: str) -> None:
+        self.problem, self.path, self.offset = f"it is {kind}", ".", None
+        self.source, self.kind = source, kind
+        RamieError.__init__(self, f'The file "{source}" is {kind}, and no checkpoint. {instead}')
 
 
 class CheckpointMismatchError(RamieError, ValueError):

@@ -24,7 +24,8 @@ class Leaf(NamedTuple):
       file: the file with the bytes of an array.
       spans: where they are: pairs of the first byte and the number of bytes, in order.
       note: "scalar" for a numpy scalar; the name of the generator for the words of PRNG keys.
-      load: how to read an array that is not in a file of its own, given the path.
+      load: how to read an array that does not lie in a file as it is in memory, given the path.
+      unread: the name that its format has for the dtype of an array that cannot be read.
     """
 
     path: tuple[str, ...]
@@ -35,6 +36,7 @@ class Leaf(NamedTuple):
     spans: tuple[tuple[int, int], ...] = ()
     note: str = ""
     load: Callable[[tuple[str, ...]], np.ndarray[Any, Any]] | None = None
+    unread: str = ""
 
     @property
     def is_array(self) -> bool:
@@ -51,6 +53,8 @@ class Leaf(NamedTuple):
     @property
     def kind(self) -> str:
         """The dtype of an array, or the type of a plain value."""
+        if self.unread:
+            return self.unread
         return self.dtype.name if self.dtype is not None else type(self.value).__name__
 
 
@@ -59,10 +63,11 @@ def read_array(leaf: Leaf) -> np.ndarray[Any, Any]:
 
     Raises:
       MalformedDataError: if the file has become shorter, or holds no values of the dtype.
+      UnsupportedCheckpointError: if it is of a dtype that cannot be read.
     """
-    assert leaf.shape is not None and leaf.dtype is not None
     if leaf.load is not None:
         return leaf.load(leaf.path)
+    assert leaf.shape is not None and leaf.dtype is not None
     result = np.empty(leaf.shape, leaf.dtype)
     memory, start = arrays.raw_bytes(result), 0
     with open(leaf.file, "rb", buffering=0) as file:

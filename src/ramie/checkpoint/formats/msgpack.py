@@ -16,8 +16,6 @@ from ramie.serialization.decode_whole import decode_whole
 
 __all__ = ["is_spread", "pieces", "read"]
 
-_BUFFER = 1 << 20
-
 
 def pieces(state: Any, path: str, step: Any) -> Iterator[Any]:
     """Yield the content of a checkpoint file; large arrays as views of their own memory.
@@ -58,7 +56,9 @@ def read(path: str) -> Any:
     """
     manifest = integrity.read_manifest(path)
     if remote.is_remote(path):
-        return _read_remote(path, manifest)
+        return integrity.read_uploaded(
+            path, manifest, lambda stream, size: decode(stream, size, path)
+        )
     # Without O_NONBLOCK, opening a pipe that took a checkpoint's name would wait for ever.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with io.FileIO(descriptor) as file:
@@ -97,24 +97,3 @@ def _read_in_parallel(
                 integrity.compare(path, manifest, found, status.st_ino)
     finally:
         stream.close()
-
-
-def _read_remote(path: str, manifest: integrity.Manifest | None) -> Any:
-    """Read a file from its beginning to its end: there are no threads that would make it faster."""
-    known = manifest is not None and bool(manifest.records)
-    chunk = manifest.records[0].chunk if manifest is not None and known else integrity.CHUNK
-    checksum = integrity.Checksum(chunk)
-    try:
-        with (
-            remote.open_file(path) as file,
-            io.BufferedReader(integrity.SummedStream(file, checksum), _BUFFER) as stream,
-        ):
-            try:
-                return decode(stream, remote.size(path), path)
-            finally:
-                while stream.read(_BUFFER):
-                    pass
-                if manifest is not None and known:
-                    integrity.compare(path, manifest, checksum.record(), 0)
-    finally:
-        checksum.close()

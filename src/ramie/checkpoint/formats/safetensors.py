@@ -12,66 +12,41 @@ Reference:
 """
 
 import json
-import math
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-import ml_dtypes
+import jax
 import numpy as np
 
+from ramie.checkpoint.formats import safetensors_types as types
 from ramie.checkpoint.formats.leaf import Leaf, open_regular, read_array
-from ramie.checkpoint.storage import integrity, parallel
+from ramie.checkpoint.storage import integrity, parallel, remote
 from ramie.errors import CheckpointOptionError, FormatLimitError, MalformedDataError
 from ramie.errors.base import saved_instead
 from ramie.serialization import arrays
 
 __all__ = [
-    "INDEX_SUFFIX",
+    "MAX_HEADER",
     "Header",
     "Tensor",
+    "fail",
     "header_bytes",
-    "index_page",
+    "load_page",
     "outline",
-    "outline_index",
     "pieces",
     "plan",
 ]
 
-INDEX_SUFFIX = ".safetensors.index.json"
-"""How the name of the page ends that says which of many files holds which array."""
+MAX_HEADER = 100_000_000
+"""How many bytes of a header other readers accept."""
 
 VALUES = "ramie.values"
 """The name of the string that holds leaves which are no arrays."""
 
 _NAME = "safetensors"
 _WRITER = "a writer of safetensors"
-_MAX_HEADER = 100_000_000  # what other readers accept
-_DTYPES = {
-    "BOOL": np.dtype(np.bool_),
-    "U8": np.dtype(np.uint8),
-    "I8": np.dtype(np.int8),
-    "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
-    "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
-    "F8_E8M0": np.dtype(ml_dtypes.float8_e8m0fnu),
-    "F8_E4M3FNUZ": np.dtype(ml_dtypes.float8_e4m3fnuz),
-    "F8_E5M2FNUZ": np.dtype(ml_dtypes.float8_e5m2fnuz),
-    "I16": np.dtype(np.int16),
-    "U16": np.dtype(np.uint16),
-    "F16": np.dtype(np.float16),
-    "BF16": np.dtype(ml_dtypes.bfloat16),
-    "I32": np.dtype(np.int32),
-    "U32": np.dtype(np.uint32),
-    "F32": np.dtype(np.float32),
-    "C64": np.dtype(np.complex64),
-    "F64": np.dtype(np.float64),
-    "I64": np.dtype(np.int64),
-    "U64": np.dtype(np.uint64),
-}
-_CODES = {dtype: code for code, dtype in _DTYPES.items()}
 _PLAIN = (bool, int, float, str, type(None))
-_SHARD = re.compile(r"[^/\\\0]+")
 
 
 class Tensor(NamedTuple):
@@ -81,9 +56,9 @@ class Tensor(NamedTuple):
     source: Any
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        """Its dtype."""
-        return np.dtype(self.source.dtype)
+    def code(self) -> str:
+        """The name of its dtype in the format."""
+        return types.code_of(self.source) or ""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -93,7 +68,19 @@ class Tensor(NamedTuple):
     @property
     def nbytes(self) -> int:
         """How many bytes it takes."""
-        return math.prod(self.shape) * self.dtype.itemsize
+        return types.nbytes_of(self.code, self.shape)
+
+    def content(self) -> memoryview:
+        """Return its bytes in a file."""
+        if isinstance(self.source, Leaf):
+            leaf = self.source
+            packed = types.is_packed(self.code) and leaf.load is not None and bool(leaf.spans)
+            array = read_array(types.raw(leaf) if packed else leaf)
+        else:
+            array, packed = arrays.to_host(self.source), False
+        if types.is_packed(self.code) and not packed:
+            array = types.pack(array)
+        return arrays.raw_bytes(array)
 
 
 class Header(NamedTuple):
@@ -144,7 +131,7 @@ def plan(
             what = f"a value of type {type(leaf).__name__}"
             raise FormatLimitError(_NAME, what, "/".join(path), "Save it as msgpack, or leave out")
     # Large items first: then each array is aligned to its items, and can be mapped.
-    tensors.sort(key=lambda tensor: (-tensor.dtype.itemsize, tensor.name))
+    tensors.sort(key=lambda tensor: (-types.alignment(tensor.code), tensor.name))
     return tensors, values
 
 
@@ -166,20 +153,26 @@ def _join(path: tuple[str, ...], separator: str | None) -> str:
 
 def _check_dtype(leaf: Any, path: tuple[str, ...]) -> None:
     place = "/".join(path)
-    if (isinstance(leaf, Leaf) and leaf.note not in ("", "scalar")) or not _is_plain(leaf.dtype):
+    if isinstance(leaf, Leaf):
+        is_key = leaf.note not in ("", "scalar")
+    else:
+        is_key = isinstance(leaf, jax.Array) and arrays.is_prng_key(leaf)
+    if is_key:
         hint = "Save the words of jax.random.key_data instead"
         raise FormatLimitError(_NAME, "PRNG keys", place, hint)
-    if np.dtype(leaf.dtype).newbyteorder("=") not in _CODES:
-        hint = "Convert it to one of " + ", ".join(dtype.name for dtype in _CODES)
-        raise FormatLimitError(_NAME, f"an array of dtype {leaf.dtype}", place, hint)
-
-
-def _is_plain(dtype: Any) -> bool:
+    what = f"an array of dtype {leaf.dtype}"
     try:
-        np.dtype(dtype)
-    except TypeError:
-        return False
-    return True
+        code = types.code_of(leaf)
+    except TypeError:  # of a library with dtypes of its own
+        hint = "Save numpy.asarray of it"
+        raise FormatLimitError(_NAME, f"a {type(leaf).__name__}", place, hint) from None
+    if code is None:
+        raise FormatLimitError(_NAME, what, place, f"Convert it to one of {types.names()}")
+    try:
+        types.nbytes_of(code, tuple(leaf.shape))
+    except ValueError:
+        hint = "Append one more, or convert it to bfloat16"
+        raise FormatLimitError(_NAME, f"an odd number of {leaf.dtype}", place, hint) from None
 
 
 def header_bytes(
@@ -205,37 +198,25 @@ def header_bytes(
     start = 0
     for tensor in tensors:
         end = start + tensor.nbytes
-        code = _CODES[tensor.dtype.newbyteorder("=")]
         page[tensor.name] = {
-            "dtype": code,
+            "dtype": tensor.code,
             "shape": list(tensor.shape),
             "data_offsets": [start, end],
         }
         start = end
     head = json.dumps(page, separators=(",", ":"), ensure_ascii=False).encode()
     head += b" " * (-len(head) % 8)
-    if len(head) > _MAX_HEADER:
+    if len(head) > MAX_HEADER:
         hint = "Save parts of it to files of their own"
         raise FormatLimitError(_NAME, f"a header of {len(head)} bytes", "", hint)
     return len(head).to_bytes(8, "little") + head
 
 
-def index_page(shards: Mapping[str, list[Tensor]]) -> bytes:
-    """Return the page that says which file holds which array.
-
-    Args:
-      shards: the arrays by the name of their file.
-    """
-    places = {tensor.name: file for file, shard in shards.items() for tensor in shard}
-    total = sum(tensor.nbytes for shard in shards.values() for tensor in shard)
-    page = {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))}
-    return json.dumps(page, indent=2, ensure_ascii=False).encode() + b"\n"
-
-
 # --- reading --------------------------------------------------------------------------------------
 
 
-def _fail(path: str, problem: str, name: str = ".") -> NoReturn:
+def fail(path: str, problem: str, name: str = ".") -> NoReturn:
+    """Raise a MalformedDataError about a file."""
     raise MalformedDataError(problem, name[:200], source=path, writer=_WRITER)
 
 
@@ -248,13 +229,18 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _load_page(path: str, text: bytes) -> dict[str, Any]:
+def load_page(path: str, text: bytes) -> dict[str, Any]:
+    """Return the object that a text in JSON holds.
+
+    Raises:
+      MalformedDataError: if it holds none, or one in which a name occurs twice.
+    """
     try:
         page = json.loads(text.decode(), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        _fail(path, f"the header is not valid JSON ({error})")
+        fail(path, f"the header is not valid JSON ({error})")
     if not isinstance(page, dict):
-        _fail(path, "the header is no JSON object")
+        fail(path, "the header is no JSON object")
     return page
 
 
@@ -264,62 +250,74 @@ def outline(path: str) -> Header:
     Raises:
       MalformedDataError: if it is damaged or of another format.
     """
+    if remote.is_remote(path):
+        with remote.open_file(path) as upload:
+            return _header(path, upload, remote.size(path))
     with open_regular(path) as file:
         return _header(path, file, os.fstat(file.fileno()).st_size)
 
 
 def _header(path: str, stream: Any, size: int) -> Header:
     length = int.from_bytes(stream.read(8), "little")
-    if size < 8 or length > min(size - 8, _MAX_HEADER):
-        _fail(path, f"a header of {length} bytes does not fit into {size} bytes")
+    if size < 8 or length > min(size - 8, MAX_HEADER):
+        fail(path, f"a header of {length} bytes does not fit into {size} bytes")
     text = stream.read(length)
-    page = _load_page(path, text)
-    strings = page.pop("__metadata__", {})
+    page = load_page(path, text)
+    strings = page.pop("__metadata__", None)
+    strings = {} if strings is None else strings
     if not isinstance(strings, dict) or not all(isinstance(v, str) for v in strings.values()):
-        _fail(path, "the metadata are not strings by name")
+        fail(path, "the metadata are not strings by name")
     leaves = [_leaf(path, name, entry, 8 + length) for name, entry in page.items()]
     leaves.sort(key=lambda leaf: leaf.spans)
     at = 8 + length
     for leaf in leaves:
         start, count = leaf.spans[0]
         if start != at:
-            _fail(path, "the bytes of arrays overlap, or leave a gap", leaf.path[0])
+            fail(path, "the bytes of arrays overlap, or leave a gap", leaf.path[0])
         at += count
     if at != size:
-        _fail(path, f"the arrays end at byte {at}, and the file at {size}")
+        fail(path, f"the arrays end at byte {at}, and the file at {size}")
     return Header(leaves, strings, _values(path, strings.pop(VALUES, "{}")))
 
 
 def _leaf(path: str, name: str, entry: Any, data: int) -> Leaf:
     try:
         code, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        dtype = _DTYPES[code]
-        needed = arrays.nbytes_of(shape, dtype)
+        needed = types.nbytes_of(code, shape)
     except (KeyError, TypeError, ValueError) as error:
-        _fail(path, f"the entry is not dtype, shape and data_offsets ({error!r:.100})", name)
+        fail(path, f"the entry is not dtype, shape and data_offsets ({error!r:.100})", name)
     if type(start) is not int or type(end) is not int or start < 0 or end - start != needed:
-        _fail(path, f"an array of {needed} bytes is said to be at {start} to {end}"[:200], name)
-    return Leaf((name,), tuple(shape), dtype, None, path, ((data + start, needed),))
+        fail(path, f"an array of {needed} bytes is said to be at {start} to {end}"[:200], name)
+    return types.leaf_of(name, code, shape, path, data + start)
 
 
 def _values(path: str, text: str) -> dict[str, Any]:
-    values = _load_page(path, text.encode())
+    values = load_page(path, text.encode())
     for name, value in values.items():
         if not isinstance(value, _PLAIN) and value not in ({}, []):
-            _fail(path, f"{VALUES} holds more than plain values", name)
+            fail(path, f"{VALUES} holds more than plain values", name)
     return values
 
 
-def read(path: str) -> tuple[Header, dict[str, np.ndarray[Any, Any]]]:
+def read(path: str, *, partial: bool = False) -> tuple[Header, dict[str, np.ndarray[Any, Any]]]:
     """Read the arrays of a file by name, each into memory of its own, and what else it holds.
 
     If the file has a manifest, everything read is compared with the checksums there.
 
+    Args:
+      path: the file.
+      partial: leave out the arrays whose dtypes cannot be read.
+
     Raises:
       DamagedCheckpointError: if it is not what was saved; a MalformedDataError.
       MalformedDataError: if it is damaged or of another format.
+      UnsupportedCheckpointError: if there are arrays that cannot be read, and not `partial`.
     """
     manifest = integrity.read_manifest(path)
+    if remote.is_remote(path):
+        return integrity.read_uploaded(
+            path, manifest, lambda stream, size: _content(path, stream, size, partial)
+        )
     with open_regular(path) as file:
         status = os.fstat(file.fileno())
         known = manifest is not None and bool(manifest.records)
@@ -327,7 +325,7 @@ def read(path: str) -> tuple[Header, dict[str, np.ndarray[Any, Any]]]:
         stream = parallel.ParallelStream(file.fileno(), status.st_size, chunk, path)
         try:
             try:
-                return _content(path, stream, status.st_size)
+                return _content(path, stream, status.st_size, partial, stream.settle)
             finally:
                 # Also when this failed: the checksums tell damage from a file of another kind.
                 found = stream.record()
@@ -337,65 +335,44 @@ def read(path: str) -> tuple[Header, dict[str, np.ndarray[Any, Any]]]:
             stream.close()
 
 
-def _content(path: str, stream: Any, size: int) -> tuple[Header, dict[str, np.ndarray[Any, Any]]]:
+def _content(
+    path: str,
+    stream: Any,
+    size: int,
+    partial: bool,
+    settle: Callable[[], None] = lambda: None,
+) -> tuple[Header, dict[str, np.ndarray[Any, Any]]]:
     header = _header(path, stream, size)
-    found = {}
+    unread = [leaf for leaf in header.leaves if leaf.unread]
+    if unread and not partial:
+        types.refuse(path, unread)
+    found, packed = {}, []
     for leaf in header.leaves:  # they follow each other without gaps
-        array = np.empty(leaf.shape or (), leaf.dtype)
+        held = types.raw(leaf) if leaf.load else leaf
+        array = np.empty(held.shape or (), held.dtype)
         memory = arrays.raw_bytes(array)
         if stream.readinto(memory) != len(memory):
-            _fail(path, "the file became shorter while it was read", leaf.path[0])
+            fail(path, "the file became shorter while it was read", leaf.path[0])
         found[leaf.path[0]] = array
-    stream.settle()
+        if leaf.load:
+            packed.append(leaf)
+    settle()
     for name, array in found.items():
         try:
             arrays.check_bits(array)
         except ValueError as error:
-            _fail(path, str(error), name)
+            fail(path, str(error), name)
+    for leaf in packed:
+        name = leaf.path[0]
+        if leaf.unread:
+            del found[name]
+        else:
+            found[name] = types.unpack(found[name], leaf)
     return header, found
-
-
-def outline_index(path: str) -> Header:
-    """Read a page that spreads arrays over files, and the headers of these.
-
-    Raises:
-      MalformedDataError: if the page or a file is damaged, or they contradict each other.
-    """
-    with open_regular(path) as file:
-        page = _load_page(path, file.read(min(os.fstat(file.fileno()).st_size, _MAX_HEADER)))
-    places, about = page.get("weight_map"), page.get("metadata", {})
-    if not isinstance(places, dict) or not isinstance(about, dict):
-        _fail(path, "it has no weight_map")
-    names = sorted({place for place in places.values() if isinstance(place, str)})
-    for place in places.values():
-        if not isinstance(place, str) or not _SHARD.fullmatch(place) or place in (".", ".."):
-            _fail(path, f"{str(place)[:60]!r} is not the name of a file beside it")
-    folder = os.path.dirname(path)
-    leaves: list[Leaf] = []
-    metadata: dict[str, str] = {}
-    values: dict[str, Any] = {}
-    for name in names:
-        place = os.path.join(folder, name)
-        if not os.path.isfile(place):
-            _fail(path, f"the file {name!r} is missing")
-        header = outline(place)
-        metadata, values = metadata | header.metadata, values | header.values
-        for leaf in header.leaves:
-            if places.pop(leaf.path[0], None) != name:
-                _fail(
-                    path, f"the array is in {name!r}, and the index does not say so", leaf.path[0]
-                )
-            leaves.append(leaf)
-    if places:
-        _fail(path, f"{len(places)} arrays are in none of the files", next(iter(places)))
-    return Header(leaves, metadata, values)
 
 
 def pieces(head: bytes, tensors: list[Tensor]) -> Iterator[Any]:
     """Yield the content of a file, one array after the other."""
     yield head
     for tensor in tensors:
-        if isinstance(tensor.source, Leaf):
-            yield arrays.raw_bytes(read_array(tensor.source))
-        else:
-            yield arrays.raw_bytes(arrays.to_host(tensor.source))
+        yield tensor.content()

@@ -1,21 +1,34 @@
 """Outlines: what is in a checkpoint file, of whatever format, without reading its arrays."""
 
 import os
+import re
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
-from ramie.checkpoint.formats import msgpack_outline, orbax, safetensors
+from ramie.checkpoint.formats import (
+    msgpack_outline,
+    orbax,
+    safetensors,
+    safetensors_index,
+)
 from ramie.checkpoint.formats.leaf import Leaf, open_regular
+from ramie.checkpoint.inspecting import foreign
 from ramie.checkpoint.storage import entries as storage
+from ramie.checkpoint.storage import integrity, remote
 from ramie.errors import (
     CheckpointNotFoundError,
     CheckpointOptionError,
+    ForeignFileError,
+    MalformedDataError,
 )
 
-__all__ = ["Form", "Outline", "nest", "outline", "path_of", "recognise"]
+__all__ = ["Form", "Outline", "load", "nest", "outline", "path_of", "recognise"]
 
 Form = Literal["msgpack", "safetensors", "safetensors index", "orbax"]
 """The formats of checkpoints."""
+
+_HEADER = re.compile(rb"\{[\"}\s]")
+_CONTAINER = re.compile(rb"[\x80-\x9f\xc7-\xc9\xd4-\xd8\xdc-\xdf]")
 
 
 class Outline(NamedTuple):
@@ -26,7 +39,8 @@ class Outline(NamedTuple):
       form: its format.
       nbytes: the size of the file, or of all the files of an index.
       leaves: the leaves of the saved tree, those that are no arrays last in safetensors files.
-      metadata: strings about the file; only safetensors files have any.
+      metadata: strings about the file, if it is one of safetensors; metrics and custom metadata of
+        a step that Orbax wrote, as JSON, as far as no leaf holds them.
     """
 
     path: str
@@ -37,38 +51,89 @@ class Outline(NamedTuple):
 
 
 def recognise(path: str | os.PathLike[str]) -> Form:
-    """Tell the format of a file by its first bytes or its name, and Orbax by the files in it.
+    """Tell the format of a file by its first bytes, and Orbax by the files in a directory.
+
+    Args:
+      path: where it is; a URL too.
 
     Raises:
       CheckpointNotFoundError: if there is nothing at the path.
       CheckpointOptionError: if it is neither a regular file nor a directory that Orbax made.
+      ForeignFileError: if another program made it, and what that is is known.
+      MalformedDataError: if it is empty.
     """
-    place = storage.local_path(path)
+    place = storage.local_or_remote(path)
     kind = storage.kind_of(place)
     if kind == "absent":
         raise CheckpointNotFoundError(*os.path.split(place), None)
     if kind == "directory":
         if orbax.is_orbax(place):
             return "orbax"
+        known = None if remote.is_remote(place) else foreign.name_directory(place)
         raise CheckpointOptionError(
             "path",
             place,
-            "Orbax did not make this directory; name a file, or the directory of a step",
+            f"it is {known.kind}. {known.instead.rstrip('.')}"
+            if known
+            else "Orbax did not make this directory; name a file, or the directory of a step",
         )
     if kind != "file":
         raise CheckpointOptionError("path", place, "it is not a regular file")
-    if place.endswith(safetensors.INDEX_SUFFIX):
+    if remote.is_remote(place):
+        start, size, inode = remote.read_start(place, foreign.LONGEST), remote.size(place), 0
+    else:
+        with open_regular(place) as file:
+            start, status = file.read(foreign.LONGEST), os.fstat(file.fileno())
+        size, inode = status.st_size, status.st_ino
+    return _by_content(place, start, size, inode)
+
+
+def _by_content(place: str, start: bytes, size: int, inode: int) -> Form:
+    if _is_header(start, size):
+        return "safetensors"
+    named = place.endswith(safetensors_index.SUFFIX)
+    if start.lstrip()[:1] == b"{" and (named or safetensors_index.is_one(place)):
         return "safetensors index"
-    with open_regular(place) as file:
-        start = file.read(9)
-        size = os.fstat(file.fileno()).st_size
-    # No msgpack file that begins with a map or an array has zeros in the bytes 5 to 7.
+    known = foreign.name_file(start, size)
+    if (known or not size) and not _is_ours(place, inode):
+        if known:
+            raise ForeignFileError(place, *known)
+        problem = "it is empty, as a copy or a download that was cut short leaves it"
+        raise MalformedDataError(problem, source=place)
+    if named:
+        return "safetensors index"
+    # Only what may be the one and cannot be the other goes against the end of the name.
+    if place.endswith(".safetensors") and not _is_msgpack(start):
+        return "safetensors"
+    return "msgpack"
+
+
+def _is_header(start: bytes, size: int) -> bool:
+    """Tell whether a file begins as safetensors do: the length of the header, and a JSON object.
+
+    No msgpack file of one of our trees has zeros in the bytes 5 to 7 and such text after them.
+    """
     length = int.from_bytes(start[:8], "little")
-    is_header = len(start) == 9 and start[8:] == b"{" and length <= size - 8
-    return "safetensors" if is_header or place.endswith(".safetensors") else "msgpack"
+    return _HEADER.match(start, 8) is not None and length <= min(size - 8, safetensors.MAX_HEADER)
 
 
-def outline(path: str | os.PathLike[str], *, separator: str | None = ".") -> Outline:
+def _is_msgpack(start: bytes) -> bool:
+    """Tell whether a file begins with a container of msgpack, and with no length of a header."""
+    length = int.from_bytes(start[:8], "little")
+    return _CONTAINER.match(start) is not None and (
+        len(start) < 8 or length > safetensors.MAX_HEADER
+    )
+
+
+def _is_ours(place: str, inode: int) -> bool:
+    """Tell whether a file has a manifest: then what it holds is checked, and damaged if unlike."""
+    manifest = integrity.read_manifest(place)
+    return manifest is not None and bool(manifest.records) and manifest.speaks_of(inode)
+
+
+def outline(
+    path: str | os.PathLike[str], *, separator: str | None = ".", partial: bool = False
+) -> Outline:
     """Describe a checkpoint without reading its arrays.
 
     Args:
@@ -76,9 +141,11 @@ def outline(path: str | os.PathLike[str], *, separator: str | None = ".") -> Out
         that Orbax made.
       separator: where the names in safetensors files are taken apart into keys; None to leave
         them as they are.
+      partial: whether an index may list more or less than there is.
 
     Raises:
       CheckpointNotFoundError: if there is nothing at the path.
+      IncompleteCheckpointError: if an index lists more or less, and not `partial`.
       MalformedDataError: if it is damaged, as far as that shows without reading the arrays.
 
     Example:
@@ -97,14 +164,42 @@ def outline(path: str | os.PathLike[str], *, separator: str | None = ".") -> Out
     if form == "msgpack":
         leaves = msgpack_outline.outline(place)
         return Outline(place, form, os.path.getsize(place), leaves, {})
-    header = (
-        safetensors.outline(place) if form == "safetensors" else safetensors.outline_index(place)
-    )
+    header, files = _headers(place, form, partial)
     leaves = [leaf._replace(path=path_of(leaf.path[0], separator)) for leaf in header.leaves]
     leaves += [Leaf(path_of(name, separator), value=value) for name, value in header.values.items()]
-    files = {leaf.file for leaf in header.leaves} | {place}
-    nbytes = sum(os.path.getsize(file) for file in files)
+    if not leaves:
+        leaves = [Leaf((), value={})]
+    nbytes = sum(os.path.getsize(file) for file in {*files, place})
     return Outline(place, form, nbytes, leaves, header.metadata)
+
+
+def _headers(place: str, form: Form, partial: bool) -> tuple[safetensors.Header, list[str]]:
+    """Return what the headers of safetensors say, and the files that have them."""
+    if form == "safetensors":
+        return safetensors.outline(place), [place]
+    found = safetensors_index.outline(place, partial=partial)
+    return found.header, found.files
+
+
+def load(place: str, form: Form, *, separator: str | None = ".", partial: bool = False) -> Any:
+    """Read a safetensors file, or all files of an index, as nested dictionaries.
+
+    Args:
+      place: where it is; a URL too.
+      form: which of the two it is.
+      separator: where the names are taken apart into keys; None for one dictionary by name.
+      partial: read what is there and can be read, and leave out the rest.
+
+    Raises:
+      MalformedDataError: if a file is damaged.
+      IncompleteCheckpointError: if an index lists more or less than there is, and not `partial`.
+      UnsupportedCheckpointError: if arrays cannot be read, and not `partial`.
+      CheckpointOptionError: if the names are no paths with this separator.
+    """
+    one = safetensors.read if form == "safetensors" else safetensors_index.read
+    header, found = one(place, partial=partial)
+    values = found | header.values
+    return nest(((path_of(name, separator), value) for name, value in values.items()), separator)
 
 
 def path_of(name: str, separator: str | None) -> tuple[str, ...]:

@@ -4,12 +4,19 @@ import io
 import os
 from typing import Literal, NamedTuple
 
-from ramie.checkpoint.formats import msgpack, orbax, safetensors
+from ramie.checkpoint.formats import msgpack, orbax, safetensors, safetensors_index
+from ramie.checkpoint.formats import safetensors_types as types
 from ramie.checkpoint.formats.leaf import read_array
-from ramie.checkpoint.inspecting.contents import recognise
+from ramie.checkpoint.inspecting.contents import Form, recognise
 from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import folders, integrity, remote
-from ramie.errors import CheckpointNotFoundError, CheckpointOptionError, MalformedDataError
+from ramie.errors import (
+    CheckpointNotFoundError,
+    CheckpointOptionError,
+    ForeignFileError,
+    IncompleteCheckpointError,
+    MalformedDataError,
+)
 
 __all__ = ["Health", "check", "verify"]
 
@@ -21,12 +28,20 @@ class Health(NamedTuple):
 
     Attributes:
       state: "intact" if the checksums are those of the save; "readable" if there are none to
-        compare with, and the file can be read as a whole; "damaged" otherwise.
-      problem: what is wrong with a damaged file, else the empty string.
+        compare with, and the file can be read as a whole; "incomplete" if it is the index of
+        several files, and lists more or less than there is; "foreign" if it is in order and of a
+        kind that is no checkpoint; "damaged" otherwise.
+      problem: what is wrong with what cannot be restored; which items of a step are not read, as
+        no known handler wrote them; else the empty string.
     """
 
-    state: Literal["intact", "readable", "damaged"]
+    state: Literal["intact", "readable", "incomplete", "foreign", "damaged"]
     problem: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it can be restored, as far as one can tell."""
+        return self.state in ("intact", "readable")
 
 
 def verify(path: str | os.PathLike[str]) -> Health:
@@ -58,6 +73,10 @@ def verify(path: str | os.PathLike[str]) -> Health:
         raise CheckpointOptionError("path", place, "it is no regular file and no directory")
     try:
         return Health("intact" if check(place) else "readable")
+    except IncompleteCheckpointError as error:
+        return Health("incomplete", str(error))
+    except ForeignFileError as error:
+        return Health("foreign", str(error))
     except MalformedDataError as error:
         return Health("damaged", str(error))
 
@@ -71,10 +90,9 @@ def check(place: str) -> bool:
     Raises:
       MalformedDataError: if it is damaged.
     """
-    if remote.is_remote(place):
-        msgpack.read(place)
-        return storage.kind_of(integrity.manifest_path(place)) == "file"
     form = recognise(place)
+    if remote.is_remote(place):
+        return _check_remote(place, form)
     if form == "orbax":
         if folders.check(place):
             return True
@@ -83,18 +101,32 @@ def check(place: str) -> bool:
                 read_array(leaf)
         return False
     if form == "safetensors index":
-        files = {leaf.file for leaf in safetensors.outline_index(place).leaves}
-        summed = [_is_summed_up(place), *map(check, sorted(files))]
+        # Damage of a file that is there is worse than the lack of another.
+        summed = [_is_summed_up(place), *map(check, safetensors_index.survey(place).files)]
+        safetensors_index.outline(place)
         return all(summed)
     if _is_summed_up(place):
         return True
     if form == "safetensors":
         header = safetensors.outline(place)
         for leaf in header.leaves:
-            read_array(leaf)
+            read_array(types.raw(leaf) if leaf.unread else leaf)
     else:
         msgpack.read(place)
     return False
+
+
+def _check_remote(place: str, form: Form) -> bool:
+    """Read a file behind a URL, and the files of an index; tell whether there are checksums."""
+    files = [place]
+    if form == "safetensors index":
+        files = safetensors_index.outline(place).files
+    for file in files:
+        if form == "msgpack":
+            msgpack.read(file)
+        elif form != "orbax":
+            safetensors.read(file, partial=True)
+    return all(storage.kind_of(integrity.manifest_path(file)) == "file" for file in files)
 
 
 def _is_summed_up(place: str) -> bool:

@@ -18,8 +18,8 @@ import json
 import os
 import queue
 import threading
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import remote
@@ -37,14 +37,18 @@ __all__ = [
     "manifest_path",
     "parse_record",
     "read_manifest",
+    "read_uploaded",
     "remove_orphans",
     "remove_with_manifest",
     "sum_up",
 ]
 
+T = TypeVar("T")
+
 CHUNK = 1 << 24
 """Bytes that one checksum speaks of."""
 
+_BUFFER = 1 << 20
 _LARGEST_COPY = 1 << 22
 _SMALLEST_CHUNK = 1 << 12
 BESIDE = "_gda"
@@ -209,6 +213,40 @@ class SummedStream(io.RawIOBase):
         # A copy, since whoever gave us the memory may use it again before it is summed up.
         self._checksum.add(bytes(memory[:count]))
         return count
+
+
+def read_uploaded(
+    path: str, manifest: "Manifest | None", parse: Callable[[io.BufferedReader, int], T]
+) -> T:
+    """Read a file behind a URL from its beginning to its end, and compare it with its manifest.
+
+    There are no threads that would make it faster.
+
+    Args:
+      path: the URL.
+      manifest: the manifest of the file, if it has one.
+      parse: makes of an open file and its size what is returned.
+
+    Raises:
+      DamagedCheckpointError: if it is not what was saved, whatever `parse` said.
+    """
+    known = manifest is not None and bool(manifest.records)
+    chunk = manifest.records[0].chunk if manifest is not None and known else CHUNK
+    checksum = Checksum(chunk)
+    try:
+        with (
+            remote.open_file(path) as file,
+            io.BufferedReader(SummedStream(file, checksum), _BUFFER) as stream,
+        ):
+            try:
+                return parse(stream, remote.size(path))
+            finally:
+                while stream.read(_BUFFER):
+                    pass
+                if manifest is not None and known:
+                    compare(path, manifest, checksum.record(), 0)
+    finally:
+        checksum.close()
 
 
 # --- manifests ------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ __all__ = [
     "make_directory",
     "modified",
     "open_file",
+    "read_start",
     "remove",
     "size",
     "staging",
@@ -132,6 +133,12 @@ def open_file(url: str) -> Any:
 
 
 @_reaching
+def read_start(url: str, count: int) -> bytes:
+    """Return the first bytes of a file, fewer where it has fewer."""
+    system, path = _filesystem(url)
+    return bytes(system.cat_file(path, 0, min(count, size(url))))
+
+
 def make_directory(url: str) -> None:
     """Make a directory, where there are such things."""
     system, path = _filesystem(url)
