@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ramie.checkpoint.formats.orbax import is_orbax
+from ramie.checkpoint.formats.orbax_layout import is_unfinished
 from ramie.checkpoint.storage import entries as storage
 from ramie.errors import CheckpointOptionError
 
@@ -16,6 +17,7 @@ __all__ = [
     "find",
     "natural_sort",
     "parse_step",
+    "split_name",
     "split_prefix",
 ]
 
@@ -24,6 +26,9 @@ Step = int | float
 _LOOKS = 5
 
 _NUMBER = re.compile(r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)")
+
+
+_ENDS_IN_A_DIGIT = re.compile(r".*[0-9.]", re.DOTALL)
 
 
 class Found(NamedTuple):
@@ -43,6 +48,22 @@ def parse_step(text: str) -> Step | None:
     except ValueError:
         number = float(text)
         return number if math.isfinite(number) else None
+
+
+def split_name(name: str) -> tuple[str, Step] | None:
+    """Return the prefix and the step of a visible name, the number at its longest, if it has one.
+
+    Example:
+      >>> split_name("checkpoint_1e2"), split_name("00000010"), split_name("notes.txt")
+      (('checkpoint_', 100.0), ('', 10), None)
+    """
+    if name.startswith(".") or not _ENDS_IN_A_DIGIT.fullmatch(name):
+        return None
+    for start in range(len(name)):
+        step = parse_step(name[start:])
+        if step is not None:
+            return name[:start], step
+    return None
 
 
 def checkpoint_name(prefix: str, step: Any) -> str:
@@ -119,7 +140,7 @@ def _look(directory: str, prefix: str) -> tuple[list[Found], bool]:
         path = os.path.join(directory, name)
         kind = storage.kind_of(path)
         is_whole = is_whole and kind != "absent"
-        if kind == "file" or (kind == "directory" and is_orbax(path)):
+        if kind == "file" or (kind == "directory" and is_orbax(path) and not is_unfinished(path)):
             found.append(Found(step, name, path))
     return found, is_whole
 
