@@ -107,11 +107,12 @@ _LENGTH_READERS = {first: (kind, struct.Struct(form)) for first, (kind, form) in
 class Level:
     """One container being filled: a dict waits for a key, then for that key's value."""
 
-    __slots__ = ("items", "key", "left")
+    __slots__ = ("began", "items", "key", "left")
 
-    def __init__(self, items: Any, left: int) -> None:
+    def __init__(self, items: Any, left: int, began: int) -> None:
         self.items = items
         self.left = left
+        self.began = began
         self.key: Any = None
 
 
@@ -144,7 +145,7 @@ class Decoder:
                 self._take_entries(level)
             if level.left == 0:
                 self._stack.pop()
-                value, opened = self._finish(level.items), False
+                value, opened = self._finish(level), False
                 continue
             level.left -= 1
             level.key = self._key(level) if isinstance(level.items, dict) else len(level.items)
@@ -175,7 +176,7 @@ class Decoder:
             self._fail(f"the tree is nested more than {MAX_DEPTH} levels deep")
         if value * (2 if kind == _Token.MAP else 1) > self._left:
             self._fail(f"a container claims {value} entries, and {self._left} bytes are left")
-        self._stack.append(Level({} if kind == _Token.MAP else [], value))
+        self._stack.append(Level({} if kind == _Token.MAP else [], value, self._began))
         return None, True
 
     def _put(self, level: Level, value: Any) -> None:
@@ -200,8 +201,9 @@ class Decoder:
             self._fail(f"the dict key {str(key)[:60]!r} occurs twice")
         return key
 
-    def _finish(self, items: Any) -> Any:
+    def _finish(self, level: Level) -> Any:
         """Turn the dicts that stand for something else into it."""
+        items = level.items
         if isinstance(items, dict):
             make = next((make for key, make in _STANDING_FOR.items() if key in items), None)
             if make is not None:

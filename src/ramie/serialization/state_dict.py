@@ -8,7 +8,7 @@ registry how it becomes such a dict and how one of its instances takes a dict's 
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, TypeVar
 
 from jax.tree_util import Partial
@@ -43,6 +43,8 @@ _LEAVES: set[type] = set()
 """Types that were found to be no containers."""
 
 _MOST_LEAVES = 50
+_MANY = 16
+"""Entries of a dict from which on it is worth while to ask of all of them at once."""
 _PATH = _Path()
 
 
@@ -212,8 +214,18 @@ def _check_is_dict(state: Any, what: str) -> None:
         )
 
 
+def _has_only_leaves(items: Mapping[Any, Any]) -> bool:
+    """Tell of a mapping with many text keys whether all values are of types known as leaves."""
+    if len(items) < _MANY:
+        return False
+    types = set(map(type, items.values()))
+    return types <= _LEAVES and types.isdisjoint(HANDLERS) and set(map(type, items)) == {str}
+
+
 def dict_to_state(items: Mapping[Any, Any]) -> dict[str, Any]:
     """Return the state of a mapping; for types that behave like `dict`."""
+    if type(items) is dict and _has_only_leaves(items):
+        return items.copy()
     # There may be very many leaves, for which a call takes longer than all else.
     leaves, handlers = _LEAVES, HANDLERS
     state = {
@@ -235,6 +247,9 @@ def dict_to_state(items: Mapping[Any, Any]) -> dict[str, Any]:
 def restore_dict(target: Mapping[Any, Any], state: Any) -> dict[Any, Any]:
     """Return a dict with the keys of `target` and the values of `state`; see `dict_to_state`."""
     _check_is_dict(state, "dict")
+    if type(state) is dict and _has_only_leaves(target):
+        with suppress(KeyError):  # what is missing is listed below
+            return dict(zip(target, map(state.__getitem__, target), strict=True))
     missing = set(map(str, target)).difference(state)
     if missing:
         raise ValueError(

@@ -133,10 +133,42 @@ def test_a_type_that_was_a_leaf_can_be_registered(monkeypatch):
         value = 1
 
     late = Late()
+    many = dict.fromkeys(map(str, range(40)), late)
     assert serialization.to_state_dict({"a": late}) == {"a": late}
+    assert serialization.to_state_dict(many) == many
     monkeypatch.setattr(state_dict, "HANDLERS", dict(state_dict.HANDLERS))
     serialization.register_serialization_state(
         Late, lambda late: {"value": late.value}, lambda late, state: state["value"]
     )
     assert serialization.to_state_dict({"a": late}) == {"a": {"value": 1}}
     assert serialization.from_state_dict({"a": late}, {"a": {"value": 2}}) == {"a": 2}
+    assert serialization.to_state_dict(many) == {key: {"value": 1} for key in many}
+    state = {key: {"value": 2} for key in many}
+    assert serialization.from_state_dict(many, state) == dict.fromkeys(many, 2)
+
+
+def test_many_leaves_are_restored_as_few():
+    names = [f"k{index}" for index in range(40)]
+    target = {name: np.zeros(2) for name in names}
+    state = {name: np.full(2, index) for index, name in enumerate(reversed(names))}
+    given = {**state, "more": 1}
+    restored = serialization.from_state_dict(target, given)
+    assert list(restored) == names
+    assert all(restored[name] is state[name] for name in names)
+    assert restored is not target and "more" in given
+    taken = serialization.to_state_dict(target)
+    assert taken == target and taken is not target and list(taken) == names
+    del given["k7"]
+    with pytest.raises(ValueError, match=r"contains keys \{'k7'\} which are not present"):
+        serialization.from_state_dict({"inner": target}, {"inner": given})
+    numbered = {index: np.zeros(2) for index in range(40)}
+    state = serialization.to_state_dict(numbered)
+    assert list(state) == [str(index) for index in range(40)]
+    assert list(serialization.from_state_dict(numbered, state)) == list(range(40))
+
+
+def test_containers_among_many_leaves_are_restored():
+    target = {f"k{index}": 0 for index in range(40)} | {"list": [0, 0]}
+    state = serialization.to_state_dict(target)
+    assert state["list"] == {"0": 0, "1": 0}
+    assert serialization.from_state_dict(target, state) == target
