@@ -1,46 +1,89 @@
 """Matching: what was saved against what it is restored into, all differences at once."""
 
-from collections.abc import Iterator, Mapping
+import numbers
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ramie.errors import CheckpointMismatchError
 from ramie.serialization.state_dict import from_state_dict, to_state_dict
 
-__all__ = ["find_differences", "restore_into"]
+__all__ = ["Report", "find_differences", "judge", "restore_into"]
 
 T = TypeVar("T")
 
+_MANY = 16
+"""Entries of a level from which on it is worth while to compare all of them at once."""
+_FORM = (attrgetter("shape"), attrgetter("dtype"))
 
-def restore_into(target: T, state: Any, source: str, *, strict: bool = True) -> T:
+Report = Callable[[CheckpointMismatchError], None]
+"""What is told of misfits that are accepted."""
+
+_FAMILIES = (jnp.bool_, jnp.integer, jnp.floating, jnp.complexfloating)
+
+
+def restore_into(
+    target: T, state: Any, source: str, *, strict: bool = True, report: Report | None = None
+) -> T:
     """Return a copy of a target with the values of a state dict, if they fit.
+
+    Values come as they were saved, never cast. A container in the place of a value is refused
+    always, as is a value in the place of a container.
 
     Args:
       target: a tree; None for the state dict itself. An array in it, or a `jax.ShapeDtypeStruct`,
-        demands an array of its shape and dtype.
+        demands an array of its shape and dtype; a number of Python one number of its kind, or of
+        a lesser one (an int for a float); a string a string; None nothing.
       state: what was read.
       source: the file it was read from, for error messages.
-      strict: whether arrays of another shape or dtype are refused.
+      strict: whether values of another shape, dtype or type are refused.
+      report: if they are not, is told of them, once.
 
     Raises:
-      CheckpointMismatchError: if the structure, a shape or a dtype differs; lists all differences.
+      CheckpointMismatchError: if the structure differs or, in a strict restore, a shape, dtype or
+        type; lists all differences.
     """
+    wanted = to_state_dict(target)
     try:
         restored = from_state_dict(target, state)
     except ValueError as error:
-        differences = find_differences(to_state_dict(target), state)
+        differences = find_differences(wanted, state)
         if not any(differences.values()):
             raise  # the function registered for some type has other wishes, and says them
         raise CheckpointMismatchError(source, **differences) from error
-    if target is None or not strict:
+    if target is None:
         return restored
-    differences = find_differences(to_state_dict(target), state)
-    # Entries that the target lacks are left in the file, as `from_state_dict` says.
-    if differences["shapes"] or differences["dtypes"] or differences["kinds"]:
-        raise CheckpointMismatchError(source, **{**differences, "missing": [], "extra": []})
+    if any(_misfits(wanted, state).values()):
+        # What types of the target made of what was saved may fit where that did not.
+        judge(wanted, to_state_dict(restored), source, strict=strict, report=report)
     return restored
+
+
+def judge(
+    wanted: Any, found: Any, source: str, *, strict: bool, report: Report | None = None
+) -> None:
+    """Refuse or report what differs between the state dicts of a target and of what it became.
+
+    Raises:
+      CheckpointMismatchError: see `restore_into`, as for the arguments.
+    """
+    misfits = _misfits(wanted, found)
+    if misfits["kinds"] or (strict and any(misfits.values())):
+        raise CheckpointMismatchError(source, **misfits)
+    if report is not None and any(misfits.values()):
+        report(CheckpointMismatchError(source, **misfits))
+
+
+def _misfits(wanted: Any, found: Any) -> dict[str, list[str]]:
+    """Return differences without those of names: `from_state_dict` has found all that it needs.
+
+    Entries that the target lacks are left in the file, as that says.
+    """
+    return find_differences(wanted, found) | {"missing": [], "extra": []}
 
 
 def find_differences(wanted: Any, found: Any) -> dict[str, list[str]]:
@@ -52,10 +95,11 @@ def find_differences(wanted: Any, found: Any) -> dict[str, list[str]]:
 
     Returns:
       Lists of lines: paths that are "missing" or "extra" in what was found, and paths with what
-      was wanted and found under "shapes", "dtypes" and "kinds" (a container against a leaf).
+      was wanted and found under "shapes", "dtypes", "types" (leaves that are no numbers) and
+      "kinds" (a container against a leaf).
     """
     differences: dict[str, list[str]] = {
-        kind: [] for kind in ("missing", "extra", "shapes", "dtypes", "kinds")
+        kind: [] for kind in ("missing", "extra", "shapes", "dtypes", "types", "kinds")
     }
     for kind, line in _compare(wanted, found, "."):
         differences[kind].append(line)
@@ -64,6 +108,8 @@ def find_differences(wanted: Any, found: Any) -> dict[str, list[str]]:
 
 def _compare(wanted: Any, found: Any, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        if len(wanted) >= _MANY and _have_like_arrays(wanted, found):
+            return
         for key, value in wanted.items():
             if key not in found:
                 yield "missing", f"{path}/{key}"
@@ -73,11 +119,23 @@ def _compare(wanted: Any, found: Any, path: str) -> Iterator[tuple[str, str]]:
             if key not in wanted:
                 yield "extra", f"{path}/{key}"
     elif isinstance(wanted, Mapping) or isinstance(found, Mapping):
-        # An empty container and None are leaves without a value: a target may hold either.
-        if not _is_empty(wanted):
+        if wanted is not None:
             yield "kinds", f"{path}: {_describe(wanted)} wanted, {_describe(found)} found"
     else:
         yield from _compare_leaves(wanted, found, path)
+
+
+def _have_like_arrays(wanted: Mapping[Any, Any], found: Mapping[Any, Any]) -> bool:
+    """Tell whether two levels have the same keys and, for each, arrays of one shape and dtype."""
+    if len(wanted) != len(found):
+        return False
+    try:
+        ours, theirs = wanted.values(), list(map(found.__getitem__, wanted))
+        return all(
+            list(map(attribute, ours)) == list(map(attribute, theirs)) for attribute in _FORM
+        )
+    except (KeyError, AttributeError):
+        return False
 
 
 def _are_alike(wanted: Any, found: Any) -> bool:
@@ -91,21 +149,45 @@ def _are_alike(wanted: Any, found: Any) -> bool:
 
 
 def _compare_leaves(wanted: Any, found: Any, path: str) -> Iterator[tuple[str, str]]:
-    if not (hasattr(wanted, "shape") and hasattr(wanted, "dtype")):
-        return
-    if not isinstance(found, (bool, int, float, complex)) and not hasattr(found, "dtype"):
-        if found is not None:
-            yield "kinds", f"{path}: {_describe(wanted)} wanted, {_describe(found)} found"
-        return
-    shape = tuple(getattr(found, "shape", ()))
-    if tuple(wanted.shape) != shape:
-        yield "shapes", f"{path}: {tuple(wanted.shape)} wanted, {shape} found"
-    if hasattr(found, "dtype") and wanted.dtype != found.dtype:
-        yield "dtypes", f"{path}: {wanted.dtype} wanted, {found.dtype} found"
+    if _is_numeric(wanted):
+        if not _is_numeric(found):
+            yield "types", f"{path}: {_describe(wanted)} wanted, {_describe(found)} found"
+            return
+        shapes = tuple(np.shape(wanted)), tuple(np.shape(found))
+        if shapes[0] != shapes[1]:
+            yield "shapes", f"{path}: {shapes[0]} wanted, {shapes[1]} found"
+        if not _holds(wanted, found):
+            yield "dtypes", f"{path}: {_dtype_of(wanted)} wanted, {_dtype_of(found)} found"
+    elif isinstance(wanted, (str, bytes)) and not isinstance(found, type(wanted)):
+        yield "types", f"{path}: {_describe(wanted)} wanted, {_describe(found)} found"
 
 
-def _is_empty(value: Any) -> bool:
-    return value is None or (isinstance(value, Mapping) and not value)
+def _is_numeric(value: Any) -> bool:
+    """Tell whether something is an array, stands for one, or is a number."""
+    return isinstance(value, numbers.Number) or (
+        hasattr(value, "shape") and hasattr(value, "dtype")
+    )
+
+
+def _holds(wanted: Any, found: Any) -> bool:
+    """Tell whether what was found is of the wanted dtype; numbers of Python have only a family."""
+    if hasattr(wanted, "dtype") and hasattr(found, "dtype"):
+        return bool(wanted.dtype == found.dtype)
+    more, less = _family(wanted), _family(found)
+    return more is not None and less is not None and less <= more
+
+
+def _family(value: Any) -> int | None:
+    """Return the place of a number among truth values, integers, real and complex numbers."""
+    dtype = getattr(value, "dtype", None) or type(value)
+    for place, family in enumerate(_FAMILIES):
+        if jnp.issubdtype(dtype, family):
+            return place
+    return None
+
+
+def _dtype_of(value: Any) -> str:
+    return str(getattr(value, "dtype", type(value).__name__))
 
 
 def _describe(value: Any) -> str:

@@ -7,20 +7,21 @@ dict, or a part of either.
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from ramie.checkpoint.formats import orbax
-from ramie.checkpoint.formats.match import find_differences, restore_into
+from ramie.checkpoint.formats.match import Report, judge, restore_into
 from ramie.checkpoint.formats.orbax import Entry, Names
-from ramie.errors import CheckpointMismatchError, MPARestoreTargetRequiredError
+from ramie.errors import MPARestoreTargetRequiredError
+from ramie.serialization.arrays import is_prng_key
 from ramie.serialization.state_dict import to_state_dict
 
 __all__ = ["nested", "restore", "transform"]
 
-_NUMBERS = (bool, int, float, complex)
+_PLAIN = (str, bytes, bool, int, float, complex, type(None))
 
 
 def nested(leaves: Mapping[Names, Any]) -> Any:
@@ -36,19 +37,27 @@ def nested(leaves: Mapping[Names, Any]) -> Any:
     return tree
 
 
-def restore(path: str, target: Any, source: str, *, strict: bool, partial: bool = True) -> Any:
-    """Return a copy of a target with what a directory holds.
+def restore(
+    path: str,
+    target: Any,
+    source: str,
+    *,
+    strict: bool,
+    partial: bool = True,
+    report: Report | None = None,
+) -> Any:
+    """Return a copy of a target with what a directory holds, as it was saved.
 
     Args:
       path: the directory of the tree.
       target: any pytree; None for nested dictionaries. JAX arrays in it, and
-        `jax.ShapeDtypeStruct`s with a sharding, come back as JAX arrays of that sharding; all
-        other arrays are those of numpy.
+        `jax.ShapeDtypeStruct`s with a sharding, come back as JAX arrays of that sharding, where
+        it can hold what was saved; all other arrays are those of numpy.
       source: the checkpoint, for error messages.
-      strict: whether another shape or dtype is an error. Otherwise shapes are as saved, and dtypes
-        as the target says.
+      strict: whether another shape, dtype or type is an error.
       partial: whether, in a job of several processes, the target may leave open how arrays are
         sharded that were saved from several devices.
+      report: see `match.restore_into`.
 
     Raises:
       MPARestoreTargetRequiredError: if it may not, and does.
@@ -57,33 +66,104 @@ def restore(path: str, target: Any, source: str, *, strict: bool, partial: bool 
     """
     if target is None:
         return nested(orbax.read(path))
-    wanted = {orbax.names_of(keys): leaf for keys, leaf in jax.tree.leaves_with_path(target)}
-    if not all(_is_known(leaf) for leaf in wanted.values()):
-        return restore_into(target, nested(orbax.read(path)), source, strict=strict)
     known = orbax.contents(path)
-    entries = known.entries
-    differences = _differences(wanted, entries, strict)
-    if any(differences.values()):
-        # A state dict may have other names than the tree, and be what was saved.
-        named = set(_flatten(to_state_dict(target)))
-        if named != set(wanted) and named <= set(entries):
-            return restore_into(
-                target, nested(orbax.read(path, None, known)), source, strict=strict
-            )
-        raise CheckpointMismatchError(source, **differences)
+    form = _form_of(target, known.entries)
+    pairs = dict(_pairs(form.wanted, known.entries))
+    if form.is_state and not all(map(_is_known, jax.tree.leaves(target))):
+        pairs = dict.fromkeys(known.entries) | pairs  # who knows what such types will take
     if not partial and jax.process_count() > 1:
-        for names, leaf in wanted.items():
-            if entries[names].spread and not _is_spread(leaf):
+        for names, leaf in pairs.items():
+            if known.entries[names].spread and not _is_spread(leaf):
                 raise MPARestoreTargetRequiredError(
                     source, os.path.basename(source), "/".join(names)
                 )
-    asked = {names: _arguments(leaf, entries[names], strict) for names, leaf in wanted.items()}
-    found = orbax.read(path, asked, known)
-    values = [_as_wanted(leaf, found[names]) for names, leaf in wanted.items()]
-    return jax.tree.unflatten(jax.tree.structure(target), values)
+    asked = {names: _arguments(leaf, known.entries[names]) for names, leaf in pairs.items()}
+    found: dict[Names, Any] = {names: _UNREAD for names in known.entries}
+    for names, value in orbax.read(path, asked, known).items():
+        found[names] = _as_wanted(pairs[names], value, known.entries[names])
+    for names, leaf in form.wanted.items():
+        if isinstance(leaf, Mapping) and found.get(names, leaf) is None:
+            found[names] = {}  # Orbax writes None for most containers without content
+    return _taken(form, target, nested(found), source, strict, report)
 
 
-def transform(path: str, target: Any, checkpointer: Any, transforms: Any) -> Any:
+class _Unread:
+    """Stands for a leaf that the target does not ask for."""
+
+
+_UNREAD = _Unread()
+
+
+class _Form(NamedTuple):
+    """What a target asks for: by the names of its state dict, or else by those of the pytree."""
+
+    wanted: dict[Names, Any]
+    is_state: bool
+
+
+def _form_of(target: Any, entries: Mapping[Names, Entry]) -> _Form:
+    """Choose the names under which the leaves are that the target asks for.
+
+    They are the same for most trees. Types that are no pytrees have only those of a state dict,
+    types that are not registered only those of pytrees; a State of NNX, for example, has both.
+    """
+    state = _Form(dict(_flatten(to_state_dict(target))), True)
+    is_known = all(map(_is_known, state.wanted.values()))
+    if is_known and all(_is_nothing(x) or names in entries for names, x in state.wanted.items()):
+        return state
+    leaves = jax.tree.leaves_with_path(target, is_leaf=lambda x: x is None)
+    tree = _Form({orbax.names_of(keys): leaf for keys, leaf in leaves}, False)
+    if not is_known and all(map(_is_known, tree.wanted.values())):
+        return tree
+    names = {names for names, leaf in tree.wanted.items() if not _is_nothing(leaf)}
+    return tree if names and names <= set(entries) else state
+
+
+def _pairs(
+    wanted: Mapping[Names, Any], entries: Mapping[Names, Entry]
+) -> Iterator[tuple[Names, Any]]:
+    """Yield the names of the leaves to be read, each with what the target has there.
+
+    A leaf of the target may meet a container, of which all is read, and the other way round.
+    """
+    inner = {names[:length] for names in wanted for length in range(len(names))}
+    for names in entries:
+        if names in wanted:
+            yield names, wanted[names]
+            continue
+        outer = (names[:length] for length in range(len(names)))
+        above = next((part for part in outer if part in wanted), None)
+        if above is not None:
+            yield names, wanted[above]
+        elif names in inner:
+            yield names, None
+
+
+def _taken(
+    form: _Form, target: Any, state: Any, source: str, strict: bool, report: Report | None
+) -> Any:
+    """Return the target with the values of a state."""
+    if form.is_state:
+        return restore_into(target, state, source, strict=strict, report=report)
+    values = restore_into(nested(form.wanted), state, source, strict=strict, report=report)
+    leaves = []
+    for names in form.wanted:
+        value = values
+        for name in names:
+            value = value[name]
+        leaves.append(value)
+    return jax.tree.unflatten(jax.tree.structure(target, is_leaf=lambda x: x is None), leaves)
+
+
+def transform(
+    path: str,
+    target: Any,
+    checkpointer: Any,
+    transforms: Any,
+    *,
+    strict: bool = False,
+    report: Report | None = None,
+) -> Any:
     """Let Orbax transform what a directory holds into what the target is like.
 
     Args:
@@ -91,76 +171,62 @@ def transform(path: str, target: Any, checkpointer: Any, transforms: Any) -> Any
       target: any pytree, or None.
       checkpointer: the user's, or None.
       transforms: what is to be done; see the documentation of Orbax.
+      strict: whether another shape, dtype or type is an error.
+      report: see `match.restore_into`.
     """
     package = orbax.import_orbax("transform what it saved")
     with contextlib.ExitStack() as stack:
         if checkpointer is None:
             checkpointer = stack.enter_context(package.PyTreeCheckpointer())
-        arguments = jax.tree.map(_plain_arguments, target)
-        return checkpointer.restore(
-            os.path.abspath(path), item=target, restore_args=arguments, transforms=transforms
+        found = checkpointer.restore(
+            os.path.abspath(path),
+            item=target,
+            restore_args=jax.tree.map(_plain_arguments, target),
+            transforms=transforms,
         )
+    judge(to_state_dict(target), to_state_dict(found), path, strict=strict, report=report)
+    return found
 
 
 def _plain_arguments(leaf: Any) -> Any:
     package = orbax.import_orbax("transform what it saved")
     if getattr(leaf, "sharding", None) is not None:
-        return package.ArrayRestoreArgs(
-            restore_type=jax.Array, sharding=leaf.sharding, dtype=leaf.dtype
-        )
-    if hasattr(leaf, "dtype"):
-        return package.RestoreArgs(restore_type=np.ndarray, dtype=leaf.dtype)
-    return package.RestoreArgs(restore_type=type(leaf))
+        return package.ArrayRestoreArgs(restore_type=jax.Array, sharding=leaf.sharding)
+    return package.RestoreArgs(restore_type=np.ndarray if _is_array(leaf) else None)
 
 
 def _is_known(leaf: Any) -> bool:
-    return isinstance(leaf, (str, *_NUMBERS)) or (hasattr(leaf, "shape") and hasattr(leaf, "dtype"))
+    return isinstance(leaf, _PLAIN) or _is_nothing(leaf) or _is_array(leaf)
 
 
-def _flatten(state: Any, names: Names = ()) -> Iterator[Names]:
-    """Yield the names of the leaves of a state dict."""
-    if not isinstance(state, Mapping):
-        yield names
+def _is_nothing(leaf: Any) -> bool:
+    return leaf is None or (isinstance(leaf, Mapping) and not leaf)
+
+
+def _is_array(leaf: Any) -> bool:
+    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+
+
+def _flatten(state: Any, names: Names = ()) -> Iterator[tuple[Names, Any]]:
+    """Yield the leaves of a state dict by name; containers without content are some."""
+    if not isinstance(state, Mapping) or not state:
+        yield names, state
         return
     for key, value in state.items():
         yield from _flatten(value, (*names, str(key)))
 
 
-def _differences(
-    wanted: Mapping[Names, Any], entries: Mapping[Names, Entry], strict: bool
-) -> dict[str, list[str]]:
-    differences = find_differences(
-        nested(wanted), nested({names: _stand_in(entry) for names, entry in entries.items()})
-    )
-    differences["extra"] = []  # is left where it is
-    if not strict:
-        differences |= {"shapes": [], "dtypes": []}
-    return differences
-
-
-def _stand_in(entry: Entry) -> Any:
-    """Return something of the kind, shape and dtype of what was saved."""
-    if entry.kind == "array":
-        return jax.ShapeDtypeStruct(entry.shape, entry.dtype)
-    return {"scalar": 0, "string": "", "key": None, "empty": {}}[entry.kind]
-
-
-def _arguments(leaf: Any, entry: Entry, strict: bool) -> Any:
+def _arguments(leaf: Any, entry: Entry) -> Any:
     """Return what to tell Orbax of a leaf; None to have it as it was saved."""
+    sharding = getattr(leaf, "sharding", None)
+    if sharding is None or entry.kind not in ("array", "key"):
+        return None
     package = orbax.import_orbax("read a directory that Orbax wrote")
     if entry.kind == "key":
-        sharding = getattr(leaf, "sharding", None)
-        return None if sharding is None else package.ArrayRestoreArgs(sharding=sharding)
-    if entry.kind not in ("array", "scalar"):
+        return package.ArrayRestoreArgs(sharding=sharding) if is_prng_key(leaf) else None
+    if not _is_spread(leaf) or not _can_be_on(sharding, entry):
         return None
-    if isinstance(leaf, _NUMBERS):
-        return package.RestoreArgs(restore_type=type(leaf)) if entry.shape == () else None
-    if not hasattr(leaf, "dtype"):
-        return None
-    dtype = None if strict else leaf.dtype
-    if _is_spread(leaf):
-        return package.ArrayRestoreArgs(restore_type=jax.Array, sharding=leaf.sharding, dtype=dtype)
-    return package.RestoreArgs(restore_type=np.ndarray, dtype=dtype)
+    return package.ArrayRestoreArgs(restore_type=jax.Array, sharding=sharding)
 
 
 def _is_spread(leaf: Any) -> bool:
@@ -169,9 +235,20 @@ def _is_spread(leaf: Any) -> bool:
     return sharding is not None and len(sharding.device_set) > 1
 
 
-def _as_wanted(leaf: Any, value: Any) -> Any:
-    """Bring a value to the device of its leaf, if that is one."""
+def _can_be_on(sharding: Any, entry: Entry) -> bool:
+    """Tell whether what was saved can be placed so without a change of its shape or dtype."""
+    if jax.dtypes.canonicalize_dtype(entry.dtype) != entry.dtype:
+        return False
+    try:
+        sharding.shard_shape(entry.shape)
+    except (ValueError, IndexError):
+        return False
+    return True
+
+
+def _as_wanted(leaf: Any, value: Any, entry: Entry) -> Any:
+    """Bring an array to the devices of its leaf, if that has some and they can hold it."""
     sharding = getattr(leaf, "sharding", None)
-    if sharding is None or isinstance(value, jax.Array):
+    if sharding is None or not isinstance(value, np.ndarray) or not _can_be_on(sharding, entry):
         return value
     return jax.device_put(value, sharding)

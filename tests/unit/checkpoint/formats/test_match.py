@@ -84,13 +84,83 @@ def test_shapes_and_dtypes_as_saved_on_request_and_in_the_documented_function(tm
         checkpoints.restore_checkpoint(folder, {"a": 0, "b": 0})
 
 
-def test_what_is_no_array_in_the_target_takes_any_value(tmp_path):
-    tree = {"a": np.zeros(2, np.float32), "step": np.int32(3), "none": None, "empty": {}, "s": "x"}
+def test_none_takes_anything_and_a_number_any_number_of_its_kind(tmp_path):
+    tree = {
+        "a": np.zeros(2, np.float32),
+        "tree": {"b": 1},
+        "step": np.int32(3),
+        "counter": jnp.int32(3),
+        "loss": 1,
+        "traced": 4,
+        "empty": {},
+    }
     folder = saved(tmp_path, tree)
-    target = {"a": None, "step": 0, "none": np.ones(3), "empty": {}, "s": 1}
+    target = {
+        "a": None,
+        "tree": None,
+        "step": 0,
+        "counter": 0,
+        "loss": np.inf,
+        "traced": jnp.float32(0),
+        "empty": {},
+    }
     restored = checkpoint.restore(folder, target)
     assert_exact(restored["a"], tree["a"])
-    assert restored["step"] == 3 and restored["none"] is None and restored["s"] == "x"
+    assert restored["tree"] == {"b": 1}
+    assert type(restored["step"]) is np.int32 and restored["step"] == 3
+    assert_exact(restored["counter"], np.asarray(3, np.int32))
+    assert restored["loss"] == 1 and restored["traced"] == 4
+
+
+MISFITS = {
+    "a real number for an integer": (0.93, 0, "dtypes", "./a: int wanted, float found"),
+    "an integer for a truth value": (2, False, "dtypes", "./a: bool wanted, int found"),
+    "a number of numpy": (np.float32(0.93), 0, "dtypes", "./a: int wanted, float32 found"),
+    "0-d array": (np.asarray(0.93), 0, "dtypes", "./a: int wanted, float64 found"),
+    "one element": (np.asarray([3]), 0, "shapes", "./a: () wanted, (1,) found"),
+    "a number for an array": (3, np.zeros(1), "shapes", "./a: (1,) wanted, () found"),
+    "a real number for 0-d": (0.93, jnp.int32(0), "dtypes", "./a: int32 wanted, float found"),
+    "None for an array": (
+        None,
+        np.zeros(3),
+        "types",
+        "./a: an array float64[3] wanted, a value of type NoneType found",
+    ),
+    "a string for a number": (
+        "3",
+        0,
+        "types",
+        "./a: a value of type int wanted, a value of type str found",
+    ),
+    "a number for a string": (
+        3,
+        "3",
+        "types",
+        "./a: a value of type str wanted, a value of type int found",
+    ),
+}
+
+
+@pytest.mark.parametrize(("value", "wanted", "kind", "line"), MISFITS.values(), ids=MISFITS)
+def test_values_of_another_kind_are_refused_or_come_as_saved(tmp_path, value, wanted, kind, line):
+    folder = saved(tmp_path, {"a": value})
+    with pytest.raises(errors.CheckpointMismatchError) as caught:
+        checkpoint.restore(folder, {"a": wanted})
+    assert getattr(caught.value, kind) == [line] and line in str(caught.value)
+    assert_exact(checkpoint.restore(folder, {"a": wanted}, strict=False)["a"], value)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(
+    "wanted", [np.zeros(2), jnp.zeros(2), 0, "", jax.ShapeDtypeStruct((), int)]
+)
+def test_containers_in_the_place_of_values_are_always_refused(tmp_path, wanted, strict):
+    folder = saved(tmp_path, {"a": {"value": np.zeros(2)}, "b": np.ones(1)})
+    with pytest.raises(errors.CheckpointMismatchError) as caught:
+        checkpoint.restore(folder, {"a": wanted}, strict=strict)
+    assert caught.value.kinds[0].startswith("./a: a") and "a container of 1" in str(caught.value)
+    with pytest.raises(errors.CheckpointMismatchError, match=r"\./b: a container of 0 wanted"):
+        checkpoint.restore(folder, {"b": {}}, strict=strict)
 
 
 def test_shapes_say_what_is_wanted_without_arrays(tmp_path):
