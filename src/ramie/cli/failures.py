@@ -141,6 +141,11 @@ def guarded(
         return failure.code
 
 
+def say(parser: argparse.ArgumentParser, problem: str) -> None:
+    """Print a line about a command where people look and scripts do not."""
+    print(f"{parser.prog}: {problem}", file=sys.stderr)
+
+
 def _tell(
     parser: argparse.ArgumentParser, failure: Failure, as_json: bool, *, with_usage: bool = False
 ) -> None:
@@ -156,4 +161,4 @@ def _tell(
     with suppress(OSError):
         if with_usage:
             parser.print_usage(sys.stderr)
-        print(f"{parser.prog}: {failure.problem}", file=sys.stderr)
+        say(parser, failure.problem)

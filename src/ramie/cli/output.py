@@ -96,7 +96,10 @@ def print_table(
         table.add_row(*(Text(row[index]) for index in shown))
     # What is piped to another program must not be broken at the width of a screen.
     width = None if sys.stdout.isatty() else _WIDE
-    Console(file=sys.stdout, width=width, highlight=False, markup=False).print(table)
+    console = Console(file=sys.stdout, width=width, highlight=False, markup=False)
+    with console.capture() as printed:
+        console.print(table)
+    sys.stdout.write(printed.get())  # not by rich, which ends the program where a pipe is closed
 
 
 class _Bar:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from ramie.checkpoint.formats import (
     msgpack_outline,
     orbax,
+    orbax_items,
     safetensors,
     safetensors_index,
 )
@@ -160,7 +161,7 @@ def outline(
     form = recognise(place)
     if form == "orbax":
         sizes = (os.path.getsize(file) for file in storage.files_below(place))
-        return Outline(place, form, sum(sizes), orbax.outline(orbax.tree_directory(place)), {})
+        return Outline(place, form, sum(sizes), *orbax_items.outline(place))
     if form == "msgpack":
         leaves = msgpack_outline.outline(place)
         return Outline(place, form, os.path.getsize(place), leaves, {})
@@ -236,5 +237,5 @@ def nest(entries: Iterable[tuple[tuple[str, ...], Any]], separator: str | None) 
 def _refuse(path: tuple[str, ...], separator: str | None) -> None:
     name = (separator or "").join(path)
     raise CheckpointOptionError(
-        "separator", separator, f"the names up to {name!r} are no paths with it; try None"
+        "separator", separator, f"the names up to {name!r} are no paths with it; try separator=None"
     )

@@ -7,7 +7,7 @@ from ramie.checkpoint.inspecting import health
 from ramie.checkpoint.series import retention, steps
 from ramie.checkpoint.storage import commit, integrity
 from ramie.checkpoint.storage import entries as storage
-from ramie.errors import CheckpointNotFoundError, CheckpointOptionError
+from ramie.errors import CheckpointOptionError
 
 __all__ = ["Pruned", "prune"]
 
@@ -48,14 +48,13 @@ def prune(
 
     Raises:
       CheckpointNotFoundError: if there is no such directory.
-      CheckpointOptionError: if `keep` is not positive.
+      CheckpointOptionError: if `keep` is not positive, or the directory is a file.
     """
     if isinstance(keep, bool) or not hasattr(keep, "__index__") or keep < 1:
         raise CheckpointOptionError("keep", keep, "at least one checkpoint has to stay")
     retention.check_options(keep, keep_every_n_steps)
     folder, start = steps.split_prefix(storage.local_path(directory), prefix)
-    if storage.kind_of(folder) != "directory":
-        raise CheckpointNotFoundError(*os.path.split(folder), None)
+    storage.check_directory(folder)
     if dry_run:
         return _choose(steps.find(folder, start), keep, keep_every_n_steps)
     with commit.directory_lock(folder):

@@ -2,12 +2,12 @@
 
 import argparse
 import os
-import sys
 import time
 from typing import Any
 
 from ramie.cli.ckpt import subcommand
-from ramie.cli.failures import DIFFERS
+from ramie.cli.ckpt.nothing import nothing_found
+from ramie.cli.failures import DIFFERS, say
 from ramie.cli.output import amount, duration, print_json, print_table, waiting
 
 __all__ = ["add_parser"]
@@ -49,7 +49,7 @@ def _ls(arguments: argparse.Namespace) -> int:
             right=("step", "size", "age"),
         )
     else:
-        print(f"no checkpoints in {arguments.directory}", file=sys.stderr)
+        say(arguments.parser, nothing_found(arguments.directory, arguments.prefix))
     damaged = [item for item in found if item.health and item.health.state == "damaged"]
     return DIFFERS if damaged else 0
 

@@ -5,6 +5,8 @@ import os
 from typing import Any
 
 from ramie.cli.ckpt import subcommand
+from ramie.cli.ckpt.nothing import nothing_found
+from ramie.cli.failures import say
 from ramie.cli.output import print_json, print_table, waiting
 
 __all__ = ["add_parser"]
@@ -50,4 +52,6 @@ def _prune(arguments: argparse.Namespace) -> int:
     rows += [(os.path.basename(path), "stays") for path in found.kept]
     if rows:
         print_table(("name", "what"), rows)
+    else:
+        say(arguments.parser, nothing_found(arguments.directory, arguments.prefix))
     return 0

@@ -14,7 +14,7 @@ _NUMBERS = ("min", "max", "mean", "deviation", "zeros", "not finite")
 def add_parser(subcommands: Any) -> None:
     """Add `show` to the subcommands of the parser of `ramie ckpt`."""
     parser = subcommand.add(subcommands, "show", "show what is in a checkpoint", _show)
-    parser.add_argument("file", metavar="FILE", help="a file, or an Orbax directory")
+    parser.add_argument("path", metavar="FILE", help="a file, or an Orbax directory")
     parser.add_argument(
         "--stats", action="store_true", help="read the arrays, and say what their numbers are like"
     )
@@ -26,7 +26,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
     with waiting() as progress:
         found = checkpoint.describe(
-            arguments.file,
+            arguments.path,
             statistics=arguments.stats,
             separator=arguments.separator,
             progress=progress,

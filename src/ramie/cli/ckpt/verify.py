@@ -2,10 +2,12 @@
 
 import argparse
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
+from ramie.cli.advice import in_words_of
 from ramie.cli.ckpt import subcommand
-from ramie.cli.failures import DIFFERS
+from ramie.cli.ckpt.nothing import nothing_found
+from ramie.cli.failures import DIFFERS, MISUSE, explain, say
 from ramie.cli.output import print_json, print_table, waiting
 
 __all__ = ["add_parser"]
@@ -26,24 +28,63 @@ def add_parser(subcommands: Any) -> None:
     )
 
 
+class _Seen(NamedTuple):
+    """A line of the report: of a file, or of a path at which there is none to verify."""
+
+    path: str
+    state: str
+    problem: str
+    code: int
+
+
 def _verify(arguments: argparse.Namespace) -> int:
-    from ramie import checkpoint
     from ramie.checkpoint.inspecting import survey as inspection
 
-    found = []
+    seen: list[_Seen] = []
     with waiting() as progress:
-        files = [file for path in arguments.paths for file in _files(path)]
-        sizes = [inspection.size(file) for file in files]
+        files: list[str] = []
+        for path in arguments.paths:
+            inside = _files(path)
+            files += inside
+            if not inside:
+                seen.append(_Seen(path, "not found", nothing_found(path, None), MISUSE))
+        sizes = [inspection.size(file) if os.path.exists(file) else 0 for file in files]
         for number, file in enumerate(files):
             if progress:
                 progress(os.path.basename(file), sum(sizes[:number]), sum(sizes))
-            found.append((file, checkpoint.verify(file)))
+            seen.append(_look(file, arguments.parser))
+    _report(arguments, seen)
+    codes = {item.code for item in seen}
+    return DIFFERS if DIFFERS in codes else max(codes)
+
+
+def _look(file: str, parser: argparse.ArgumentParser) -> _Seen:
+    """Verify one; what goes wrong with it does not keep the others from being looked at."""
+    from ramie import checkpoint
+
+    try:
+        health = checkpoint.verify(file)
+    except Exception as error:
+        failure = explain(error, parser)
+        if failure is None:
+            raise
+        return _Seen(file, failure.kind, failure.problem, failure.code)
+    code = DIFFERS if health.state == "damaged" else 0
+    return _Seen(file, health.state, in_words_of(parser, health.problem), code)
+
+
+def _report(arguments: argparse.Namespace, seen: list[_Seen]) -> None:
     if arguments.json:
-        print_json([{"path": file, **health._asdict()} for file, health in found])
-    else:
-        rows = [(file, health.state, health.problem) for file, health in found]
+        print_json(
+            [{"path": item.path, "state": item.state, "problem": item.problem} for item in seen]
+        )
+        return
+    rows = [item[:3] for item in seen if item.code != MISUSE]
+    if rows:
         print_table(("path", "health", "problem"), rows)
-    return DIFFERS if any(health.state == "damaged" for _, health in found) else 0
+    for item in seen:
+        if item.code == MISUSE:
+            say(arguments.parser, item.problem)
 
 
 def _files(path: str) -> list[str]:
