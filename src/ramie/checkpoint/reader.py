@@ -6,8 +6,8 @@ import warnings
 from typing import Any, NamedTuple
 
 from ramie.checkpoint import multiprocess
-from ramie.checkpoint.formats import msgpack, orbax, orbax_target, spread_arrays
-from ramie.checkpoint.formats.match import restore_into
+from ramie.checkpoint.formats import msgpack, orbax, orbax_items, orbax_target, spread_arrays
+from ramie.checkpoint.formats.match import Report, restore_into
 from ramie.checkpoint.inspecting import contents, health
 from ramie.checkpoint.series import steps
 from ramie.checkpoint.storage import entries as storage
@@ -97,27 +97,30 @@ class Options(NamedTuple):
       checkpointer: one of Orbax, for directories that hold something else than a tree.
       transforms: transformations of Orbax.
       partial: see `orbax_target.restore`.
+      report: see `match.restore_into`.
     """
 
     strict: bool
     checkpointer: Any = None
     transforms: Any = None
     partial: bool = True
+    report: Report | None = None
 
 
 def _load(place: str, target: Any, options: Options) -> Any:
     """Read the checkpoint at a path into a target."""
-    strict, checkpointer, transforms, partial = options
+    strict, checkpointer, transforms, partial, report = options
     if storage.kind_of(place) != "directory":
         state = _read_file(place, target, partial)
-        return restore_into(target, state, place, strict=strict)
+        return restore_into(target, state, place, strict=strict, report=report)
     multiprocess.agree(lambda: _check_share(place), place)
     if transforms is not None:
-        return orbax_target.transform(place, target, checkpointer, transforms)
+        return orbax_target.transform(
+            place, target, checkpointer, transforms, strict=strict, report=report
+        )
     if checkpointer is not None and not orbax.holds_tree(place):
         return checkpointer.restore(os.path.abspath(place), item=target)
-    tree = orbax.tree_directory(place)
-    return orbax_target.restore(tree, target, place, strict=strict, partial=partial)
+    return orbax_items.restore(place, target, place, strict=strict, partial=partial, report=report)
 
 
 def _read_file(place: str, target: Any, partial: bool) -> Any:
@@ -197,7 +200,7 @@ def newest_intact(directory: str | os.PathLike[str], prefix: str = "checkpoint_"
       prefix: the start of their names.
     """
     for checkpoint in reversed(_find(directory, prefix)):
-        if health.verify(checkpoint.path).is_good:
+        if health.is_good(checkpoint.path):
             return checkpoint.path
     return None
 

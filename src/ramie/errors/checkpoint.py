@@ -85,26 +85,33 @@ class DamagedCheckpointError(MalformedDataError):
 
 
 class IncompleteCheckpointError(MalformedDataError):
-    """The index of several safetensors files promises more than is there, or less.
+    """The index of several safetensors files, or the page about a step, promises what is not there.
 
-    What is there is not damaged: ``load_safetensors(path, partial=True)`` reads it.
+    What is there is not damaged: ``load_safetensors(path, partial=True)`` reads it, and of a step
+    each item can be read by its path.
 
     Args:
-        source: The index.
+        source: The index, or the directory of the step.
         lacks: What is missing or not listed, a line each.
+        instead: What to do, as a sentence.
 
     Attributes:
         source, lacks: as given.
     """
 
-    def __init__(self, source: str, lacks: Sequence[str]) -> None:
+    def __init__(
+        self,
+        source: str,
+        lacks: Sequence[str],
+        instead: str = "Fetch its files once more, or read what is there with "
+        "load_safetensors(path, partial=True).",
+    ) -> None:
         self.problem, self.path, self.offset = "; ".join(lacks[:4]), ".", None
         self.source, self.lacks = source, list(lacks)
         more = f"; and {len(lacks) - 4} more" if len(lacks) > 4 else ""
         RamieError.__init__(
             self,
-            f'The checkpoint of the index "{source}" is incomplete: {self.problem}{more}. Fetch '
-            "its files once more, or read what is there with load_safetensors(path, partial=True).",
+            f'The checkpoint of the index "{source}" is incomplete: {self.problem}{more}. {instead}',
         )
 
 

@@ -16,9 +16,10 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
+from ramie.checkpoint.formats import orbax_layout
 from ramie.checkpoint.formats.leaf import Leaf
 from ramie.checkpoint.storage import entries as storage
-from ramie.errors import CheckpointOptionError, MalformedDataError, MissingExtraError
+from ramie.errors import MalformedDataError, MissingExtraError
 
 __all__ = [
     "Contents",
@@ -31,14 +32,22 @@ __all__ = [
     "names_of",
     "outline",
     "read",
-    "tree_directory",
+    "read_single",
+    "single_entry",
 ]
 
 Names = tuple[str, ...]
 
 _TREE_MARKS = ("_METADATA", "checkpoint")  # the second in its first layouts
-_MARKS = ("_CHECKPOINT_METADATA", "commit_success.txt", "manifest.ocdbt", *_TREE_MARKS)
+_MARKS = (
+    "_CHECKPOINT_METADATA",
+    "commit_success.txt",
+    "orbax.checkpoint",
+    "manifest.ocdbt",
+    *_TREE_MARKS,
+)
 _OTHER_HANDLERS = (".ArrayCheckpointHandler", "RandomKeyCheckpointHandler")
+_DTYPES_OF_PYTHON = tuple(map(np.dtype, (bool, int, float)))
 _GROUP = 1 << 26
 _PASSED_ON = (MissingExtraError, MemoryError, PermissionError)
 
@@ -57,27 +66,12 @@ def import_orbax(purpose: str) -> Any:
 
 
 def is_orbax(path: str) -> bool:
-    """Tell whether a directory is one that Orbax has finished, by the files in it."""
-    return any(os.path.exists(os.path.join(path, mark)) for mark in _MARKS)
-
-
-def tree_directory(path: str) -> str:
-    """Return the directory of the tree: the path itself, or the one item that a manager saved.
-
-    Raises:
-      CheckpointOptionError: if there are several trees, one of which has to be named.
-      MalformedDataError: if there is none.
-    """
-    if holds_tree(path):
-        return path
-    items = sorted(name for name in os.listdir(path) if holds_tree(os.path.join(path, name)))
-    if len(items) == 1:
-        return os.path.join(path, items[0])
-    if items:
-        raise CheckpointOptionError(
-            "path", path, f"it holds several trees; name one of the directories {items} in it"
-        )
-    raise MalformedDataError("it holds no tree", source=path, writer="Orbax")
+    """Tell whether Orbax made a directory, by the files in it or above it."""
+    if any(os.path.exists(os.path.join(path, mark)) for mark in _MARKS):
+        return True
+    if orbax_layout.is_item(path):
+        return True
+    return path[-1:].isdigit() and orbax_layout.looks_like_step(path)
 
 
 def holds_tree(path: str) -> bool:
@@ -101,7 +95,7 @@ def _load_page(place: str) -> dict[str, Any]:
 def may_hold(path: str, name: str) -> bool:
     """Tell whether a directory may hold leaves under a name at the top, without importing Orbax."""
     try:
-        page = _load_page(os.path.join(tree_directory(path), "_METADATA"))
+        page = _load_page(os.path.join(path, "_METADATA"))
         leaves = page["tree_metadata"].values()
         return any(leaf["key_metadata"][0]["key"] == name for leaf in leaves)
     except (LookupError, TypeError, AttributeError, OSError, MalformedDataError, ValueError):
@@ -281,8 +275,46 @@ def read(
                 ),
             )
         for keys, value in jax.tree.leaves_with_path(restored):
-            found[names_of(keys)] = value
+            names = names_of(keys)
+            if names in asked:
+                found[names] = _as_saved(entries.get(names), value)
     return {names: found[names] for names in asked}
+
+
+def _as_saved(entry: Entry | None, value: Any) -> Any:
+    """Return a number as one of numpy, if it was: Orbax gives numbers of Python for all."""
+    if entry is None or entry.kind != "scalar" or entry.dtype in _DTYPES_OF_PYTHON:
+        return value
+    return entry.dtype.type(value)
+
+
+def read_single(path: str) -> Any:
+    """Read a directory in which a single array was saved by the handler for these.
+
+    Raises:
+      MalformedDataError: if it cannot be read.
+      MissingExtraError: if Orbax is not installed.
+    """
+    orbax = import_orbax("read a directory that Orbax wrote")
+    kind = single_entry(path).kind
+    handler = orbax.ArrayCheckpointHandler()
+    as_host = orbax.RestoreArgs(restore_type=np.ndarray if kind == "array" else None)
+    with _explained(path), orbax.Checkpointer(handler) as checkpointer:
+        arguments = orbax.args.ArrayRestore(restore_args=as_host)
+        return checkpointer.restore(os.path.abspath(path), args=arguments)
+
+
+def single_entry(path: str) -> Entry:
+    """Describe the array in such a directory.
+
+    Raises:
+      MalformedDataError: if it does not hold one.
+    """
+    entries = list(contents(path).entries.values())
+    if len(entries) != 1:
+        problem = f"it holds {len(entries)} arrays instead of one"
+        raise MalformedDataError(problem, source=path, writer="Orbax")
+    return entries[0]
 
 
 # --- outlines -------------------------------------------------------------------------------------
@@ -343,11 +375,15 @@ def outline(path: str) -> list[Leaf]:
             words = np.asarray(jax.random.key_data(small[names]))
             load = functools.partial(_given, words)
             leaf = Leaf(names, words.shape, words.dtype, None, path, (), entry.generator, load)
+        elif isinstance(small[names], np.generic):
+            number = np.asarray(small[names])
+            load = functools.partial(_given, number)
+            leaf = Leaf(names, (), number.dtype, None, path, (), "scalar", load)
         else:
             leaf = Leaf(names, value=small[names])
         leaves.append(leaf)
     return leaves
 
 
-def _given(words: np.ndarray[Any, Any], names: Names) -> np.ndarray[Any, Any]:
-    return words
+def _given(array: np.ndarray[Any, Any], names: Names) -> np.ndarray[Any, Any]:
+    return array

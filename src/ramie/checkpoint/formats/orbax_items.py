@@ -31,6 +31,7 @@ from ramie.errors import (
     CheckpointMismatchError,
     CheckpointOptionError,
     FormatLimitError,
+    IncompleteCheckpointError,
     MalformedDataError,
     UnsupportedCheckpointError,
 )
@@ -203,7 +204,8 @@ def check(path: str) -> None:
     """Read everything in a directory that can be read.
 
     Raises:
-      MalformedDataError: if an item is damaged, or listed and not there.
+      IncompleteCheckpointError: if an item is listed, and not there.
+      MalformedDataError: if one is damaged.
     """
     if is_unfinished(path):
         problem = "Orbax was interrupted while it wrote it"
@@ -222,9 +224,13 @@ def unread(path: str) -> str:
     return "; ".join(f"the item {item.name!r} is {Unread(item)!r}" for item in unknown)
 
 
-def _absent(item: Item) -> MalformedDataError:
-    problem = f"the item {item.name!r} is listed in _CHECKPOINT_METADATA, and is not there"
-    return MalformedDataError(problem, source=item.path, writer="Orbax")
+def _absent(item: Item) -> IncompleteCheckpointError:
+    step, name = os.path.split(item.path)
+    return IncompleteCheckpointError(
+        os.path.join(step, "_CHECKPOINT_METADATA"),
+        [f"it lists the item {name!r}, which is not there"],
+        "Copy the step once more, or restore the others by a target that lacks this item.",
+    )
 
 
 def refuse_unread(leaves: list[Leaf], form: str) -> None:

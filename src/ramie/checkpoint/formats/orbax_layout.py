@@ -59,7 +59,7 @@ _KINDS: dict[str, Kind] = {
     "NumpyRandomKeyCheckpointHandler": "numpy key",
 }
 _WITHOUT_CONTENT = "DescriptorHandler"  # of Orbax about itself, listed whether it wrote or not
-_TREE_FILES = ("_METADATA", "checkpoint")  # the second in the first layouts
+_TREE_FILES = ("_METADATA", "checkpoint", "manifest.ocdbt")  # the second in the first layouts
 _FILES: dict[str, tuple[str, ...]] = {
     "json": ("metadata", "data.json", _METRICS),
     "text": ("proto.pbtxt",),
@@ -298,7 +298,7 @@ def _named(path: str, handlers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         place = os.path.join(path, name)
         if name in handlers or name.startswith(".") or _UNFINISHED in name:
             continue
-        if os.path.isdir(place) and _kind_by_content(place) != "unknown":
+        if os.path.isdir(place) and (not handlers or _kind_by_content(place) != "unknown"):
             yield name, ""
 
 
@@ -316,6 +316,8 @@ def _kind_by_content(path: str) -> Kind:
     def holds(name: str) -> bool:
         return os.path.isfile(os.path.join(path, name))
 
+    if holds(os.path.join("checkpoint", ".zarray")) and _has_one_array(path):
+        return "array"
     if any(map(holds, _TREE_FILES)):
         return "tree"
     for name, kind in _FOLDERS.items():
@@ -324,3 +326,8 @@ def _kind_by_content(path: str) -> Kind:
     if any(map(holds, _FILES["json"])):
         return "json"
     return "text" if any(map(holds, _FILES["text"])) else "unknown"
+
+
+def _has_one_array(path: str) -> bool:
+    folders = {name for name in os.listdir(path) if os.path.isdir(os.path.join(path, name))}
+    return folders <= {"checkpoint", "array_metadatas"}

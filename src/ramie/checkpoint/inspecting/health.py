@@ -4,7 +4,7 @@ import io
 import os
 from typing import Literal, NamedTuple
 
-from ramie.checkpoint.formats import msgpack, orbax, safetensors, safetensors_index
+from ramie.checkpoint.formats import msgpack, orbax_items, safetensors, safetensors_index
 from ramie.checkpoint.formats import safetensors_types as types
 from ramie.checkpoint.formats.leaf import read_array
 from ramie.checkpoint.inspecting.contents import Form, recognise
@@ -18,7 +18,7 @@ from ramie.errors import (
     MalformedDataError,
 )
 
-__all__ = ["Health", "check", "verify"]
+__all__ = ["Health", "check", "is_good", "verify"]
 
 _PIECE = 1 << 22
 
@@ -29,8 +29,8 @@ class Health(NamedTuple):
     Attributes:
       state: "intact" if the checksums are those of the save; "readable" if there are none to
         compare with, and the file can be read as a whole; "incomplete" if it is the index of
-        several files, and lists more or less than there is; "foreign" if it is in order and of a
-        kind that is no checkpoint; "damaged" otherwise.
+        several files, or the step of a manager, and lists more or less than there is; "foreign"
+        if it is in order and of a kind that is no checkpoint; "damaged" otherwise.
       problem: what is wrong with what cannot be restored; which items of a step are not read, as
         no known handler wrote them; else the empty string.
     """
@@ -72,13 +72,27 @@ def verify(path: str | os.PathLike[str]) -> Health:
     if kind == "other":
         raise CheckpointOptionError("path", place, "it is no regular file and no directory")
     try:
-        return Health("intact" if check(place) else "readable")
+        if check(place):
+            return Health("intact")
+        return Health("readable", orbax_items.unread(place) if kind == "directory" else "")
     except IncompleteCheckpointError as error:
         return Health("incomplete", str(error))
     except ForeignFileError as error:
         return Health("foreign", str(error))
     except MalformedDataError as error:
         return Health("damaged", str(error))
+
+
+def is_good(path: str) -> bool:
+    """Tell whether a checkpoint can be restored; what cannot even be looked at cannot.
+
+    Raises:
+      MissingExtraError: if it takes a package to tell.
+    """
+    try:
+        return verify(path).is_good
+    except (OSError, CheckpointOptionError, CheckpointNotFoundError):
+        return False
 
 
 def check(place: str) -> bool:
@@ -96,9 +110,7 @@ def check(place: str) -> bool:
     if form == "orbax":
         if folders.check(place):
             return True
-        for leaf in orbax.outline(orbax.tree_directory(place)):
-            if leaf.is_array:
-                read_array(leaf)
+        orbax_items.check(place)
         return False
     if form == "safetensors index":
         # Damage of a file that is there is worse than the lack of another.

@@ -2,16 +2,16 @@
 
 import math
 import os
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ramie.checkpoint.formats import orbax
+from ramie.checkpoint.formats import orbax, orbax_layout
 from ramie.checkpoint.formats.leaf import Leaf, read_array
 from ramie.checkpoint.inspecting import health
 from ramie.checkpoint.inspecting.contents import Outline, outline
 from ramie.checkpoint.inspecting.numbers import Statistics, number_kind, statistics_of
 from ramie.checkpoint.series import steps
+from ramie.checkpoint.series.others import Other, find_others
 from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import remote
 from ramie.errors import (
@@ -19,6 +19,7 @@ from ramie.errors import (
     CheckpointOptionError,
     MalformedDataError,
     MissingExtraError,
+    RamieError,
 )
 
 __all__ = ["Described", "Listed", "describe", "size", "survey"]
@@ -26,7 +27,7 @@ __all__ = ["Described", "Listed", "describe", "size", "survey"]
 Progress = Callable[[str, int, int], None]
 """Told what is being read, how many bytes are done, and how many there are."""
 
-_ENDS_IN_A_DIGIT = re.compile(r".*[0-9.]", re.DOTALL)
+_PROBLEMS = (RamieError, OSError)
 
 
 class Listed(NamedTuple):
@@ -36,11 +37,13 @@ class Listed(NamedTuple):
       prefix: what its name starts with.
       step: the number in its name.
       path: where it is.
-      form: "file", or "directory" for those of Orbax.
+      form: "file", or "directory" for those of Orbax; "unreadable" for what cannot be looked at;
+        "unfinished" or "foreign" for what is called like a checkpoint, and is none.
       nbytes: its size.
       modified: when it was written, in seconds since 1970.
       metrics: those saved with it, by group and label, if it has any.
       health: what `verify` says, if that was asked for.
+      problem: what is wrong with what cannot be looked at, or is none.
     """
 
     prefix: str
@@ -51,6 +54,7 @@ class Listed(NamedTuple):
     modified: float
     metrics: Mapping[str, Any]
     health: health.Health | None
+    problem: str = ""
 
 
 def survey(
@@ -58,6 +62,7 @@ def survey(
     prefix: str | None = None,
     *,
     health: bool = False,
+    others: bool = False,
     progress: Progress | None = None,
 ) -> list[Listed]:
     """List the checkpoints of a directory, by prefix and step.
@@ -66,6 +71,8 @@ def survey(
       directory: where they are.
       prefix: only those whose names start with this; by default all that end in a number.
       health: verify each checkpoint, which reads all of it.
+      others: list also, at the end, what is called like a checkpoint and is none: what Orbax left
+        unfinished, and beside checkpoints of the same prefix whatever else there is.
       progress: is called before each file is read.
 
     Raises:
@@ -83,12 +90,12 @@ def survey(
     """
     place = storage.local_or_remote(directory)
     storage.check_directory(place)
+    only = None
     if prefix is None:
-        prefixes = sorted({start for start in map(_prefix, storage.list_names(place)) if start})
-        found = [(start, item) for start in prefixes for item in steps.find(place, start)]
+        found = _all_prefixes(place)
     else:
-        folder, start = steps.split_prefix(place, prefix)
-        found = [(start, item) for item in steps.find(folder, start)]
+        place, only = steps.split_prefix(place, prefix)
+        found = [(only, item) for item in steps.find(place, only)]
     total = sum(size(item.path) for _, item in found)
     listed, done = [], 0
     for start, item in found:
@@ -98,20 +105,45 @@ def survey(
             listed.append(_list(start, item, health))
         except (FileNotFoundError, CheckpointNotFoundError):
             continue  # a writer removed it meanwhile
+        except _PROBLEMS as error:  # one of them is no reason to list none
+            listed.append(_unreadable(start, item, str(error)))
         done += listed[-1].nbytes
     if progress:
         progress("", total, total)
-    return listed
+    return listed + (_others(place, only, found) if others else [])
 
 
-def _prefix(name: str) -> str | None:
-    """Return what stands before the number that a visible name ends in, at its longest."""
-    if name.startswith(".") or not _ENDS_IN_A_DIGIT.fullmatch(name):
-        return None
-    for start in range(1, len(name)):
-        if steps.parse_step(name[start:]) is not None:
-            return name[:start]
-    return None
+def _all_prefixes(place: str) -> list[tuple[str, steps.Found]]:
+    """Return the checkpoints of all prefixes, each under its own: the number is what it can be."""
+    split = map(steps.split_name, storage.list_names(place))
+    prefixes = sorted({name[0] for name in split if name is not None})
+    return [
+        (start, item)
+        for start in prefixes
+        for item in steps.find(place, start)
+        if (steps.split_name(item.name) or ("",))[0] == start
+    ]
+
+
+def _others(place: str, only: str | None, found: list[tuple[str, steps.Found]]) -> list[Listed]:
+    prefixes = {start for start, _ in found}
+    known = {item.path for _, item in found}
+    return [
+        _unreadable(other.prefix, other, other.problem, other.kind)
+        for other in find_others(place, prefixes, known)
+        if only in (None, other.prefix)
+    ]
+
+
+def _unreadable(
+    prefix: str, item: steps.Found | Other, problem: str, form: str = "unreadable"
+) -> Listed:
+    nbytes = size(item.path)
+    try:
+        modified = os.lstat(item.path).st_mtime
+    except (OSError, ValueError):
+        modified = math.nan
+    return Listed(prefix, item.step, item.path, form, nbytes, modified, {}, None, problem)
 
 
 def size(path: str) -> int:
@@ -128,12 +160,33 @@ def _list(prefix: str, found: steps.Found, verify: bool) -> Listed:
     if remote.is_remote(found.path):  # metrics are inside, and not worth a download
         nbytes, modified = size(found.path), remote.modified(found.path)
         return Listed(prefix, found.step, found.path, kind, nbytes, modified, {}, state)
-    metrics = (
-        _metrics(found.path) if kind == "file" or orbax.may_hold(found.path, "metrics") else {}
-    )
+    metrics = _metrics(found.path) if kind == "file" else _metrics_of_directory(found.path)
     modified = os.path.getmtime(found.path)
     nbytes = size(found.path)
     return Listed(prefix, found.step, found.path, kind, nbytes, modified, metrics, state)
+
+
+def _metrics_of_directory(path: str) -> dict[str, Any]:
+    """Return the metrics that a manager saved beside a tree, or else those in the tree."""
+    found = _numbers(orbax_layout.metrics_of(path))
+    try:
+        whole = orbax_layout.layout(path)
+    except MalformedDataError:
+        return found  # for `verify` to say
+    tree = whole.items[0] if whole.is_single and whole.items[0].kind == "tree" else None
+    inside = not found and tree is not None and orbax.may_hold(tree.path, "metrics")
+    return _metrics(path) if inside else found
+
+
+def _numbers(page: Mapping[str, Any]) -> dict[str, Any]:
+    found = {
+        name: _numbers(value) if isinstance(value, dict) else value for name, value in page.items()
+    }
+    return {
+        name: value
+        for name, value in found.items()
+        if (isinstance(value, dict) and value) or isinstance(value, (int, float))
+    }
 
 
 def _metrics(path: str) -> dict[str, Any]:
@@ -160,6 +213,19 @@ def _metrics(path: str) -> dict[str, Any]:
                 level = level.setdefault(key, {})
             level[leaf.path[-1]] = value
     return metrics
+
+
+def _latest_at(place: str) -> str:
+    """Return the path of the latest checkpoint of a directory; another path as it is."""
+    if storage.kind_of(place) != "directory" or orbax.is_orbax(place):
+        return place
+    found = _all_prefixes(place)
+    prefixes = sorted({start for start, _ in found})
+    if len(prefixes) > 1:
+        last = found[-1][1].path
+        reason = f"it holds checkpoints of the prefixes {prefixes}; name one, such as {last!r}"
+        raise CheckpointOptionError("path", place, reason)
+    return found[-1][1].path if found else place
 
 
 class Described(NamedTuple):
@@ -190,16 +256,18 @@ def describe(
     """Describe a checkpoint: what it holds, and how much.
 
     Args:
-      path: a msgpack or safetensors file, an index, or an Orbax directory.
+      path: a msgpack or safetensors file, an index, or an Orbax directory; of a directory with the
+        checkpoints of one prefix, the latest of them is described.
       statistics: read the arrays, one after the other, and say what they are like.
       separator: where the names in safetensors files are taken apart; None not to.
       progress: is called while arrays are read.
 
     Raises:
       CheckpointNotFoundError: if there is nothing at the path.
+      CheckpointOptionError: if the directory holds checkpoints of several prefixes.
       MalformedDataError: if it is damaged, as far as that shows.
     """
-    whole = outline(path, separator=separator)
+    whole = outline(_latest_at(storage.local_path(path)), separator=separator)
     leaves = [leaf for leaf in whole.leaves if leaf.is_array]
     nbytes = sum(leaf.nbytes for leaf in leaves)
     found: dict[tuple[str, ...], Statistics] = {}

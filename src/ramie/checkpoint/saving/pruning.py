@@ -86,4 +86,4 @@ def _choose(found: list[steps.Found], keep: int, keep_every_n_steps: int | None)
 
 
 def _is_damaged(path: str) -> bool:
-    return not health.verify(path).is_good
+    return not health.is_good(path)

@@ -234,12 +234,7 @@ def test_directories_of_a_manager_are_read(tmp_path):
         manager.save(3, args=ocp.args.StandardSave({"a": np.arange(3)}))
     assert checkpoint.latest(tmp_path / "run", "") == str(tmp_path / "run" / "3")
     assert_exact(checkpoint.restore(tmp_path / "run", None, prefix="")["a"], np.arange(3))
-    with ocp.CheckpointManager(tmp_path / "two") as manager:
-        items = {name: ocp.args.StandardSave({"a": np.arange(3)}) for name in ("model", "data")}
-        manager.save(3, args=ocp.args.Composite(**items))
-    with pytest.raises(errors.CheckpointOptionError, match=r"\['data', 'model'\]"):
-        checkpoint.restore(tmp_path / "two", None, prefix="")
-    assert_exact(checkpoint.restore(tmp_path / "two" / "3" / "model", None)["a"], np.arange(3))
+    assert checkpoint.latest(tmp_path / "run") is None
 
 
 def test_names_are_those_of_state_dicts():

@@ -37,12 +37,13 @@ def test_a_directory_is_listed_by_prefix_and_step(tmp_path):
     (tmp_path / "orbax_4" / "_METADATA").write_bytes(bytes(10))
     found = checkpoint.survey(tmp_path)
     assert [(item.prefix, item.step, item.form) for item in found] == [
+        ("", 7, "file"),
         ("best_x2_", -3, "file"),
         ("checkpoint_", 1.5, "file"),
         ("orbax_", 4, "directory"),
     ]
-    assert found[2].nbytes == 10 and found[1].nbytes == os.path.getsize(found[1].path)
-    assert found[1].modified == os.path.getmtime(found[1].path) and found[1].health is None
+    assert found[3].nbytes == 10 and found[2].nbytes == os.path.getsize(found[2].path)
+    assert found[2].modified == os.path.getmtime(found[2].path) and found[2].health is None
     assert [item.step for item in checkpoint.survey(tmp_path, "orbax_")] == [4]
     with pytest.raises(errors.CheckpointNotFoundError, match="There is no 'none'"):
         checkpoint.survey(tmp_path / "none")
