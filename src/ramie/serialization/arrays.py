@@ -19,7 +19,9 @@ __all__ = [
     "is_prng_key",
     "key_from_parts",
     "key_parts",
+    "may_be_a_view",
     "nbytes_of",
+    "own",
     "raw_bytes",
     "to_host",
 ]
@@ -128,6 +130,33 @@ def _fetch(value: jax.Array) -> np.ndarray[Any, Any]:
             )
         value = value.addressable_data(0)
     return np.asarray(value)
+
+
+def may_be_a_view(array: jax.Array) -> bool:
+    """Tell whether an array may lie in memory that is not of JAX alone.
+
+    `jax.device_put` on a CPU, and DLPack, take the memory of the program as it is, which may go on
+    writing there. JAX does not tell whose memory it is, so all host memory counts.
+    """
+    sharding = array.sharding
+    kind = sharding.memory_kind or ""
+    return "host" in kind or any(device.platform == "cpu" for device in sharding.device_set)
+
+
+def own(array: jax.Array) -> jax.Array:
+    """Return an array whose memory nobody else can write; a copy where that is not certain.
+
+    Example:
+      >>> import jax, numpy as np
+      >>> from ramie.serialization.arrays import own
+      >>> memory = np.zeros(16)
+      >>> array = own(jax.device_put(memory))
+      >>> memory[:] = 7.0
+      >>> float(array[0])
+      0.0
+    """
+    # Waiting matters: a copy that is under way still reads the memory.
+    return jax.block_until_ready(array.copy()) if may_be_a_view(array) else array
 
 
 def raw_bytes(array: np.ndarray[Any, Any]) -> memoryview:

@@ -15,6 +15,7 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ramie.core.tracing.abstract import evaluate_known
+from ramie.serialization.arrays import own
 
 __all__ = [
     "pad_shard_unpad",
@@ -125,7 +126,8 @@ def prefetch_to_device(
     """Put batches on the devices ahead of their use.
 
     Transfers run while the program computes, so that the next batch is there when it is wanted.
-    Arrays in host memory are copied first, so the iterator may fill the same buffer again.
+    Arrays in host memory are copied first, those of JAX too, so the iterator may fill the same
+    buffer again.
 
     Args:
         iterator: Yields pytrees of arrays; the first axis of each is split over the devices.
@@ -153,9 +155,8 @@ def prefetch_to_device(
                 f"{count} devices. Give it the shape (devices, batch per device, ...), with "
                 "common_utils.shard."
             )
-        if not isinstance(x, jax.Array):
-            # On a CPU device_put keeps a view of host memory, even if told not to alias it.
-            x = np.array(x, subok=True)
+        # On a CPU device_put keeps a view of host memory, even if told not to alias it.
+        x = own(x) if isinstance(x, jax.Array) else np.array(x, subok=True)
         return jax.device_put(x, sharding)
 
     return _prefetched(iter(iterator), size, put)

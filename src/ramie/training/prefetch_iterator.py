@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+from ramie.serialization.arrays import own
+
 __all__ = ["PrefetchIterator"]
 
 
@@ -121,5 +123,7 @@ def _owned(item: Any) -> Any:
 def _own(x: Any) -> Any:
     if type(x) is dict:
         return {key: _owned(value) for key, value in x.items()}
+    if isinstance(x, jax.Array):
+        return own(x)
     is_in_host_memory = hasattr(x, "__array__") or isinstance(x, bytearray)
-    return copy.deepcopy(x) if is_in_host_memory and not isinstance(x, jax.Array) else x
+    return copy.deepcopy(x) if is_in_host_memory else x

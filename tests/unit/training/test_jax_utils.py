@@ -1,13 +1,12 @@
 """Replication, prefetching, padding, partial evaluation and scans over any axis."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.memory import aligned
 from tests.tolerance import assert_close, assert_exact
 
 from ramie import jax_utils
@@ -86,22 +85,16 @@ def test_prefetching_keeps_order_and_shards(size, batches):
         assert len(batch["x"].sharding.device_set) == DEVICES
 
 
-def aligned(shape):
-    """A buffer at an address at which JAX on a CPU takes memory over without a copy."""
-    raw = np.empty(4 * math.prod(shape) + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + 4 * math.prod(shape)].view(np.float32).reshape(shape)
-
-
 @pytest.mark.parametrize("size", [1, 2, 4])
 @pytest.mark.parametrize("count", [1, DEVICES])
-def test_prefetching_copies_a_buffer_that_the_source_fills_again(size, count):
+@pytest.mark.parametrize("place", [np.asarray, jax.device_put])
+def test_prefetching_copies_a_buffer_that_the_source_fills_again(size, count, place):
     buffer = aligned((DEVICES, 32))
 
     def source():
         for i in range(6):
             buffer[...] = i
-            yield {"x": buffer, "part": buffer[:, :16]}
+            yield {"x": place(buffer), "part": place(buffer[:, :16])}
 
     devices = jax.local_devices()[:count]
     for i, batch in enumerate(jax_utils.prefetch_to_device(source(), size, devices)):

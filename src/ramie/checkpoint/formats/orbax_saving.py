@@ -11,7 +11,7 @@ import numpy as np
 
 from ramie.checkpoint.formats import orbax
 from ramie.errors import CheckpointOptionError, FormatLimitError, MalformedDataError
-from ramie.serialization.arrays import is_prng_key
+from ramie.serialization.arrays import is_prng_key, own
 from ramie.serialization.state_dict import to_state_dict
 
 __all__ = ["is_background", "prepare", "start"]
@@ -91,11 +91,13 @@ def start(path: str, tree: Any, checkpointer: Any, *, background: bool) -> Calla
       A function that waits until the directory is finished, and checks that nothing is missing.
     """
     package = orbax.import_orbax("save arrays by Orbax")
-    own = None
+    ours = None
     if checkpointer is None:
         handler = package.PyTreeCheckpointHandler()
         kind = package.AsyncCheckpointer if background else package.Checkpointer
-        checkpointer = own = kind(handler)
+        checkpointer = ours = kind(handler)
+    if is_background(checkpointer):  # Orbax copies arrays of numpy, and keeps views of others
+        tree = jax.tree.map(lambda leaf: own(leaf) if isinstance(leaf, jax.Array) else leaf, tree)
     arguments = jax.tree.map(lambda leaf: package.SaveArgs(), tree)
     checkpointer.save(os.path.abspath(path), tree, save_args=arguments)
     expected = {orbax.names_of(keys) for keys, _ in jax.tree.leaves_with_path(tree)}
@@ -103,8 +105,8 @@ def start(path: str, tree: Any, checkpointer: Any, *, background: bool) -> Calla
     def finish() -> None:
         if is_background(checkpointer):
             checkpointer.wait_until_finished()
-        if own is not None:
-            own.close()
+        if ours is not None:
+            ours.close()
         if jax.process_index() == 0:
             _confirm(path, expected)
 

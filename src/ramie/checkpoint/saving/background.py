@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ramie.serialization.arrays import is_prng_key, to_host
+from ramie.serialization.arrays import is_prng_key, may_be_a_view, own, to_host
 
 __all__ = ["AsyncManager", "before_exit", "snapshot"]
 
@@ -23,9 +23,9 @@ _COPIERS = min(4, os.cpu_count() or 1)
 def snapshot(state: Any) -> Any:
     """Take hold of the values of a state dict, whatever is done to the originals afterwards.
 
-    NumPy arrays are copied. JAX arrays never change: those of a device are fetched, and of those in
-    host memory a view is kept. As long as it lives, JAX does not let a function to which the array
-    is donated write its result into that memory.
+    Arrays of a device are fetched. All that lies in host memory is copied, JAX arrays as well:
+    those that were placed there by `jax.device_put` may be views of memory that the program goes
+    on writing to.
 
     Raises:
       ValueError: if an array cannot be reached, as `serialization.arrays.to_host` says.
@@ -49,14 +49,21 @@ def _hold(value: Any, copies: list[tuple[Any, Any]]) -> Any:
     if isinstance(value, list):
         return [_hold(item, copies) for item in value]
     if isinstance(value, jax.Array):
-        return value.copy() if is_prng_key(value) else to_host(value)
-    if isinstance(value, np.ndarray):
+        if is_prng_key(value):
+            return own(value)
         host = to_host(value)
-        if host.nbytes < _LARGE:
-            return np.array(host)
-        copies.append((np.empty(host.shape, host.dtype), host))
-        return copies[-1][0]
+        is_own = host.flags.owndata or not may_be_a_view(value)  # fetched, or joined from shards
+        return host if is_own else _copied(host, copies)
+    if isinstance(value, np.ndarray):
+        return _copied(to_host(value), copies)
     return bytes(value) if isinstance(value, (bytearray, memoryview)) else value
+
+
+def _copied(host: np.ndarray[Any, Any], copies: list[tuple[Any, Any]]) -> np.ndarray[Any, Any]:
+    if host.nbytes < _LARGE:
+        return np.array(host)
+    copies.append((np.empty(host.shape, host.dtype), host))
+    return copies[-1][0]
 
 
 class _Unheard:

@@ -9,11 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 from tests.listing import names
+from tests.memory import aligned
 from tests.tolerance import assert_exact
 
 from ramie import errors
 from ramie.checkpoint.saving import background, writer
+from ramie.configurations import config
 from ramie.training import checkpoints
 
 
@@ -122,12 +125,59 @@ def test_a_donated_array_is_saved_as_it_was(tmp_path, gate):
     assert_exact(array, 8 * np.arange(40_000, dtype=np.float32))
 
 
-def test_arrays_in_host_memory_are_copied_only_if_they_can_change():
+def test_everything_in_host_memory_is_copied():
     large, small, text = np.ones(200_000), np.ones(3), bytearray(b"raw")
     device = jnp.ones(200_000)
     held = background.snapshot({"l": large, "s": [small], "d": device, "t": text})
-    assert np.shares_memory(held["d"], np.asarray(device))
+    assert not np.shares_memory(held["d"], np.asarray(device))
     large[:], small[:], text[:] = 0, 0, b"new"
     assert_exact(held["l"], np.ones(200_000))
     assert_exact(held["s"][0], np.ones(3))
+    assert_exact(held["d"], np.ones(200_000, np.float32))
     assert held["t"] == b"raw"
+
+
+def over_all_devices(spec):
+    sharding = NamedSharding(jax.make_mesh((jax.device_count(),), ("x",)), spec)
+    return lambda memory: jax.device_put(memory, sharding)
+
+
+PLACES = {
+    "numpy": np.asarray,
+    "device_put": jax.device_put,
+    "device_put, never to alias": lambda memory: jax.device_put(memory, may_alias=False),
+    "jnp.asarray": jnp.asarray,
+    "DLPack": jax.dlpack.from_dlpack,
+    "sharded": over_all_devices(PartitionSpec("x")),
+    "replicated": over_all_devices(PartitionSpec()),
+    "keys": lambda memory: jax.random.wrap_key_data(jax.device_put(memory.view(np.uint32))),
+}
+KINDS = ("msgpack", "Orbax", "Orbax of the user")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("rows", [32, 200_000])
+def test_memory_that_is_written_to_after_the_call(tmp_path, gate, kind, place, rows):
+    memory = aligned((rows, 2))
+    target = {"a": {"b": [PLACES[place](memory)]}}
+    path = str(tmp_path / "checkpoint_1")
+    if kind == "Orbax of the user":
+        orbax = pytest.importorskip("orbax.checkpoint")
+        with orbax.AsyncCheckpointer(orbax.PyTreeCheckpointHandler()) as user:
+            checkpoints.save_checkpoint(tmp_path, target, 1, orbax_checkpointer=user)
+            memory[:] = 7
+    else:
+        manager = checkpoints.AsyncManager()
+        config.update("flax_use_orbax_checkpointing", kind == "Orbax")
+        try:
+            checkpoints.save_checkpoint(tmp_path, target, 1, async_manager=manager)
+        finally:
+            config.update("flax_use_orbax_checkpointing", False)
+        memory[:] = 7
+        gate.set()
+        manager.wait_previous_save()
+    found = checkpoints.restore_checkpoint(path, None)["a"]["b"]["0"]
+    if place == "keys":
+        found = np.asarray(jax.random.key_data(found)).view(np.float32)
+    assert_exact(np.asarray(found), np.zeros((rows, 2), np.float32))
