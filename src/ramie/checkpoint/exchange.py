@@ -8,22 +8,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ramie.checkpoint.formats import msgpack, orbax_saving, safetensors, safetensors_index
+from ramie.checkpoint.formats import msgpack, orbax_saving, safetensors_index
 from ramie.checkpoint.formats.leaf import Leaf, read_array
 from ramie.checkpoint.formats.match import restore_into
 from ramie.checkpoint.formats.orbax import is_orbax
-from ramie.checkpoint.formats.safetensors import Tensor
 from ramie.checkpoint.inspecting.contents import load, nest, outline, recognise
 from ramie.checkpoint.inspecting.health import check
+from ramie.checkpoint.saving import shards
 from ramie.checkpoint.saving.directory_writer import save_tree
 from ramie.checkpoint.saving.writer import write_file
 from ramie.checkpoint.storage import entries as storage
-from ramie.errors import CheckpointOptionError, MalformedDataError
+from ramie.errors import CheckpointOptionError, FormatLimitError, MalformedDataError
 from ramie.serialization.state_dict import to_state_dict
 
 __all__ = ["convert", "load_safetensors", "save_safetensors"]
 
-_SUFFIX = ".safetensors"
+_ABOUT_THE_WRITER = "format"
+"""A string that says which library wrote a file (``pt``), and so nothing about its content."""
 
 
 def save_safetensors(
@@ -33,11 +34,12 @@ def save_safetensors(
     separator: str | None = ".",
     metadata: Mapping[str, str] | None = None,
     max_shard_bytes: int | None = None,
+    overwrite: bool = False,
 ) -> str:
     """Save a tree as a safetensors file; when this returns, it survives a power failure.
 
     Args:
-      path: the file, whose name ends in ``.safetensors``; what is there is replaced at once.
+      path: the file, whose name ends in ``.safetensors``; one that is there is replaced at once.
       tree: any tree that `save` takes. Numbers, strings, None and empty containers go into the
         metadata, as JSON; only arrays are seen by other readers.
       separator: what stands between the keys in the names of arrays. The default is what Hugging
@@ -46,13 +48,17 @@ def save_safetensors(
       max_shard_bytes: from how many bytes of arrays on they are spread over several files, none
         larger than this but for the sake of one array. They are called
         ``model-00001-of-00003.safetensors``, with an index ``model.safetensors.index.json``.
+      overwrite: whether an index of that name with its files is replaced, by one file or by
+        several, and one file by several. The new files get other names where theirs are taken,
+        the index changes at once, and then the old files go: if the program dies, the one or the
+        other can be read.
 
     Returns:
       The path of the file, or of the index.
 
     Raises:
-      CheckpointOptionError: if the name has another end, a key contains the separator, or files
-        of that many parts are there already: they could not all be replaced at once.
+      CheckpointOptionError: if the name has another end, a key contains the separator, or several
+        files would be mixed up with those that are there, and not `overwrite`.
       FormatLimitError: if the format cannot hold something, such as PRNG keys or int4.
 
     Example:
@@ -64,9 +70,14 @@ def save_safetensors(
       ...   checkpoint.load_safetensors(path)
       {'dense': {'bias': array([1., 1.])}, 'step': 3}
     """
+    place = storage.local_path(path)
+    if not place.endswith(shards.SUFFIX):
+        raise CheckpointOptionError("path", place, f"its name does not end in {shards.SUFFIX}")
     leaves: dict[tuple[str, ...], Any] = {}
     _flatten(to_state_dict(tree), (), leaves)
-    return _write(storage.local_path(path), leaves, separator, metadata or {}, max_shard_bytes)
+    return shards.write(
+        place, leaves, separator, metadata or {}, max_shard_bytes, overwrite=overwrite
+    )
 
 
 def load_safetensors(
@@ -125,8 +136,13 @@ def convert(
     separator: str = ".",
     overwrite: bool = False,
     max_shard_bytes: int | None = None,
+    metadata: Mapping[str, str] | None = None,
+    drop_metadata: bool = False,
 ) -> str:
     """Write a checkpoint of one format in another; what is damaged is refused.
+
+    Several safetensors files become one, and one becomes several, in the same way. The source
+    stays as it is.
 
     Between files arrays go over one after the other, so that memory for the largest is enough. To
     and from Orbax directories it takes memory for all of them.
@@ -134,32 +150,50 @@ def convert(
     Args:
       source: a msgpack file, a safetensors file, the index of several, or an Orbax directory.
       destination: the new file or directory.
-      form: its format. By default safetensors if the name ends in ``.safetensors``, Orbax if it
-        ends in ``.orbax``, else msgpack.
+      form: its format, whatever the name. By default safetensors if the name ends in
+        ``.safetensors``, Orbax if it ends in ``.orbax``, else msgpack.
       separator: what stands between the keys in the names of a safetensors file.
-      overwrite: whether the destination may exist; it is replaced at once.
+      overwrite: whether the destination may exist; it is replaced at once, and several safetensors
+        files as `save_safetensors` says.
       max_shard_bytes: as in `save_safetensors`.
+      metadata: strings about a safetensors file, besides those that the source has.
+      drop_metadata: leave out those that the source has. Only safetensors have a place for them;
+        what says which library wrote the file (``format``) is left out without being asked.
 
     Returns:
       The path of the new file, or of its index.
 
     Raises:
-      CheckpointOptionError: if the destination exists, or the format is the same.
+      CheckpointOptionError: if the destination exists, the format is the same and not safetensors,
+        or an option is for another format.
       MalformedDataError: if the source is damaged; a ValueError.
-      FormatLimitError: if the other format cannot hold something.
+      FormatLimitError: if the other format cannot hold something, metadata included.
     """
     old, new = storage.local_path(source), storage.local_path(destination)
     to = form or _form_by_name(new)
-    if recognise(old).removesuffix(" index") == to:
+    _check_options(new, to, metadata, max_shard_bytes)
+    found = recognise(old)
+    if found == to != "safetensors":
         raise CheckpointOptionError(
             "destination", new, f"it would have the format of the source, {to}; name another one"
         )
     _check_place(new, to, overwrite)
     check(old)
-    whole = outline(old, separator=separator)
+    stays = to == "safetensors" and found != "msgpack" and found != "orbax"
+    whole = outline(old, separator=None if stays else separator)
+    about = {} if drop_metadata else whole.metadata
     if to == "safetensors":
         leaves = {leaf.path: leaf if leaf.is_array else leaf.value for leaf in whole.leaves}
-        return _write(new, leaves, separator, whole.metadata, max_shard_bytes)
+        return shards.write(
+            new,
+            leaves,
+            None if stays else separator,
+            {**about, **(metadata or {})},
+            max_shard_bytes,
+            overwrite=overwrite,
+            spared={old, *(leaf.file for leaf in whole.leaves)} if stays else (),
+        )
+    _check_metadata(about, to)
     entries = [
         (leaf.path, _mapped(leaf) if leaf.is_array else leaf.value)
         for leaf in sorted(whole.leaves, key=lambda leaf: leaf.path)
@@ -172,8 +206,36 @@ def convert(
     return new
 
 
+def _check_options(
+    path: str, form: str, metadata: Mapping[str, str] | None, max_shard_bytes: int | None
+) -> None:
+    """Refuse what only safetensors have, for other formats, and the name of an index."""
+    if path.endswith(safetensors_index.SUFFIX):
+        stem = path.removesuffix(safetensors_index.SUFFIX)
+        reason = f"an index is made with its files; name {stem}{shards.SUFFIX} and max_shard_bytes"
+        raise CheckpointOptionError("destination", path, reason)
+    if form == "safetensors":
+        return
+    for option, value in (("metadata", metadata), ("max_shard_bytes", max_shard_bytes)):
+        if value:
+            reason = f"only safetensors have a place for it, and {path!r} is to be {form}"
+            raise CheckpointOptionError(option, value, reason)
+
+
+def _check_metadata(metadata: Mapping[str, str], form: str) -> None:
+    """Refuse to lose strings about a file that its new format has no place for."""
+    lost = sorted(set(metadata) - {_ABOUT_THE_WRITER})
+    if lost:
+        raise FormatLimitError(
+            {"orbax": "Orbax"}.get(form, form),
+            f"metadata, such as {lost[0]!r}",
+            "",
+            "Pass drop_metadata=True to leave it out, or keep to safetensors",
+        )
+
+
 def _form_by_name(path: str) -> str:
-    if path.endswith(_SUFFIX):
+    if path.endswith(shards.SUFFIX):
         return "safetensors"
     return "orbax" if path.endswith(".orbax") else "msgpack"
 
@@ -182,7 +244,7 @@ def _check_place(path: str, form: str, overwrite: bool) -> None:
     there = storage.kind_of(path)
     problem = ""
     if there != "absent" and not overwrite:
-        problem = "it exists, and overwrite is off"
+        problem = "it exists; overwrite=True replaces it"
     elif there == "directory" and not (form == "orbax" and is_orbax(path)):
         problem = "it is a directory, which could not be replaced at once"
     if problem:
@@ -204,60 +266,8 @@ def _mapped(leaf: Leaf) -> Any:
     """Return an array whose memory is the file itself, so that it takes none until it is used."""
     if leaf.note not in ("", "scalar"):
         return jax.random.wrap_key_data(jnp.asarray(read_array(leaf)), impl=leaf.note)
-    if len(leaf.spans) != 1 or not leaf.nbytes or leaf.dtype == np.bool_:
-        return read_array(leaf)  # checked on the way, or nothing to map
+    if leaf.load or len(leaf.spans) != 1 or not leaf.nbytes or leaf.dtype == np.bool_:
+        return read_array(leaf)  # checked or unpacked on the way, or nothing to map
     raw = np.memmap(leaf.file, np.uint8, "r", leaf.spans[0][0], (leaf.nbytes,))
     view = np.frombuffer(raw, leaf.dtype)
     return view.reshape(leaf.shape or ())
-
-
-def _write(
-    path: str,
-    leaves: Mapping[tuple[str, ...], Any],
-    separator: str | None,
-    metadata: Mapping[str, str],
-    max_shard_bytes: int | None,
-) -> str:
-    if not path.endswith(_SUFFIX):
-        raise CheckpointOptionError("path", path, f"its name does not end in {_SUFFIX}")
-    if max_shard_bytes is not None and max_shard_bytes < 1:
-        raise CheckpointOptionError("max_shard_bytes", max_shard_bytes, "it is not positive")
-    tensors, values = safetensors.plan(leaves, separator)
-    total = sum(tensor.nbytes for tensor in tensors)
-    if max_shard_bytes is None or total <= max_shard_bytes:
-        write_file(
-            path, safetensors.pieces(safetensors.header_bytes(tensors, metadata, values), tensors)
-        )
-        return path
-    stem = path.removesuffix(_SUFFIX)
-    shards = _shards(tensors, max_shard_bytes)
-    files = [
-        f"{stem}-{number:05}-of-{len(shards):05}{_SUFFIX}" for number in range(1, len(shards) + 1)
-    ]
-    index = stem + safetensors_index.SUFFIX
-    there = [file for file in [*files, index] if storage.kind_of(file) != "absent"]
-    if there:
-        raise CheckpointOptionError(
-            "path", path, f"{there[0]!r} exists, and several files cannot be replaced at once"
-        )
-    for number, (file, shard) in enumerate(zip(files, shards, strict=True)):
-        head = safetensors.header_bytes(shard, metadata, {} if number else values)
-        write_file(file, safetensors.pieces(head, shard))
-    page = safetensors_index.page(
-        {os.path.basename(file): shard for file, shard in zip(files, shards, strict=True)}
-    )
-    write_file(index, [page])  # last: without it, the others are not looked at
-    return index
-
-
-def _shards(tensors: list[Tensor], limit: int) -> list[list[Tensor]]:
-    """Deal arrays out to files, in order, each file as full as the limit lets it be."""
-    shards: list[list[Tensor]] = [[]]
-    room = limit
-    for tensor in tensors:
-        if tensor.nbytes > room and shards[-1]:
-            shards.append([])
-            room = limit
-        shards[-1].append(tensor)
-        room -= tensor.nbytes
-    return shards

@@ -111,15 +111,26 @@ def belongs_to(value: Any, api: str) -> bool:
 
 
 def saved_instead(value: Any) -> str:
-    """Say what is saved in place of a module, as a sentence without its end; "" for other objects.
+    """Say what is saved in place of a module or a tensor of another library, as a sentence.
 
     Args:
         value: What was to be saved.
+
+    Returns:
+        The sentence without its end; "" for other objects.
     """
     if belongs_to(value, "nnx"):
         return "Of a model of NNX its state is saved: nnx.state(model), or nnx.split(model)[1]"
     if belongs_to(value, "linen"):
         return "Of a module of Linen its variables are saved, which model.init(key, x) returns"
+    libraries = {base.__module__.partition(".")[0] for base in type(value).__mro__}
+    if "torch" in libraries:
+        return (
+            "Of PyTorch arrays are saved: tensor.detach().cpu().numpy(), after .float() where "
+            "NumPy lacks the dtype, or what ramie.interop.torch makes of a state dict"
+        )
+    if "tensorflow" in libraries:
+        return "Of TensorFlow arrays are saved: tensor.numpy()"
     return ""
 
 

@@ -118,6 +118,8 @@ def plan(
     """
     tensors, values = [], {}
     for path, leaf in leaves.items():
+        if path == () and isinstance(leaf, dict) and not leaf:
+            continue  # a tree of nothing
         instead = saved_instead(leaf)
         if instead:
             raise FormatLimitError(_NAME, f"a {type(leaf).__name__}", "/".join(path), instead)

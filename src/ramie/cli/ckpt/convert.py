@@ -37,7 +37,26 @@ def add_parser(subcommands: Any) -> None:
         metavar="N",
         help="spread larger contents over several safetensors files",
     )
+    parser.add_argument(
+        "--metadata",
+        action="append",
+        type=_assignment,
+        metavar="KEY=VALUE",
+        help="a string about a safetensors file; may be given again",
+    )
+    parser.add_argument(
+        "--drop-metadata",
+        action="store_true",
+        help="leave out the strings about IN, where OUT has no place for them or none are wanted",
+    )
     subcommand.add_separator(parser)
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"must be a name, =, and a text, but is {text!r}")
+    return key, value
 
 
 def _convert(arguments: argparse.Namespace) -> int:
@@ -51,6 +70,8 @@ def _convert(arguments: argparse.Namespace) -> int:
             separator=arguments.separator,
             overwrite=arguments.overwrite,
             max_shard_bytes=arguments.max_shard_bytes,
+            metadata=dict(arguments.metadata or ()),
+            drop_metadata=arguments.drop_metadata,
         )
     print_json({"path": path}) if arguments.json else print(path)
     return 0

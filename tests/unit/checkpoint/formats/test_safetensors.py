@@ -183,7 +183,7 @@ def test_arrays_are_spread_over_files(tmp_path):
     outline = checkpoint.outline(index)
     assert (outline.form, outline.metadata) == ("safetensors index", {"format": "np"})
     assert checkpoint.verify(index).state == "intact"
-    with pytest.raises(errors.CheckpointOptionError, match="cannot be replaced at once"):
+    with pytest.raises(errors.CheckpointOptionError, match="replaces the whole set"):
         checkpoint.save_safetensors(path, tree, max_shard_bytes=900)
     (tmp_path / shards[1]).unlink()
     with pytest.raises(errors.IncompleteCheckpointError, match="is missing"):

@@ -1,0 +1,174 @@
+"""Conversion: one file to several and back, metadata kept or refused, formats said by `form`."""
+
+import jax
+import numpy as np
+import pytest
+from tests.listing import names
+from tests.tolerance import assert_exact
+
+from ramie import checkpoint, errors
+from ramie.checkpoint.inspecting.contents import recognise
+from ramie.cli.main import main
+from ramie.training import checkpoints
+
+TREE = {
+    "a": {"w": np.arange(200.0), "b": np.ones(7, "bfloat16")},
+    "step": 3,
+    "none": {},
+}
+
+
+def same(found, expected=TREE):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    jax.tree.map(assert_exact, found, expected)
+
+
+@pytest.fixture
+def one(tmp_path):
+    about = {"license": "MIT", "format": "np"}
+    return checkpoint.save_safetensors(tmp_path / "one.safetensors", TREE, metadata=about)
+
+
+def test_files_are_split_and_merged(tmp_path, one):
+    index = checkpoint.convert(one, tmp_path / "parts.safetensors", max_shard_bytes=100)
+    assert recognise(index) == "safetensors index"
+    merged = checkpoint.convert(index, tmp_path / "merged.safetensors")
+    for path in (index, merged):
+        same(checkpoint.load_safetensors(path))
+        assert checkpoint.outline(path).metadata == {"license": "MIT", "format": "np"}
+        assert checkpoint.diff(one, path).same
+    assert (tmp_path / "merged.safetensors").read_bytes() == (
+        tmp_path / "one.safetensors"
+    ).read_bytes()
+    again = checkpoint.convert(index, tmp_path / "again.safetensors", max_shard_bytes=1700)
+    same(checkpoint.load_safetensors(again))
+
+
+def test_the_source_stays_when_it_is_split_or_merged_in_place(tmp_path, one, monkeypatch):
+    before = (tmp_path / "one.safetensors").read_bytes()
+    index = checkpoint.convert(one, one, max_shard_bytes=100, overwrite=True)
+    assert (tmp_path / "one.safetensors").read_bytes() == before
+    same(checkpoint.load_safetensors(index))
+    files = names(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    checkpoint.convert(index, "one.safetensors", overwrite=True)
+    assert names(tmp_path) == files
+    same(checkpoint.load_safetensors(index))
+
+
+def test_names_that_are_no_paths_stay_as_they_are(tmp_path):
+    flat = {"a": np.ones(2), "a.b": np.zeros(3)}
+    one = checkpoint.save_safetensors(tmp_path / "m.safetensors", flat, separator=None)
+    index = checkpoint.convert(one, tmp_path / "p.safetensors", max_shard_bytes=16)
+    same(checkpoint.load_safetensors(index, separator=None), flat)
+
+
+@pytest.mark.parametrize("form", ["msgpack", "orbax"])
+def test_metadata_is_not_lost_without_a_word(tmp_path, one, form):
+    if form == "orbax":
+        pytest.importorskip("orbax.checkpoint")
+    with pytest.raises(errors.FormatLimitError, match=r"'license'.*drop_metadata=True"):
+        checkpoint.convert(one, tmp_path / "new", form=form)
+    assert names(tmp_path) == ["one.safetensors"]
+    source = one
+    if form == "orbax":  # which has no place for the empty dictionary
+        small = {"w": np.ones(2)}
+        source = checkpoint.save_safetensors(one, small, metadata={"license": "MIT"})
+    new = checkpoint.convert(source, tmp_path / "new", form=form, drop_metadata=True)
+    assert checkpoint.diff(source, new).same
+    with pytest.raises(errors.CheckpointOptionError, match="only safetensors"):
+        checkpoint.convert(one, tmp_path / "other", form=form, metadata={"a": "b"})
+
+
+def test_what_names_the_writer_alone_is_no_loss(tmp_path):
+    one = checkpoint.save_safetensors(
+        tmp_path / "m.safetensors", {"w": np.ones(2)}, metadata={"format": "pt"}
+    )
+    same(checkpoint.restore(checkpoint.convert(one, tmp_path / "new"), None), {"w": np.ones(2)})
+
+
+def test_metadata_is_set_added_and_dropped(tmp_path, one):
+    old = checkpoint.save(tmp_path / "run", TREE, 1)
+    for options, expected in (
+        ({"metadata": {"by": "us"}}, {"by": "us"}),
+        ({}, {}),
+    ):
+        new = checkpoint.convert(old, tmp_path / "new.safetensors", overwrite=True, **options)
+        assert checkpoint.outline(new).metadata == expected
+    for options, expected in (
+        ({"metadata": {"by": "us"}}, {"license": "MIT", "format": "np", "by": "us"}),
+        ({"metadata": {"license": "BSD"}}, {"license": "BSD", "format": "np"}),
+        ({"metadata": {"by": "us"}, "drop_metadata": True}, {"by": "us"}),
+    ):
+        new = checkpoint.convert(one, tmp_path / "new.safetensors", overwrite=True, **options)
+        assert checkpoint.outline(new).metadata == expected
+
+
+def test_the_command_line_names_and_takes_the_options(tmp_path, one, capsys):
+    new = str(tmp_path / "new")
+    assert main(["ckpt", "convert", one, new]) == 2
+    assert "--drop-metadata" in capsys.readouterr().err
+    assert main(["ckpt", "convert", one, new, "--drop-metadata"]) == 0
+    words = ["--metadata", "a=1", "--metadata", "b=x=y", "--to", "safetensors"]
+    assert main(["ckpt", "convert", new, f"{new}2", *words]) == 0
+    assert checkpoint.outline(f"{new}2").metadata == {"a": "1", "b": "x=y"}
+    with pytest.raises(SystemExit) as caught:
+        main(["ckpt", "convert", new, f"{new}3", "--metadata", "a"])
+    assert caught.value.code == 2
+
+
+def test_form_goes_before_the_name(tmp_path):
+    old = checkpoint.save(tmp_path / "run", TREE, 4, keep=0)
+    new = checkpoint.convert(old, tmp_path / "run/checkpoint_5", form="safetensors")
+    assert recognise(new) == "safetensors"
+    assert checkpoint.available_steps(tmp_path / "run") == [4, 5]
+    same(checkpoint.restore(tmp_path / "run", None))
+    odd = checkpoint.convert(new, tmp_path / "odd.safetensors", form="msgpack")
+    assert recognise(odd) == "msgpack"
+    same(checkpoint.restore(odd, TREE))
+    with pytest.raises(errors.CheckpointOptionError, match="an index is made with its files"):
+        checkpoint.convert(old, tmp_path / "x.safetensors.index.json")
+
+
+def test_safetensors_are_restored_wherever_a_checkpoint_may_be(tmp_path, one):
+    run = tmp_path / "run"
+    checkpoint.save(run, TREE, 4, keep=0)
+    (run / "checkpoint_5").write_bytes((tmp_path / "one.safetensors").read_bytes())
+    parts = checkpoint.convert(one, tmp_path / "parts.safetensors", max_shard_bytes=100)
+    target = jax.tree.map(lambda leaf: leaf * 0, TREE)
+    for path in (one, parts, run):
+        same(checkpoint.restore(path, target))
+        same(checkpoint.restore(path, None))
+        same(checkpoints.restore_checkpoint(path, target))
+    assert checkpoint.newest_intact(run) == str(run / "checkpoint_5")
+    for step in (5, None):
+        same(checkpoint.restore(run, target, step, fallback=True))
+    assert [item.health.state for item in checkpoint.survey(run, health=True)] == [
+        "intact",
+        "readable",
+    ]
+    wrong = {**target, "a": {**target["a"], "w": np.zeros(3)}}
+    with pytest.raises(errors.CheckpointMismatchError, match="a/w"):
+        checkpoint.restore(run, wrong)
+    data = bytearray((run / "checkpoint_5").read_bytes())
+    (run / "checkpoint_5").write_bytes(data[:-9])
+    assert checkpoint.newest_intact(run) == str(run / "checkpoint_4")
+    with pytest.warns(RuntimeWarning, match="checkpoint_4"):
+        same(checkpoint.restore(run, target, fallback=True))
+
+
+def test_an_empty_tree_is_a_file(tmp_path, capsys):
+    one = checkpoint.save_safetensors(tmp_path / "m.safetensors", {})
+    assert checkpoint.load_safetensors(one) == checkpoint.restore(one, None) == {}
+    assert checkpoint.verify(one).state == "intact"
+    two = checkpoint.convert(one, tmp_path / "new")
+    three = checkpoint.convert(two, tmp_path / "again.safetensors")
+    assert checkpoint.restore(two, None) == checkpoint.load_safetensors(three) == {}
+    for first, second in ((one, two), (two, three), (one, three)):
+        assert checkpoint.diff(first, second).same
+    for path in (one, two):
+        assert main(["ckpt", "show", path]) == main(["ckpt", "verify", path]) == 0
+    numpy_files = pytest.importorskip("safetensors.numpy")
+    assert numpy_files.load_file(one) == {}
+    numpy_files.save_file({}, tmp_path / "theirs.safetensors")
+    assert checkpoint.load_safetensors(tmp_path / "theirs.safetensors") == {}
