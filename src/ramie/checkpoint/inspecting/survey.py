@@ -141,8 +141,8 @@ def _unreadable(
     nbytes = size(item.path)
     try:
         modified = os.lstat(item.path).st_mtime
-    except (OSError, ValueError):
-        modified = math.nan
+    except OSError:  # it was removed meanwhile
+        modified = 0.0
     return Listed(prefix, item.step, item.path, form, nbytes, modified, {}, None, problem)
 
 

@@ -26,14 +26,18 @@ def _ls(arguments: argparse.Namespace) -> int:
 
     with waiting() as progress:
         found = checkpoint.survey(
-            arguments.directory, arguments.prefix, health=arguments.health, progress=progress
+            arguments.directory,
+            arguments.prefix,
+            health=arguments.health,
+            others=True,
+            progress=progress,
         )
     if arguments.json:
         print_json([{**item._asdict(), "health": _health_page(item.health)} for item in found])
     elif found:
         now = time.time()
         print_table(
-            ("name", "step", "size", "age", "kind", "metrics", "health"),
+            ("name", "step", "size", "age", "kind", "metrics", "health", "problem"),
             [
                 (
                     os.path.basename(item.path),
@@ -43,6 +47,7 @@ def _ls(arguments: argparse.Namespace) -> int:
                     item.form if item.form != "file" else "",
                     _metrics(item.metrics),
                     item.health.state if item.health else "",
+                    item.problem,
                 )
                 for item in found
             ],
@@ -50,7 +55,7 @@ def _ls(arguments: argparse.Namespace) -> int:
         )
     else:
         say(arguments.parser, nothing_found(arguments.directory, arguments.prefix))
-    damaged = [item for item in found if item.health and item.health.state == "damaged"]
+    damaged = [item for item in found if item.health and not item.health.is_good]
     return DIFFERS if damaged else 0
 
 

@@ -1,6 +1,7 @@
 """`ramie ckpt show`: what is in a checkpoint."""
 
 import argparse
+import os
 from typing import Any
 
 from ramie.cli.ckpt import subcommand
@@ -14,7 +15,11 @@ _NUMBERS = ("min", "max", "mean", "deviation", "zeros", "not finite")
 def add_parser(subcommands: Any) -> None:
     """Add `show` to the subcommands of the parser of `ramie ckpt`."""
     parser = subcommand.add(subcommands, "show", "show what is in a checkpoint", _show)
-    parser.add_argument("path", metavar="FILE", help="a file, or an Orbax directory")
+    parser.add_argument(
+        "path",
+        metavar="FILE",
+        help="a file, an Orbax directory, or a directory of several: the latest of these",
+    )
     parser.add_argument(
         "--stats", action="store_true", help="read the arrays, and say what their numbers are like"
     )
@@ -46,6 +51,8 @@ def _show(arguments: argparse.Namespace) -> int:
             }
         )
         return 0
+    if os.path.normpath(arguments.path) != os.path.normpath(found.outline.path):
+        print(f"the latest: {visible(found.outline.path)}")
     print_table(
         ("path", "type", "shape", "size", "value", *_NUMBERS),
         [_leaf_row(leaf, found.statistics.get(leaf.path)) for leaf in leaves],

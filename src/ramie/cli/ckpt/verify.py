@@ -43,16 +43,19 @@ def _verify(arguments: argparse.Namespace) -> int:
     seen: list[_Seen] = []
     with waiting() as progress:
         files: list[str] = []
+        odd: list[_Seen] = []
         for path in arguments.paths:
-            inside = _files(path)
+            inside, others = _files(path)
             files += inside
-            if not inside:
+            odd += others
+            if not inside and not others:
                 seen.append(_Seen(path, "not found", nothing_found(path, None), MISUSE))
         sizes = [inspection.size(file) if os.path.exists(file) else 0 for file in files]
         for number, file in enumerate(files):
             if progress:
                 progress(os.path.basename(file), sum(sizes[:number]), sum(sizes))
             seen.append(_look(file, arguments.parser))
+        seen += odd
     _report(arguments, seen)
     codes = {item.code for item in seen}
     return DIFFERS if DIFFERS in codes else max(codes)
@@ -69,7 +72,7 @@ def _look(file: str, parser: argparse.ArgumentParser) -> _Seen:
         if failure is None:
             raise
         return _Seen(file, failure.kind, failure.problem, failure.code)
-    code = DIFFERS if health.state == "damaged" else 0
+    code = 0 if health.is_good else DIFFERS
     return _Seen(file, health.state, in_words_of(parser, health.problem), code)
 
 
@@ -87,12 +90,17 @@ def _report(arguments: argparse.Namespace, seen: list[_Seen]) -> None:
             say(arguments.parser, item.problem)
 
 
-def _files(path: str) -> list[str]:
+def _files(path: str) -> tuple[list[str], list[_Seen]]:
+    """Return what there is to verify at a path, and what is called like it and is none."""
     from ramie import checkpoint
     from ramie.checkpoint.formats.orbax import is_orbax
 
     if not os.path.isdir(path) or is_orbax(path):
-        return [path]
-    found = [item.path for item in checkpoint.survey(path)]
-    others = sorted(name for name in os.listdir(path) if name.endswith(_OTHER_FILES))
-    return found + [os.path.join(path, name) for name in others]
+        return [path], []
+    listed = checkpoint.survey(path, others=True)
+    others = [item for item in listed if item.form in ("unfinished", "foreign")]
+    found = [item.path for item in listed if item not in others]
+    found += sorted(
+        os.path.join(path, name) for name in os.listdir(path) if name.endswith(_OTHER_FILES)
+    )
+    return found, [_Seen(item.path, item.form, item.problem, 0) for item in others]
