@@ -16,6 +16,7 @@ class StateDictMismatchError(RamieError, ValueError):
         missing: What the model needs and the state dict lacks, one line each.
         unused: Names in the state dict that nothing in the model asks for.
         misshapen: What has another shape than the model needs, one line each.
+        unfit: What cannot be converted, and why, one line each.
     """
 
     def __init__(
@@ -23,12 +24,14 @@ class StateDictMismatchError(RamieError, ValueError):
         missing: Sequence[str] = (),
         unused: Sequence[str] = (),
         misshapen: Sequence[str] = (),
+        unfit: Sequence[str] = (),
     ) -> None:
         parts = ["The state dict does not fit the model."]
         for title, lines in (
             ("Missing (map a path to another name with names=)", missing),
             ("Not used (leave it out with ignore=)", unused),
             ("Of another shape", misshapen),
+            ("Not to be converted", unfit),
         ):
             if lines:
                 parts.append("\n  ".join([f"{title}:", *lines]))
@@ -36,3 +39,4 @@ class StateDictMismatchError(RamieError, ValueError):
         self.missing = tuple(missing)
         self.unused = tuple(unused)
         self.misshapen = tuple(misshapen)
+        self.unfit = tuple(unfit)

@@ -1,58 +1,77 @@
-"""Weights of PyTorch networks for Linen modules, and back.
+"""Weights of PyTorch networks for modules of Linen and NNX, and back.
 
 A state dict is a dictionary of tensors by name, such as ``network.state_dict()`` returns or as a
-file of weights holds. PyTorch itself is never imported: NumPy arrays serve as well.
+file of weights holds. PyTorch is imported only to make tensors: NumPy arrays serve as well.
 """
 
-import fnmatch
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from ramie import errors
-from ramie.core import meta
-from ramie.interop.torch_layers import Conversion, Leaf, conversion_of
-from ramie.trees.nested import flatten_dict, unflatten_dict
-from ramie.typing import VariableDict
+from ramie.interop.torch_models import model_of
+from ramie.interop.torch_places import Names, layers_of
+from ramie.interop.torch_reading import Reading
+from ramie.interop.torch_tensors import StateDict
+from ramie.interop.torch_writing import Writing
 
 if TYPE_CHECKING:
-    from ramie.linen import Module
+    from ramie import linen, nnx
 
 __all__ = ["from_state_dict", "to_state_dict"]
 
-Names = Mapping[str, str] | Callable[[str], str]
-Array = np.ndarray[Any, Any]
 
-# How many batches a norm has seen: of no use to a norm whose momentum is constant.
-_NEVER_USED = ("*num_batches_tracked*",)
-_LAYER_SUFFIX = "_l0"  # what recurrent layers, unlike cells, append to the names of tensors
+@overload
+def from_state_dict(
+    state_dict: Mapping[str, Any],
+    module: "linen.Module",
+    *args: Any,
+    names: Names = ...,
+    flattened: Mapping[str, tuple[int, ...]] = ...,
+    ignore: Iterable[str] = ...,
+    defaults: Any = ...,
+    **kwargs: Any,
+) -> dict[str, Any]: ...
+
+
+@overload
+def from_state_dict(
+    state_dict: Mapping[str, Any],
+    module: "nnx.Module",
+    *,
+    names: Names = ...,
+    flattened: Mapping[str, tuple[int, ...]] = ...,
+    ignore: Iterable[str] = ...,
+    defaults: Any = ...,
+) -> "nnx.State[Any, Any]": ...
 
 
 def from_state_dict(
     state_dict: Mapping[str, Any],
-    module: "Module",
+    module: Any,
     *args: Any,
     names: Names = {},  # noqa: B006 - it is only read
     flattened: Mapping[str, tuple[int, ...]] = {},
     ignore: Iterable[str] = (),
-    defaults: VariableDict | None = None,
+    defaults: Any = None,
     **kwargs: Any,
-) -> dict[str, Any]:
+) -> Any:
     """Make the variables of a module from a PyTorch state dict.
 
     The module at the path ``encoder/conv`` takes the tensors ``encoder.conv.weight`` and so on.
     Known layers are converted: Dense and DenseGeneral, Conv and ConvTranspose of any rank (groups
     too), BatchNorm with its statistics, LayerNorm, GroupNorm, InstanceNorm, RMSNorm, Embed, PReLU,
-    and the cells LSTMCell, OptimizedLSTMCell, GRUCell and SimpleCell. Any other variable is taken
-    unchanged from the tensor of its own name.
+    the cells LSTMCell, OptimizedLSTMCell, GRUCell and SimpleCell, and attention, whose tensors may
+    be those of `torch.nn.MultiheadAttention` (packed or not) or of linear layers. Any other
+    variable is taken unchanged from the tensor of its own name.
+
+    Weights under weight norm, spectral norm or pruning become plain weights, or those of WeightNorm
+    and SpectralNorm around a layer. Prefixes of wrappers (``module.`` before all names,
+    ``_orig_mod.``) need not be mentioned, and names for the very same tensor count as one.
 
     Args:
-      state_dict: tensors or arrays by name.
-      module: the unbound module.
-      *args: inputs to `init`; `jax.ShapeDtypeStruct` will do. Nothing is computed with them.
+      state_dict: tensors or arrays by name, of any dtype that JAX has.
+      module: the unbound Linen module; or an NNX module, which stays as it is and may be abstract.
+      *args: for Linen: inputs to `init`; `jax.ShapeDtypeStruct` will do. Nothing is computed with
+        them.
       names: where a module's tensors are, if not under its path: a dictionary from paths to
         prefixes (``{"encoder": "features", "head": "classifier.2"}``; what lies below a path
         follows it), or a function from path to prefix. A ``*`` in a prefix stands for the tensor's
@@ -64,10 +83,14 @@ def from_state_dict(
       **kwargs: as `args`.
 
     Returns:
-      Variables as `init` returns them, in the dtypes of the module and in its metadata boxes.
+      For Linen, variables as `init` returns them, in the dtypes of the module and in its metadata
+      boxes. For NNX, a state for `nnx.update`.
 
     Raises:
-      StateDictMismatchError: naming all that is missing, not used, or of another shape.
+      StateDictMismatchError: naming all that is missing, not used, of another shape, or not to be
+        converted (tensors without values, complex numbers for a real weight).
+      TypeError: if `state_dict` is no mapping, or `module` no module.
+      ValueError: if it holds state dicts in place of tensors.
 
     Example:
       >>> import numpy as np, ramie.linen as nn
@@ -78,71 +101,51 @@ def from_state_dict(
       >>> variables["params"]["layers_0"]["kernel"].shape
       (3, 4)
     """
-    target = _shapes(module, args, kwargs)
-    wanted = _flat(meta.unbox(target))
-    given = _flat(meta.unbox(defaults)) if defaults is not None else {}
-    tensors = dict(state_dict)
-    found: dict[Leaf, Any] = {}
-    used: set[str] = set()
-    missing, misshapen = [], []
-    for layer in _layers(module, wanted, args, kwargs, names, flattened):
-        for leaf, at in layer.variables.items():
-            sources = [layer.name_of(tensor, tensors) for tensor in layer.conversion.tensors[leaf]]
-            absent = [name for name in sources if name not in tensors]
-            used.update(sources)
-            if absent:
-                if at in given:
-                    found[at] = given[at]
-                else:
-                    missing.append(f"{'/'.join(at)} needs {', '.join(map(repr, absent))}")
-                continue
-            arrays = [_as_array(tensors[name]) for name in sources]
-            value = _read(layer.conversion, leaf, arrays)
-            if value is None or value.shape != wanted[at].shape:
-                shapes = " and ".join(str(array.shape) for array in arrays)
-                misshapen.append(
-                    f"{'/'.join(at)} has the shape {wanted[at].shape}, which "
-                    f"{', '.join(map(repr, sources))} of shape {shapes} does not give"
-                )
-                continue
-            # A copy: the tensor's memory stays PyTorch's, and may change.
-            found[at] = jnp.array(value, wanted[at].dtype)
-    allowed = (*_NEVER_USED, *ignore)
-    unused = [
-        name
-        for name in tensors
-        if name not in used and not any(fnmatch.fnmatchcase(name, p) for p in allowed)
-    ]
-    if missing or unused or misshapen:
-        raise errors.StateDictMismatchError(sorted(missing), unused, sorted(misshapen))
-    values = unflatten_dict({at: found[at] for at in wanted})
-    return meta.replace_boxed({name: target[name] for name in values}, values)
+    model = model_of(module, args, kwargs)
+    given = model.values(defaults) if defaults is not None else {}
+    reading = Reading(model, StateDict(state_dict), given)
+    for layer in layers_of(model, reading.tensors, names, flattened):
+        reading.take(layer)
+    reading.finish(ignore)
+    return model.build(reading.found)
 
 
 def to_state_dict(
-    variables: VariableDict,
-    module: "Module",
+    variables: Any,
+    module: Any = None,
     *args: Any,
     names: Names = {},  # noqa: B006
     flattened: Mapping[str, tuple[int, ...]] = {},
+    like: Mapping[str, Any] | None = None,
+    form: Literal["numpy", "torch"] = "numpy",
+    dtype: Any = None,
     **kwargs: Any,
-) -> dict[str, Array]:
+) -> dict[str, Any]:
     """Make a PyTorch state dict from the variables of a module: the inverse of `from_state_dict`.
 
+    Attention becomes `torch.nn.MultiheadAttention`, unless `names` says where its submodules are.
+
     Args:
-      variables: as `init` returns them.
-      module: the unbound module.
-      *args: inputs to `init`, as for `from_state_dict`.
+      variables: as `init` returns them; or the state of an NNX module, or that module itself.
+      module: the unbound Linen module, or the NNX module; not needed if `variables` is one.
+      *args: for Linen: inputs to `init`, as for `from_state_dict`.
       names: as for `from_state_dict`; for recurrent layers write the ``*``: ``"lstm.*_l0"``.
       flattened: as for `from_state_dict`.
+      like: a state dict of the PyTorch network. It decides between forms of which PyTorch has
+        several: linear layers or one tensor in attention, old or new names of weight norm,
+        prefixes of wrappers, several names for one tensor. The result has exactly its names.
+      form: ``"numpy"`` for arrays; ``"torch"`` for tensors, bfloat16 and float8 included.
+      dtype: for all that is floating, in place of its own dtype.
       **kwargs: as `args`.
 
     Returns:
-      Arrays by name, which own their memory: ``{k: torch.from_numpy(v) for k, v in ...}`` loads
-      with `load_state_dict`.
+      Arrays or tensors by name that own their memory. Tensors load with `load_state_dict`, arrays
+      through `torch.from_numpy`, which takes no dtypes that NumPy itself lacks (bfloat16): for
+      these ask for tensors, or for float32.
 
     Raises:
-      StateDictMismatchError: if `variables` lack something.
+      ImportError: if tensors are asked for and PyTorch is not installed.
+      StateDictMismatchError: if `variables` lack something, or the result cannot be like `like`.
 
     Example:
       >>> import jax, numpy as np, ramie.linen as nn
@@ -152,122 +155,10 @@ def to_state_dict(
       >>> {name: tensor.shape for name, tensor in sorted(tensors.items())}
       {'bias': (4,), 'weight': (4, 3)}
     """
-    wanted = _flat(meta.unbox(_shapes(module, args, kwargs)))
-    held = _flat(meta.unbox(variables))
-    missing = ["/".join(at) for at in wanted if at not in held]
-    if missing:
-        raise errors.StateDictMismatchError(missing)
-    tensors: dict[str, Array] = {}
-    for layer in _layers(module, wanted, args, kwargs, names, flattened):
-        arrays = {leaf: np.asarray(held[at]) for leaf, at in layer.variables.items()}
-        for tensor, array in layer.conversion.write(arrays).items():
-            tensors[layer.name_of(tensor, {})] = np.array(array, order="C")
-    return tensors
-
-
-class _Layer:
-    """A module of the model with variables of its own."""
-
-    def __init__(self, conversion: Conversion, variables: Mapping[Leaf, Leaf], place: str) -> None:
-        self.conversion = conversion
-        self.variables = variables  # from the layer's own to the place in the model
-        self._place = place
-
-    def name_of(self, tensor: str, tensors: Mapping[str, Any]) -> str:
-        """Return the full name of a tensor of this layer."""
-        name = self._place.replace("*", tensor)
-        if name not in tensors and self.conversion.is_whole and f"{name}{_LAYER_SUFFIX}" in tensors:
-            return f"{name}{_LAYER_SUFFIX}"
-        return name
-
-
-def _shapes(module: "Module", args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `init` returns, by shape."""
-    from ramie.core.inspection.cost import split_arrays
-
-    arrays, rebuild = split_arrays((args, dict(kwargs)))
-
-    def create(arrays: list[Any]) -> Any:
-        args, kwargs = rebuild(arrays)
-        return module.init(jax.random.key(0), *args, **kwargs)
-
-    return dict(jax.eval_shape(create, arrays))
-
-
-def _flat(variables: Any) -> dict[Leaf, Any]:
-    return flatten_dict(variables)
-
-
-def _layers(
-    module: "Module",
-    wanted: Mapping[Leaf, Any],
-    args: Any,
-    kwargs: Mapping[str, Any],
-    names: Names,
-    flattened: Mapping[str, tuple[int, ...]],
-) -> Iterator[_Layer]:
-    """Deal the variables of the model to the layers that own them."""
-    left = dict.fromkeys(wanted)
-    modules = module.module_paths(jax.random.key(0), *args, **kwargs)
-    unknown = sorted(set(flattened) - set(modules))
-    if unknown:
-        raise ValueError(f"flattened= names {unknown}, but the modules are {sorted(modules)}.")
-    for path, inner in sorted(modules.items(), key=lambda item: item[0].count("/") + bool(item[0])):
-        parts = tuple(path.split("/")) if path else ()
-        below = {
-            (at[0], *at[1 + len(parts) :]): at for at in left if at[1 : 1 + len(parts)] == parts
-        }
-        shapes = {leaf: wanted[at].shape for leaf, at in below.items()}
-        conversion = conversion_of(inner, shapes, flattened.get(path))
-        if conversion is None:
-            continue
-        own = {leaf: below[leaf] for leaf in conversion.leaves if leaf in below}
-        for at in own.values():
-            del left[at]
-        yield _Layer(conversion, own, _place(path, names))
-    for at in list(left):  # variables of modules that are no known layer: taken as they are
-        *above, name = at[1:]
-        yield _identity(at, _place("/".join(above), names), name)
-
-
-def _identity(at: Leaf, place: str, name: str) -> _Layer:
-    leaf = (at[0], name)
-    conversion = Conversion(
-        leaves=(leaf,),
-        tensors={leaf: (name,)},
-        read=lambda _, tensors: tensors[0],
-        write=lambda variables: {name: variables[leaf]},
-    )
-    return _Layer(conversion, {leaf: at}, place)
-
-
-def _place(path: str, names: Names) -> str:
-    """Return the name of a module's tensors, with ``*`` for the tensor's own."""
-    if callable(names):
-        prefix = names(path)
-    else:
-        above = path
-        while above and above not in names:
-            above = above.rpartition("/")[0]
-        rest = path[len(above) :].strip("/") if above else path
-        start = names.get(above, "")
-        prefix = ".".join(part for part in (start, *rest.split("/")) if part)
-    if "*" in prefix:
-        return prefix
-    return f"{prefix}.*" if prefix else "*"
-
-
-def _as_array(tensor: Any) -> Array:
-    if hasattr(tensor, "detach"):  # a tensor, possibly with a gradient or on another device
-        tensor = tensor.detach().cpu()
-        if str(tensor.dtype) == "torch.bfloat16":  # which NumPy has not
-            tensor = tensor.float()
-        return np.asarray(tensor.numpy())
-    return np.asarray(tensor)
-
-
-def _read(conversion: Conversion, leaf: Leaf, tensors: list[Array]) -> Array | None:
-    try:
-        return conversion.read(leaf, tensors)
-    except ValueError:  # NumPy could not order the axes of such a shape
-        return None
+    if form not in ("numpy", "torch"):
+        raise ValueError(f"form={form!r}: expected 'numpy' or 'torch'.")
+    model = model_of(variables if module is None else module, args, kwargs)
+    writing = Writing(model, model.values(variables), None if like is None else StateDict(like))
+    for layer in layers_of(model, writing.like, names, flattened):
+        writing.put(layer)
+    return writing.finish(form, dtype)

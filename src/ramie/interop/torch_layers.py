@@ -1,8 +1,9 @@
-"""How the tensors of PyTorch's layers become the variables of Linen's layers, and back.
+"""How the tensors of PyTorch's layers become the variables of layers of Linen and NNX, and back.
 
 A `Conversion` belongs to one layer. Most are lists of pairs: one tensor, one variable, and how
 their axes are ordered. Recurrent cells differ: PyTorch stacks the weights of all gates in one
-tensor and has two biases where one suffices.
+tensor and has two biases where one suffices; and so does attention, whose three projections may
+be one tensor.
 """
 
 import dataclasses
@@ -12,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Conversion", "Leaf", "Pair", "conversion_of"]
+from ramie.interop.torch_tensors import Array, Unfit
 
-Array = np.ndarray[Any, Any]
+__all__ = ["Conversion", "Leaf", "Pair", "conversions_of"]
+
 Leaf = tuple[str, ...]
 """A collection, and the path of a variable below a layer."""
 
@@ -45,7 +47,10 @@ class Conversion:
       tensors: the names of the tensors they are made from, by variable.
       read: turns tensors by name into variables.
       write: turns variables into tensors by name.
-      is_whole: whether the layer's submodules are included.
+      is_whole: whether it is a cell, whose tensors a recurrent layer numbers.
+      output_axis: where tensors of more than one axis have the outputs of the layer.
+      marks: tensors that only this conversion of the layer has; none if there is one only.
+      refused: tensors that nothing here stands for, and why.
     """
 
     leaves: tuple[Leaf, ...]
@@ -53,9 +58,14 @@ class Conversion:
     read: Callable[[Leaf, Sequence[Array]], Array]
     write: Callable[[Mapping[Leaf, Array]], dict[str, Array]]
     is_whole: bool = False
+    output_axis: int = 0
+    marks: tuple[str, ...] = ()
+    refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def _of_pairs(pairs: Sequence[Pair], extra: Mapping[str, Array] | None = None) -> Conversion:
+def _of_pairs(
+    pairs: Sequence[Pair], extra: Mapping[str, Array] | None = None, output_axis: int = 0
+) -> Conversion:
     by_leaf = {pair.leaf: pair for pair in pairs}
 
     def write(variables: Mapping[Leaf, Array]) -> dict[str, Array]:
@@ -67,6 +77,7 @@ def _of_pairs(pairs: Sequence[Pair], extra: Mapping[str, Array] | None = None) -
         tensors={leaf: (pair.tensor,) for leaf, pair in by_leaf.items()},
         read=lambda leaf, tensors: by_leaf[leaf].to_linen(tensors[0]),
         write=write,
+        output_axis=output_axis,
     )
 
 
@@ -119,7 +130,7 @@ def _conv_transpose(transpose_kernel: bool) -> Conversion:
     else:  # a convolution over a stretched input: the kernel runs the other way
         to_linen = lambda w: flipped(np.moveaxis(w, (0, 1), (-2, -1)))
         to_torch = lambda k: np.moveaxis(flipped(k), (-2, -1), (0, 1))
-    return _of_pairs([Pair(_KERNEL, "weight", to_linen, to_torch), _BIAS])
+    return _of_pairs([Pair(_KERNEL, "weight", to_linen, to_torch), _BIAS], output_axis=1)
 
 
 def _norm(shape: tuple[int, ...]) -> Conversion:
@@ -172,7 +183,11 @@ _GATES = {
 }
 
 
-def _cell(gates: Sequence[_Gate]) -> Conversion:
+def _cell(gates: Sequence[_Gate], other_names: Mapping[str, str]) -> Conversion:
+    gates = [
+        dataclasses.replace(gate, inputs=other_names.get(gate.inputs, gate.inputs))
+        for gate in gates
+    ]
     count = len(gates)
     sources: dict[Leaf, tuple[str, ...]] = {}
     stacked_at: dict[Leaf, int] = {}
@@ -198,8 +213,8 @@ def _cell(gates: Sequence[_Gate]) -> Conversion:
     def write(variables: Mapping[Leaf, Array]) -> dict[str, Array]:
         def bias(gate: _Gate, layer: str, wanted: bool) -> Array:
             held = variables.get(("params", layer, "bias")) if wanted else None
-            size = variables["params", gate.state, "kernel"].shape[1]
-            return np.zeros(size, np.float32) if held is None else held
+            kernel = variables["params", gate.state, "kernel"]
+            return np.zeros(kernel.shape[1], kernel.dtype) if held is None else held
 
         kernel = lambda layer: variables["params", layer, "kernel"].T
         return {
@@ -218,43 +233,163 @@ def _cell(gates: Sequence[_Gate]) -> Conversion:
     )
 
 
+def _stacked_cell(
+    leaves: Sequence[Leaf], bias: str, gates: int, has_state_bias: bool
+) -> Conversion:
+    """Convert a cell of NNX that has the weights of all gates in one kernel, as PyTorch has.
+
+    Args:
+      leaves: the variables.
+      bias: the layer that has the bias.
+      gates: the number of gates.
+      has_state_bias: whether the last gate of PyTorch has a bias that belongs to the state alone.
+    """
+    sources: dict[Leaf, tuple[str, ...]] = {
+        ("params", "dense_i", "kernel"): ("weight_ih",),
+        ("params", "dense_h", "kernel"): ("weight_hh",),
+        ("params", bias, "bias"): ("bias_ih", "bias_hh"),
+    }
+    sources = {leaf: names for leaf, names in sources.items() if leaf in leaves}
+
+    def read(leaf: Leaf, tensors: Sequence[Array]) -> Array:
+        if leaf[-1] == "kernel":
+            return tensors[0].T
+        if has_state_bias and np.split(tensors[1], gates)[-1].any():
+            raise Unfit(
+                "is not zero for the new state, where this cell has no bias of the state; "
+                "nn.GRUCell of Linen has one"
+            )
+        return functools.reduce(np.add, tensors)
+
+    def write(variables: Mapping[Leaf, Array]) -> dict[str, Array]:
+        kernels = {side: variables["params", f"dense_{side}", "kernel"] for side in "ih"}
+        held = variables.get(("params", bias, "bias"))
+        nothing = np.zeros(kernels["h"].shape[1], kernels["h"].dtype)
+        return {
+            "weight_ih": kernels["i"].T,
+            "weight_hh": kernels["h"].T,
+            "bias_ih": nothing if held is None else held,
+            "bias_hh": nothing,
+        }
+
+    return Conversion(tuple(sources), sources, read, write, is_whole=True)
+
+
+# Attention ------------------------------------------------------------------------------------
+
+_PROJECTIONS = ("query", "key", "value")
+_SEPARATE = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+_EXTRA_BIAS = (
+    "is a key or value that torch.nn.MultiheadAttention(add_bias_kv=True) appends; attention here "
+    "has none"
+)
+
+
+def _attention(shapes: Mapping[Leaf, tuple[int, ...]]) -> tuple[Conversion, ...]:
+    """Convert attention as `torch.nn.MultiheadAttention` has it, the likelier form first.
+
+    Its projections of queries, keys and values are one tensor, or three if keys or values have
+    other features than queries. Networks with linear layers of their own have none of these.
+    """
+    kernels = {name: shapes.get(("params", name, "kernel"), ()) for name in _PROJECTIONS}
+    if not all(len(shape) == 3 for shape in kernels.values()):
+        return ()
+    features = {shape[0] for shape in kernels.values()}
+    forms = [_projections(shapes, packed) for packed in (True, False)]
+    return tuple(forms if len(features) == 1 else forms[::-1])
+
+
+def _projections(shapes: Mapping[Leaf, tuple[int, ...]], packed: bool) -> Conversion:
+    sources: dict[Leaf, tuple[str, ...]] = {}
+    for index, name in enumerate(_PROJECTIONS):
+        weight = "in_proj_weight" if packed else _SEPARATE[index]
+        sources["params", name, "kernel"] = (weight,)
+        sources["params", name, "bias"] = ("in_proj_bias",)
+    sources["params", "out", "kernel"] = ("out_proj.weight",)
+    sources["params", "out", "bias"] = ("out_proj.bias",)
+    sources = {leaf: names for leaf, names in sources.items() if leaf in shapes}
+
+    def read(leaf: Leaf, tensors: Sequence[Array]) -> Array:
+        tensor = tensors[0]
+        if sources[leaf][0].startswith("in_proj"):
+            tensor = np.split(tensor, 3)[_PROJECTIONS.index(leaf[1])]
+        return tensor.T.reshape(shapes[leaf]) if tensor.size == np.prod(shapes[leaf]) else tensor.T
+
+    def write(variables: Mapping[Leaf, Array]) -> dict[str, Array]:
+        parts: dict[str, list[Array]] = {}
+        for leaf, (tensor,) in sources.items():
+            if leaf not in variables:
+                continue
+            held = variables[leaf]
+            outputs = held.shape[1:] if leaf[1] != "out" else held.shape[-1:]
+            flat = held.reshape(-1) if leaf[-1] == "bias" else held.reshape(-1, np.prod(outputs)).T
+            parts.setdefault(tensor, []).append(flat)
+        return {name: np.concatenate(held) for name, held in parts.items()}
+
+    return Conversion(
+        leaves=tuple(sources),
+        tensors=sources,
+        read=read,
+        write=write,
+        marks=("in_proj_weight",) if packed else _SEPARATE,
+        refused=dict.fromkeys(("bias_k", "bias_v"), _EXTRA_BIAS),
+    )
+
+
 # Choice ---------------------------------------------------------------------------------------
 
 
-def conversion_of(
+def conversions_of(
     module: Any, shapes: Mapping[Leaf, tuple[int, ...]], flattened: tuple[int, ...] | None
-) -> Conversion | None:
-    """Return how a module's variables are converted; None if it is not a layer known here.
+) -> tuple[Conversion, ...]:
+    """Return how a module's variables may be converted; nothing if it is no layer known here.
 
     Args:
-      module: an unbound Linen module.
+      module: a module of Linen or NNX.
       shapes: the shapes of its variables.
       flattened: see `_dense`.
     """
-    from ramie import linen as nn
+    from ramie import linen, nnx
+
+    def kind(*names: str) -> bool:
+        classes = (getattr(room, name, None) for room in (linen, nnx) for name in names)
+        return isinstance(module, tuple(found for found in classes if found is not None))
 
     kernel = shapes.get(_KERNEL, ())
-    if isinstance(module, nn.Dense):
-        return _dense(kernel, 1, flattened)
-    if isinstance(module, nn.DenseGeneral):
-        features = module.features
+    if kind("MultiHeadDotProductAttention", "MultiHeadAttention"):
+        return _attention(shapes)
+    if kind("Dense", "Linear"):
+        return (_dense(kernel, 1, flattened),)
+    if kind("DenseGeneral", "LinearGeneral"):
+        features = module.features if hasattr(module, "features") else module.out_features
         outputs = len(features) if isinstance(features, Sequence) else 1
-        return _dense(kernel, len(kernel) - outputs, flattened)
-    if isinstance(module, nn.ConvTranspose):
-        return _conv_transpose(module.transpose_kernel)
-    if isinstance(module, nn.Conv):
-        return _conv()
-    if isinstance(module, nn.BatchNorm):
-        return _batch_norm()
-    if isinstance(module, nn.LayerNorm | nn.GroupNorm | nn.InstanceNorm | nn.RMSNorm):
-        return _norm(shapes.get(("params", "scale"), shapes.get(("params", "bias"), ())))
-    if isinstance(module, nn.Embed):
-        return _embed()
-    if isinstance(module, nn.PReLU):
-        return _prelu()
-    if isinstance(module, nn.LSTMCell | nn.OptimizedLSTMCell):
-        return _cell(_GATES["LSTMCell"])
-    for kind in ("GRUCell", "SimpleCell"):
-        if isinstance(module, getattr(nn, kind)):
-            return _cell(_GATES[kind])
-    return None
+        return (_dense(kernel, len(kernel) - outputs, flattened),)
+    if kind("ConvTranspose"):
+        return (_conv_transpose(module.transpose_kernel),)
+    if kind("Conv"):
+        return (_conv(),)
+    if kind("BatchNorm"):
+        return (_batch_norm(),)
+    if kind("LayerNorm", "GroupNorm", "InstanceNorm", "RMSNorm"):
+        shape = shapes.get(("params", "scale"), shapes.get(("params", "bias"), ()))
+        return (_norm(shape),)
+    if kind("Embed"):
+        return (_embed(),)
+    if kind("PReLU"):
+        return (_prelu(),)
+    return _cell_of(module, kind, tuple(shapes))
+
+
+def _cell_of(
+    module: Any, kind: Callable[..., bool], leaves: tuple[Leaf, ...]
+) -> tuple[Conversion, ...]:
+    gates = {"SimpleCell": "SimpleCell", "GRUCell": "GRUCell"}
+    gates |= dict.fromkeys(("LSTMCell", "OptimizedLSTMCell"), "LSTMCell")
+    name = next((name for name in gates if kind(name)), None)
+    if name is None:
+        return ()
+    if any(leaf[1] == "dense_i" for leaf in leaves):
+        bias = "dense_h" if name == "OptimizedLSTMCell" else "dense_i"
+        return (_stacked_cell(leaves, bias, len(_GATES[gates[name]]), name == "GRUCell"),)
+    renamed = ("params", "if_", "kernel") in leaves  # `if` is no name of an attribute
+    return (_cell(_GATES[gates[name]], {"if": "if_"} if renamed else {}),)

@@ -1,0 +1,136 @@
+"""Which tensors belong to which variables: by the paths of modules, and by names given for them."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from ramie.interop.torch_layers import Conversion, Leaf, conversions_of
+from ramie.interop.torch_models import Model, Wrapped
+from ramie.interop.torch_parametrized import stored
+from ramie.interop.torch_tensors import StateDict
+
+__all__ = ["NEVER_USED", "Layer", "Names", "layers_of", "text_of"]
+
+Names = Mapping[str, str] | Callable[[str], str]
+
+# How many batches a norm has seen, or models an average: nothing here depends on it.
+NEVER_USED = ("*num_batches_tracked*", "n_averaged")
+_LAYER_SUFFIX = "_l0"  # what recurrent layers, unlike cells, append to the names of tensors
+
+
+@dataclasses.dataclass
+class Layer:
+    """A module of the model with variables of its own."""
+
+    conversion: Conversion
+    variables: Mapping[Leaf, Leaf]  # from the layer's own to the place in the model
+    wrapped: Mapping[Leaf, Wrapped]  # those that are normalised before each call
+    place: str
+
+    def name_of(self, tensor: str, tensors: StateDict | None) -> str:
+        """Return the full name of a tensor of this layer."""
+        name = self.place.replace("*", tensor)
+        if tensors is not None and self.conversion.is_whole and stored(tensors, name) is None:
+            numbered = f"{name}{_LAYER_SUFFIX}"
+            return numbered if stored(tensors, numbered) is not None else name
+        return name
+
+
+def text_of(at: Leaf) -> str:
+    """Return an address as messages show it."""
+    return "/".join(at)
+
+
+def layers_of(
+    model: Model,
+    tensors: StateDict | None,
+    names: Names,
+    flattened: Mapping[str, tuple[int, ...]],
+) -> Iterator[Layer]:
+    """Deal the variables of the model to the layers that own them."""
+    kept = {at for wrapped in model.wrapped for at in wrapped.kept.values()}
+    left = dict.fromkeys(at for at in model.shapes if at not in kept)
+    wrapped = {found.weight: found for found in model.wrapped}
+    unknown = sorted(set(flattened) - set(model.modules))
+    if unknown:
+        raise ValueError(
+            f"flattened= names {unknown}, but the modules are {sorted(model.modules)}."
+        )
+    depth = lambda item: item[0].count("/") + bool(item[0])
+    for path, inner in sorted(model.modules.items(), key=depth):
+        parts = tuple(path.split("/")) if path else ()
+        below = {
+            (at[0], *at[1 + len(parts) :]): at for at in left if at[1 : 1 + len(parts)] == parts
+        }
+        shapes = {leaf: model.shapes[at].shape for leaf, at in below.items()}
+        place = _place(path, names, model.transparent)
+        conversions = conversions_of(inner, shapes, flattened.get(path))
+        conversion = _chosen(conversions, path, place, tensors, names, model.transparent)
+        if conversion is None:
+            continue
+        own = {leaf: below[leaf] for leaf in conversion.leaves if leaf in below}
+        for at in own.values():
+            del left[at]
+        normalised = {leaf: wrapped[at] for leaf, at in own.items() if at in wrapped}
+        yield Layer(conversion, own, normalised, place)
+    for at in list(left):  # variables of modules that are no known layer: taken as they are
+        place = _place("/".join(at[1:-1]), names, model.transparent)
+        yield _identity(at, place, wrapped.get(at))
+
+
+def _chosen(
+    conversions: Sequence[Conversion],
+    path: str,
+    place: str,
+    tensors: StateDict | None,
+    names: Names,
+    transparent: Mapping[str, str],
+) -> Conversion | None:
+    """Return the conversion that a state dict asks for; None if the submodules have their own."""
+    if not conversions or not conversions[0].marks:
+        return conversions[0] if conversions else None
+    if tensors is not None:
+        for conversion in conversions:
+            if any(stored(tensors, place.replace("*", mark)) for mark in conversion.marks):
+                return conversion
+        return None
+    sub = f"{path}/query" if path else "query"
+    follows = _place(sub, names, transparent) == place.replace("*", "query.*")
+    return conversions[0] if follows else None
+
+
+def _identity(at: Leaf, place: str, wrapped: Wrapped | None) -> Layer:
+    name = at[-1]
+    leaf = (at[0], name)
+    conversion = Conversion(
+        leaves=(leaf,),
+        tensors={leaf: (name,)},
+        read=lambda _, tensors: tensors[0],
+        write=lambda variables: {name: variables[leaf]},
+    )
+    return Layer(conversion, {leaf: at}, {} if wrapped is None else {leaf: wrapped}, place)
+
+
+def _place(path: str, names: Names, transparent: Mapping[str, str]) -> str:
+    """Return the name of a module's tensors, with ``*`` for the tensor's own."""
+    if not (isinstance(names, Mapping) and path in names):
+        path = _outside(path, transparent)
+    if callable(names):
+        prefix = names(path)
+    else:
+        above = path
+        while above and above not in names:
+            above = above.rpartition("/")[0]
+        rest = path[len(above) :].strip("/") if above else path
+        start = names.get(above, "")
+        prefix = ".".join(part for part in (start, *rest.split("/")) if part)
+    if "*" in prefix:
+        return prefix
+    return f"{prefix}.*" if prefix else "*"
+
+
+def _outside(path: str, transparent: Mapping[str, str]) -> str:
+    """Return a path without the steps into wrappers, which PyTorch has not."""
+    for inner in sorted(transparent, key=len, reverse=True):
+        if path == inner or path.startswith(f"{inner}/"):
+            path = transparent[inner] + path[len(inner) :]
+    return path.strip("/")
