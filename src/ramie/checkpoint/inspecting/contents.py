@@ -68,16 +68,14 @@ def recognise(path: str | os.PathLike[str]) -> Form:
     if kind == "absent":
         raise CheckpointNotFoundError(*os.path.split(place), None)
     if kind == "directory":
-        if orbax.is_orbax(place):
-            return "orbax"
+        # First, since TensorFlow and Orbax in its first layout have files of one name.
         known = None if remote.is_remote(place) else foreign.name_directory(place)
-        raise CheckpointOptionError(
-            "path",
-            place,
-            f"it is {known.kind}. {known.instead.rstrip('.')}"
-            if known
-            else "Orbax did not make this directory; name a file, or the directory of a step",
-        )
+        if known is None and orbax.is_orbax(place):
+            return "orbax"
+        problem = "Orbax did not make this directory; name a file, or the directory of a step"
+        if known:
+            problem = f"it is {known.kind}. {known.instead.rstrip('.')}"
+        raise CheckpointOptionError("path", place, problem)
     if kind != "file":
         raise CheckpointOptionError("path", place, "it is not a regular file")
     if remote.is_remote(place):
@@ -99,7 +97,7 @@ def _by_content(place: str, start: bytes, size: int, inode: int) -> Form:
     if (known or not size) and not _is_ours(place, inode):
         if known:
             raise ForeignFileError(place, *known)
-        problem = "it is empty, as a copy or a download that was cut short leaves it"
+        problem = "it is empty, and a copy or a download was cut short"
         raise MalformedDataError(problem, source=place)
     if named:
         return "safetensors index"

@@ -36,6 +36,11 @@ _PICKLE = Foreign(
     "made it, load it yourself and save the arrays.",
 )
 _TORCH_ZIP = Foreign("a file of PyTorch (a zip archive)", f"{_TORCH}.")
+_TORCHSCRIPT = Foreign(
+    "a TorchScript program of PyTorch (a zip archive)",
+    "Load it with torch.jit.load(path), and turn its state_dict() into variables with "
+    "ramie.interop.torch.",
+)
 _NPZ = Foreign(
     "an archive of NumPy (.npz)",
     "Load it with dict(numpy.load(path)) and save that dictionary.",
@@ -60,9 +65,7 @@ _STARTS = (
     ),
     (
         b"\x93NUMPY",
-        Foreign(
-            "an array of NumPy (.npy)", "Load it by numpy.load(path), and save a tree of it."
-        ),
+        Foreign("an array of NumPy (.npy)", "Load it by numpy.load(path), and save a tree of it."),
     ),
     (b"\x89HDF\r\n\x1a\n", _HDF5),
     (
@@ -70,10 +73,12 @@ _STARTS = (
         Foreign("a GGUF file", "Read it with the package gguf (GGUFReader), and save its arrays."),
     ),
     (b"version https://git-lfs", _LFS),
+    (b"MATLAB 5.0 MAT-file", Foreign("a MATLAB file", "Read it with scipy.io.loadmat(path).")),
     (b"\x1f\x8b", Foreign("compressed by gzip", "Decompress it: gunzip.")),
     (b"\x28\xb5\x2f\xfd", Foreign("compressed by Zstandard", "Decompress it: zstd -d.")),
     (b"\xfd7zXZ\0", Foreign("compressed by xz", "Decompress it: unxz.")),
     (b"BZh", Foreign("compressed by bzip2", "Decompress it: bunzip2.")),
+    (b"\x5d\0\0", Foreign("compressed by LZMA", "Decompress it: unlzma.")),
     (b"7z\xbc\xaf\x27\x1c", Foreign("a 7z archive", "Unpack it.")),
     (b"model_checkpoint_path:", _TENSORFLOW),
 )
@@ -82,7 +87,7 @@ _OLD_PICKLE = re.compile(
 )
 _ONNX = re.compile(rb"\x08[\x01-\x20]\x12[\x01-\x40][ -~]{1,64}", re.DOTALL)
 _SAVED_MODEL = re.compile(rb"\x08\x01\x12..?.?\n", re.DOTALL)
-_PRINTABLE = re.compile(rb"[\t\n\r -~]+")
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _IN_ONE_BYTE = re.compile(rb"[\x00-\x7f\xe0-\xff]")
 """First bytes which in msgpack are a number, and the whole file."""
 
@@ -121,16 +126,16 @@ def name_file(start: bytes, size: int) -> Foreign | None:
             "an ONNX model",
             "Read it with the package onnx (onnx.numpy_helper.to_array), and save its arrays.",
         )
-    return _name_text(start) if _PRINTABLE.fullmatch(start) else None
+    return _name_text(start)
 
 
 def _name_zip(start: bytes) -> Foreign:
     length = int.from_bytes(start[26:28], "little")
-    name = start[30 : 30 + length]
-    if name.endswith((b"data.pkl", b"constants.pkl", b"/version", b"/.format_version")) or (
-        b"/code/" in name or b".data/" in name
-    ):
+    name, rest = start[30 : 30 + length], start[30 + length :]
+    if name.endswith(b"/data.pkl"):
         return _TORCH_ZIP
+    if rest.startswith(b"FB") or name.endswith((b"/constants.pkl", b"/version")):
+        return _TORCHSCRIPT  # PyTorch pads what it writes by a field of this name
     if name.endswith(b".npy"):
         return _NPZ
     if name in (b"metadata.json", b"config.json", b"model.weights.h5"):
@@ -138,11 +143,18 @@ def _name_zip(start: bytes) -> Foreign:
     return Foreign("a zip archive", "Unpack it, and name a file in it.")
 
 
-def _name_text(start: bytes) -> Foreign:
+def _name_text(start: bytes) -> Foreign | None:
     text = start.lstrip()
-    if text[:1] in b"{[" and text:
+    if _CONTROL.search(start) or not text or text[0] >= 0x80:
+        return None
+    try:
+        start.decode()
+    except UnicodeDecodeError as error:
+        if error.start < len(start) - 3:  # else a character may go on behind what is looked at
+            return None
+    if text[:1] in (b"{", b"["):
         return Foreign("text, in JSON by its looks", "Name the file with the arrays.")
-    if text.startswith(b"<"):
+    if text[:1] == b"<":
         return Foreign(
             "a page in HTML or XML",
             "A download that failed leaves such a page. Fetch the file once more.",
