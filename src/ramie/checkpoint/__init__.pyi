@@ -2,6 +2,8 @@
 from ramie.checkpoint.exchange import convert as convert
 from ramie.checkpoint.exchange import load_safetensors as load_safetensors
 from ramie.checkpoint.exchange import save_safetensors as save_safetensors
+from ramie.checkpoint.inspecting.comparison import Compared as Compared
+from ramie.checkpoint.inspecting.comparison import compare as compare
 from ramie.checkpoint.inspecting.contents import Outline as Outline
 from ramie.checkpoint.inspecting.contents import outline as outline
 from ramie.checkpoint.inspecting.difference import Changed as Changed
@@ -10,6 +12,8 @@ from ramie.checkpoint.inspecting.difference import diff as diff
 from ramie.checkpoint.inspecting.health import Health as Health
 from ramie.checkpoint.inspecting.health import verify as verify
 from ramie.checkpoint.inspecting.numbers import Statistics as Statistics
+from ramie.checkpoint.inspecting.subtrees import Collapsed as Collapsed
+from ramie.checkpoint.inspecting.subtrees import collapse as collapse
 from ramie.checkpoint.inspecting.survey import Described as Described
 from ramie.checkpoint.inspecting.survey import Listed as Listed
 from ramie.checkpoint.inspecting.survey import describe as describe
@@ -18,8 +22,12 @@ from ramie.checkpoint.reader import available_steps as available_steps
 from ramie.checkpoint.reader import latest as latest
 from ramie.checkpoint.reader import newest_intact as newest_intact
 from ramie.checkpoint.reader import restore as restore
+from ramie.checkpoint.rewriting import Renamed as Renamed
+from ramie.checkpoint.rewriting import extract as extract
+from ramie.checkpoint.rewriting import rename as rename
 from ramie.checkpoint.saving.pruning import Pruned as Pruned
 from ramie.checkpoint.saving.pruning import prune as prune
+from ramie.checkpoint.saving.removing import remove as remove
 from ramie.checkpoint.saving.writer import save as save
 from ramie.checkpoint.summaries.best import BestCheckpointFileWriter as BestCheckpointFileWriter
 from ramie.checkpoint.summaries.best import HighestCheckpointFileReader as HighestCheckpointFileReader

@@ -1,14 +1,14 @@
 """Exchange: safetensors files out of trees and back, and one format into another."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ramie.checkpoint.formats import msgpack, orbax_saving, safetensors_index
+from ramie.checkpoint.formats import msgpack, orbax_items, orbax_saving, safetensors_index
 from ramie.checkpoint.formats.leaf import Leaf, read_array
 from ramie.checkpoint.formats.match import restore_into
 from ramie.checkpoint.formats.orbax import is_orbax
@@ -18,10 +18,14 @@ from ramie.checkpoint.saving import shards
 from ramie.checkpoint.saving.directory_writer import save_tree
 from ramie.checkpoint.saving.writer import write_file
 from ramie.checkpoint.storage import entries as storage
+from ramie.checkpoint.storage.progress import Progress, watched
 from ramie.errors import CheckpointOptionError, FormatLimitError, MalformedDataError
 from ramie.serialization.state_dict import to_state_dict
 
-__all__ = ["convert", "load_safetensors", "save_safetensors"]
+__all__ = ["Format", "convert", "load_safetensors", "save_safetensors", "write_leaves"]
+
+Format = Literal["msgpack", "safetensors", "orbax"]
+"""What can be written."""
 
 _ABOUT_THE_WRITER = "format"
 """A string that says which library wrote a file (``pt``), and so nothing about its content."""
@@ -132,12 +136,13 @@ def convert(
     source: str | os.PathLike[str],
     destination: str | os.PathLike[str],
     *,
-    form: Literal["msgpack", "safetensors", "orbax"] | None = None,
-    separator: str = ".",
+    form: Format | None = None,
+    separator: str | None = ".",
     overwrite: bool = False,
     max_shard_bytes: int | None = None,
     metadata: Mapping[str, str] | None = None,
     drop_metadata: bool = False,
+    progress: Progress | None = None,
 ) -> str:
     """Write a checkpoint of one format in another; what is damaged is refused.
 
@@ -159,6 +164,7 @@ def convert(
       metadata: strings about a safetensors file, besides those that the source has.
       drop_metadata: leave out those that the source has. Only safetensors have a place for them;
         what says which library wrote the file (``format``) is left out without being asked.
+      progress: is called with the source's name, how many bytes are done, and how many there are.
 
     Returns:
       The path of the new file, or of its index.
@@ -178,32 +184,86 @@ def convert(
             "destination", new, f"it would have the format of the source, {to}; name another one"
         )
     _check_place(new, to, overwrite)
-    check(old)
-    stays = to == "safetensors" and found != "msgpack" and found != "orbax"
-    whole = outline(old, separator=None if stays else separator)
-    about = {} if drop_metadata else whole.metadata
-    if to == "safetensors":
-        leaves = {leaf.path: leaf if leaf.is_array else leaf.value for leaf in whole.leaves}
+    size = storage.size_of(old)
+    with watched(progress, os.path.basename(old), 2 * size):
+        check(old)
+        stays = to == "safetensors" and found != "msgpack" and found != "orbax"
+        kept = None if stays else separator
+        whole = outline(old, separator=kept)
+        about = {**({} if drop_metadata else whole.metadata), **(metadata or {})}
+        leaves = whole.leaves
+        if to != "safetensors":
+            leaves = sorted(leaves, key=lambda leaf: leaf.path)
+        return _write(new, to, leaves, kept, about, max_shard_bytes, overwrite, {old})
+
+
+def write_leaves(
+    source: str,
+    destination: str,
+    leaves: Sequence[Leaf],
+    *,
+    form: Format | None,
+    separator: str | None,
+    overwrite: bool,
+    metadata: Mapping[str, str],
+    progress: Progress | None,
+) -> str:
+    """Write leaves of a checkpoint, whose paths may be others now, into a new one.
+
+    Args:
+      source: where they are; if it is damaged, nothing is written.
+      destination: the new file or directory.
+      leaves: what it is to hold, in this order.
+      form, separator, overwrite, metadata, progress: as in `convert`.
+
+    Returns:
+      The path of the new file.
+
+    Raises:
+      CheckpointOptionError: if the destination exists or is the source.
+      MalformedDataError: if the source is damaged; a ValueError.
+      FormatLimitError: if the format cannot hold something.
+    """
+    to = form or _form_by_name(destination)
+    if os.path.realpath(source) == os.path.realpath(destination):
+        raise CheckpointOptionError("destination", destination, "it is the source; name a new one")
+    _check_place(destination, to, overwrite)
+    total = storage.size_of(source) + sum(leaf.nbytes for leaf in leaves)
+    with watched(progress, os.path.basename(source), total):
+        check(source)
+        return _write(destination, to, leaves, separator, metadata, None, overwrite, {source})
+
+
+def _write(
+    path: str,
+    form: str,
+    leaves: Sequence[Leaf],
+    separator: str | None,
+    metadata: Mapping[str, str],
+    max_shard_bytes: int | None,
+    overwrite: bool,
+    read: set[str],
+) -> str:
+    """Write leaves in a format; `read` is the file that they are read from meanwhile."""
+    orbax_items.refuse_unread(leaves, form)
+    if form == "safetensors":
         return shards.write(
-            new,
-            leaves,
-            None if stays else separator,
-            {**about, **(metadata or {})},
+            path,
+            {leaf.path: leaf if leaf.is_array else leaf.value for leaf in leaves},
+            separator,
+            metadata,
             max_shard_bytes,
             overwrite=overwrite,
-            spared={old, *(leaf.file for leaf in whole.leaves)} if stays else (),
+            spared={*read, *(leaf.file for leaf in leaves)},
         )
-    _check_metadata(about, to)
-    entries = [
-        (leaf.path, _mapped(leaf) if leaf.is_array else leaf.value)
-        for leaf in sorted(whole.leaves, key=lambda leaf: leaf.path)
-    ]
+    _check_metadata(metadata, form)
+    entries = [(leaf.path, _mapped(leaf) if leaf.is_array else leaf.value) for leaf in leaves]
     tree = nest(entries, separator)
-    if to == "orbax":
-        save_tree(os.path.abspath(new), orbax_saving.prepare(tree))
+    if form == "orbax":
+        save_tree(os.path.abspath(path), orbax_saving.prepare(tree))
     else:
-        write_file(new, msgpack.pieces(tree, new, None))
-    return new
+        write_file(path, msgpack.pieces(tree, path, None))
+    return path
 
 
 def _check_options(

@@ -71,6 +71,10 @@ def explain(error: BaseException, parser: argparse.ArgumentParser) -> Failure | 
     match error:
         case KeyboardInterrupt():
             return Failure(INTERRUPTED, "interrupted", "interrupted")
+        case errors.ForeignFileError():
+            return told("foreign")
+        case errors.IncompleteCheckpointError():
+            return told("incomplete", DIFFERS)
         case errors.MalformedDataError():
             return told("damaged", DIFFERS)
         case errors.CheckpointOptionError():

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ramie.checkpoint.storage.progress import advance
 from ramie.errors import MalformedDataError
 from ramie.serialization import arrays
 
@@ -66,7 +67,9 @@ def read_array(leaf: Leaf) -> np.ndarray[Any, Any]:
       UnsupportedCheckpointError: if it is of a dtype that cannot be read.
     """
     if leaf.load is not None:
-        return leaf.load(leaf.path)
+        loaded = leaf.load(leaf.path)
+        advance(loaded.nbytes)
+        return loaded
     assert leaf.shape is not None and leaf.dtype is not None
     result = np.empty(leaf.shape, leaf.dtype)
     memory, start = arrays.raw_bytes(result), 0
@@ -80,6 +83,7 @@ def read_array(leaf: Leaf) -> np.ndarray[Any, Any]:
                     problem = "the file became shorter while it was read"
                     raise MalformedDataError(problem, "/".join(leaf.path), source=leaf.file)
                 start += got
+                advance(got)
     try:
         arrays.check_bits(result)
     except ValueError as error:

@@ -10,6 +10,7 @@ from ramie.checkpoint.formats.leaf import read_array
 from ramie.checkpoint.inspecting.contents import Form, recognise
 from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import folders, integrity, remote
+from ramie.checkpoint.storage.progress import Progress, watched
 from ramie.errors import (
     CheckpointNotFoundError,
     CheckpointOptionError,
@@ -44,7 +45,7 @@ class Health(NamedTuple):
         return self.state in ("intact", "readable")
 
 
-def verify(path: str | os.PathLike[str]) -> Health:
+def verify(path: str | os.PathLike[str], *, progress: Progress | None = None) -> Health:
     """Check a checkpoint of any format; it is read, and nothing is changed.
 
     What has a manifest takes no memory to check. One without, written by Flax for instance, is
@@ -52,6 +53,7 @@ def verify(path: str | os.PathLike[str]) -> Health:
 
     Args:
       path: the checkpoint.
+      progress: is called with its name, how many bytes are read, and how many there are.
 
     Raises:
       CheckpointNotFoundError: if there is nothing at the path.
@@ -71,8 +73,11 @@ def verify(path: str | os.PathLike[str]) -> Health:
         raise CheckpointNotFoundError(*os.path.split(place), None)
     if kind == "other":
         raise CheckpointOptionError("path", place, "it is no regular file and no directory")
+    total = storage.size_of(place) if progress else 0
     try:
-        if check(place):
+        with watched(progress, os.path.basename(place), total):
+            is_summed_up = check(place)
+        if is_summed_up:
             return Health("intact")
         return Health("readable", orbax_items.unread(place) if kind == "directory" else "")
     except IncompleteCheckpointError as error:

@@ -100,6 +100,8 @@ class Statistics(NamedTuple):
         two are exact integers if the array holds integers.
       zeros: how many are zero.
       not_finite: how many are NaN or infinite.
+      nans: how many are NaN.
+      norm: the square root of the sum of the squares of the finite numbers.
     """
 
     minimum: float
@@ -108,6 +110,8 @@ class Statistics(NamedTuple):
     deviation: float
     zeros: int
     not_finite: int
+    nans: int
+    norm: float
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -120,7 +124,7 @@ def statistics_of(array: Array) -> Statistics:
       array: of a dtype whose numbers have an order: `number_kind` is "integer" or "real".
     """
     flat = array.reshape(-1)
-    count, zeros, not_finite = 0, 0, 0
+    count, zeros, not_finite, nans, norm = 0, 0, 0, 0, 0.0
     minimum, maximum, mean, squares = math.inf, -math.inf, 0.0, 0.0
     are_integers = number_kind(array.dtype) == "integer"
     for start in range(0, flat.size, SLICE):
@@ -128,9 +132,11 @@ def statistics_of(array: Array) -> Statistics:
         part = exact.astype(np.float64)
         finite = part[np.isfinite(part)]
         not_finite += part.size - finite.size
+        nans += int(np.isnan(part).sum()) if finite.size < part.size else 0
         if not finite.size:
             continue
         zeros += int((finite == 0).sum())
+        norm = math.hypot(norm, float(np.linalg.norm(finite)))
         if are_integers:
             if exact.dtype.kind not in "iu":
                 exact = exact.astype(np.int64)
@@ -145,8 +151,8 @@ def statistics_of(array: Array) -> Statistics:
         mean += apart * own_count / (count + own_count)
         count += own_count
     if not count:
-        return Statistics(math.nan, math.nan, math.nan, math.nan, 0, not_finite)
+        return Statistics(math.nan, math.nan, math.nan, math.nan, 0, not_finite, nans, 0.0)
     deviation = math.sqrt(squares / count)
     if not are_integers:
         minimum, maximum = float(minimum), float(maximum)
-    return Statistics(minimum, maximum, mean, deviation, zeros, not_finite)
+    return Statistics(minimum, maximum, mean, deviation, zeros, not_finite, nans, norm)

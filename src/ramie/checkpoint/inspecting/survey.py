@@ -2,18 +2,22 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ramie.checkpoint.formats import orbax, orbax_layout
 from ramie.checkpoint.formats.leaf import Leaf, read_array
 from ramie.checkpoint.inspecting import health
 from ramie.checkpoint.inspecting.contents import Outline, outline
 from ramie.checkpoint.inspecting.numbers import Statistics, number_kind, statistics_of
+from ramie.checkpoint.inspecting.subtrees import under
 from ramie.checkpoint.series import steps
 from ramie.checkpoint.series.others import Other, find_others
 from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import remote
+from ramie.checkpoint.storage.progress import Progress, watched
 from ramie.errors import (
     CheckpointNotFoundError,
     CheckpointOptionError,
@@ -22,10 +26,7 @@ from ramie.errors import (
     RamieError,
 )
 
-__all__ = ["Described", "Listed", "describe", "size", "survey"]
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being read, how many bytes are done, and how many there are."""
+__all__ = ["Described", "Listed", "describe", "survey"]
 
 _PROBLEMS = (RamieError, OSError)
 
@@ -96,7 +97,7 @@ def survey(
     else:
         place, only = steps.split_prefix(place, prefix)
         found = [(only, item) for item in steps.find(place, only)]
-    total = sum(size(item.path) for _, item in found)
+    total = sum(storage.size_of(item.path) for _, item in found)
     listed, done = [], 0
     for start, item in found:
         if progress:
@@ -138,7 +139,7 @@ def _others(place: str, only: str | None, found: list[tuple[str, steps.Found]]) 
 def _unreadable(
     prefix: str, item: steps.Found | Other, problem: str, form: str = "unreadable"
 ) -> Listed:
-    nbytes = size(item.path)
+    nbytes = storage.size_of(item.path)
     try:
         modified = os.lstat(item.path).st_mtime
     except OSError:  # it was removed meanwhile
@@ -146,23 +147,15 @@ def _unreadable(
     return Listed(prefix, item.step, item.path, form, nbytes, modified, {}, None, problem)
 
 
-def size(path: str) -> int:
-    """Return the bytes of a file, or of all files below a directory; 0 if it is gone."""
-    if remote.is_remote(path):
-        return remote.size(path)
-    files = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
-    return sum(os.path.getsize(file) for file in files or [path] if os.path.isfile(file))
-
-
 def _list(prefix: str, found: steps.Found, verify: bool) -> Listed:
     kind = storage.kind_of(found.path)
     state = health.verify(found.path) if verify else None
     if remote.is_remote(found.path):  # metrics are inside, and not worth a download
-        nbytes, modified = size(found.path), remote.modified(found.path)
+        nbytes, modified = storage.size_of(found.path), remote.modified(found.path)
         return Listed(prefix, found.step, found.path, kind, nbytes, modified, {}, state)
     metrics = _metrics(found.path) if kind == "file" else _metrics_of_directory(found.path)
     modified = os.path.getmtime(found.path)
-    nbytes = size(found.path)
+    nbytes = storage.size_of(found.path)
     return Listed(prefix, found.step, found.path, kind, nbytes, modified, metrics, state)
 
 
@@ -237,6 +230,7 @@ class Described(NamedTuple):
       n_elements: how many numbers these have.
       nbytes: how many bytes.
       statistics: of each array that holds real numbers, by path, if asked for.
+      array: the array, where a subtree was asked for that is one; else None.
     """
 
     outline: Outline
@@ -244,10 +238,12 @@ class Described(NamedTuple):
     n_elements: int
     nbytes: int
     statistics: dict[tuple[str, ...], Statistics]
+    array: np.ndarray[Any, Any] | None = None
 
 
 def describe(
     path: str | os.PathLike[str],
+    subtree: str = "",
     *,
     statistics: bool = False,
     separator: str | None = ".",
@@ -258,31 +254,35 @@ def describe(
     Args:
       path: a msgpack or safetensors file, an index, or an Orbax directory; of a directory with the
         checkpoints of one prefix, the latest of them is described.
+      subtree: only what is below these keys, with slashes between them, as in
+        ``params/encoder``. If that is one array it is read, and its statistics are taken.
       statistics: read the arrays, one after the other, and say what they are like.
       separator: where the names in safetensors files are taken apart; None not to.
       progress: is called while arrays are read.
 
     Raises:
       CheckpointNotFoundError: if there is nothing at the path.
-      CheckpointOptionError: if the directory holds checkpoints of several prefixes.
+      CheckpointOptionError: if the directory holds checkpoints of several prefixes, or there is
+        no such subtree.
       MalformedDataError: if it is damaged, as far as that shows.
     """
-    whole = outline(_latest_at(storage.local_path(path)), separator=separator)
+    place = _latest_at(storage.local_path(path))
+    whole = outline(place, separator=separator)
+    whole = whole._replace(leaves=under(whole.leaves, subtree, place))
     leaves = [leaf for leaf in whole.leaves if leaf.is_array]
     nbytes = sum(leaf.nbytes for leaf in leaves)
     found: dict[tuple[str, ...], Statistics] = {}
-    if statistics:
-        done = 0
-        for leaf in leaves:
-            if progress:
-                progress("/".join(leaf.path), done, nbytes)
-            if _has_order(leaf):
-                found[leaf.path] = statistics_of(read_array(leaf))
-            done += leaf.nbytes
-        if progress:
-            progress("", nbytes, nbytes)
+    array = None
+    is_one = bool(subtree.strip("/")) and len(whole.leaves) == len(leaves) == 1
+    if statistics or is_one:
+        with watched(progress, os.path.basename(place), nbytes):
+            for leaf in leaves:
+                if is_one:
+                    array = read_array(leaf)
+                if _has_order(leaf):
+                    found[leaf.path] = statistics_of(read_array(leaf) if array is None else array)
     elements = sum(math.prod(leaf.shape or ()) for leaf in leaves)
-    return Described(whole, len(leaves), elements, nbytes, found)
+    return Described(whole, len(leaves), elements, nbytes, found, array)
 
 
 def _has_order(leaf: Leaf) -> bool:

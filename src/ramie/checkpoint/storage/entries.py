@@ -28,6 +28,7 @@ __all__ = [
     "make_directory",
     "remove",
     "safe_normpath",
+    "size_of",
     "sync_directory",
     "temporary_path",
 ]
@@ -107,6 +108,14 @@ def files_below(folder: str) -> list[str]:
     """Return the paths of all regular files below a directory, in order."""
     found = [os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names]
     return sorted(path for path in found if stat.S_ISREG(os.lstat(path).st_mode))
+
+
+def size_of(path: str) -> int:
+    """Return the bytes of a file, or of all files below a directory; 0 if it is gone."""
+    if remote.is_remote(path):
+        return remote.size(path)
+    files = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+    return sum(os.path.getsize(file) for file in files or [path] if os.path.isfile(file))
 
 
 def kind_of(path: str) -> Kind:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import remote
+from ramie.checkpoint.storage.progress import advance
 from ramie.checkpoint.storage.threads import started
 from ramie.errors import DamagedCheckpointError, MalformedDataError
 
@@ -133,9 +134,12 @@ class Checksum:
     def add(self, piece: Any) -> None:
         """Append bytes; their memory must stay as it is until `record` or `close` returns."""
         if self._is_threaded:
-            self._queue.put(memoryview(piece))
+            view = memoryview(piece)
+            advance(view.nbytes)
+            self._queue.put(view)
             return
         with memoryview(piece) as view:
+            advance(view.nbytes)
             self._update(view)
 
     def record(self, inode: int = 0) -> Record:

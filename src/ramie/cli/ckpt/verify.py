@@ -38,7 +38,7 @@ class _Seen(NamedTuple):
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from ramie.checkpoint.inspecting import survey as inspection
+    from ramie.checkpoint.storage import entries
 
     seen: list[_Seen] = []
     with waiting() as progress:
@@ -50,23 +50,27 @@ def _verify(arguments: argparse.Namespace) -> int:
             odd += others
             if not inside and not others:
                 seen.append(_Seen(path, "not found", nothing_found(path, None), MISUSE))
-        sizes = [inspection.size(file) if os.path.exists(file) else 0 for file in files]
+        sizes = [entries.size_of(file) if os.path.exists(file) else 0 for file in files]
         for number, file in enumerate(files):
-            if progress:
-                progress(os.path.basename(file), sum(sizes[:number]), sum(sizes))
-            seen.append(_look(file, arguments.parser))
+            told = _part_of(progress, sum(sizes[:number]), sum(sizes))
+            seen.append(_look(file, arguments.parser, told))
         seen += odd
     _report(arguments, seen)
     codes = {item.code for item in seen}
     return DIFFERS if DIFFERS in codes else max(codes)
 
 
-def _look(file: str, parser: argparse.ArgumentParser) -> _Seen:
+def _part_of(progress: Any, before: int, total: int) -> Any:
+    """Tell the progress of one file as that of all."""
+    return progress and (lambda what, done, _: progress(what, before + done, total))
+
+
+def _look(file: str, parser: argparse.ArgumentParser, progress: Any) -> _Seen:
     """Verify one; what goes wrong with it does not keep the others from being looked at."""
     from ramie import checkpoint
 
     try:
-        health = checkpoint.verify(file)
+        health = checkpoint.verify(file, progress=progress)
     except Exception as error:
         failure = explain(error, parser)
         if failure is None:
