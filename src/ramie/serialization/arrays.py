@@ -14,6 +14,7 @@ import numpy as np
 __all__ = [
     "check_bits",
     "check_key",
+    "check_value",
     "dtype_from_name",
     "is_plain",
     "is_prng_key",
@@ -117,11 +118,20 @@ def to_host(value: Any) -> np.ndarray[Any, Any]:
     return np.asarray(host, order="C")
 
 
-def _fetch(value: jax.Array) -> np.ndarray[Any, Any]:
-    if isinstance(value, jax.core.Tracer):
+def check_value(array: jax.Array) -> None:
+    """Check that an array has a value.
+
+    Raises:
+      ValueError: if it is traced, deleted or donated.
+    """
+    if isinstance(array, jax.core.Tracer):
         raise ValueError("a traced array has no value yet; serialize outside jit, grad and vmap")
-    if value.is_deleted():
+    if array.is_deleted():
         raise ValueError("the array was deleted or donated to a jitted function")
+
+
+def _fetch(value: jax.Array) -> np.ndarray[Any, Any]:
+    check_value(value)
     if not value.is_fully_addressable:
         if not value.is_fully_replicated:
             raise ValueError(

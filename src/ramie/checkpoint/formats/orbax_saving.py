@@ -1,5 +1,6 @@
 """Saving a tree by Orbax into a directory of its own; who calls decides when it becomes visible."""
 
+import functools
 import numbers
 import os
 from collections import Counter
@@ -11,7 +12,7 @@ import numpy as np
 
 from ramie.checkpoint.formats import orbax
 from ramie.errors import CheckpointOptionError, FormatLimitError, MalformedDataError
-from ramie.serialization.arrays import is_prng_key, own
+from ramie.serialization.arrays import check_value, is_prng_key, own
 from ramie.serialization.state_dict import to_state_dict
 
 __all__ = ["is_background", "prepare", "start"]
@@ -51,19 +52,76 @@ def _check(tree: Any) -> None:
     names = []
     for keys, leaf in jax.tree.leaves_with_path(tree):
         path = orbax.names_of(keys)
+        place = "/".join(path)
         names.append(".".join(path))
-        what = ""
-        if 0 in getattr(leaf, "shape", ()):
-            what = "an array without elements"
-        elif isinstance(leaf, complex) or not _is_leaf(leaf):
-            what = f"a value of type {type(leaf).__name__}"
-        if what:
-            hint = "Leave it out, or save as msgpack"
-            raise FormatLimitError(_FORM, what, "/".join(path), hint)
+        if isinstance(leaf, jax.Array):
+            try:
+                check_value(leaf)
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}") from None
+        limit = _limit(leaf) or (not _is_text(place) and _NO_TEXT)
+        if limit:
+            raise FormatLimitError(_FORM, limit[0], ascii(place)[1:-1], limit[1])
     for name, count in Counter(names).items():
         if count > 1:
             hint = "Rename one: Orbax would save one of them for both"
             raise FormatLimitError(_FORM, f"{count} leaves called {name!r}", name, hint)
+
+
+_NO_TEXT = ("text with half a surrogate pair, which is no Unicode", "Replace it")
+
+
+def _limit(leaf: Any) -> tuple[str, str] | None:
+    """Return what Orbax cannot hold and what to do instead; None if it can hold the leaf."""
+    what, instead = "", "Leave it out, or save as msgpack"
+    if isinstance(leaf, np.ma.MaskedArray):
+        what, instead = "the mask of an array", "Save the data and the mask as two arrays"
+    elif isinstance(leaf, (jax.Array, np.ndarray)):
+        if 0 in leaf.shape:
+            what = "an array without elements"
+        elif leaf.ndim > _MOST_AXES:
+            what, instead = f"an array of {leaf.ndim} axes", "Reshape it, or save as msgpack"
+        elif not is_prng_key(leaf) and not _is_held(leaf.dtype):
+            what, instead = f"an array of dtype {leaf.dtype}", "Cast it, or save as msgpack"
+    elif isinstance(leaf, str):
+        return None if _is_text(leaf) else _NO_TEXT
+    elif isinstance(leaf, np.generic):
+        if not _is_held(leaf.dtype):
+            what, instead = f"a scalar of dtype {leaf.dtype}", "Cast it, or save as msgpack"
+        elif not isinstance(leaf, np.number):
+            what = f"a scalar of dtype {leaf.dtype}"
+            instead = "Make it an array with numpy.asarray, or save as msgpack"
+    elif isinstance(leaf, int):
+        if not _LEAST <= leaf <= _LARGEST:
+            what, instead = "an integer beyond 64 bits", "Save it as a string"
+    elif not isinstance(leaf, float):
+        what = f"a value of type {type(leaf).__name__}"
+    return (what, instead) if what else None
+
+
+_MOST_AXES = 32
+_LEAST, _LARGEST = -(2**63), 2**64 - 1
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@functools.cache
+def _is_held(dtype: Any) -> bool:
+    """Ask TensorStore, which writes for Orbax, whether it has a dtype."""
+    orbax.import_orbax("save arrays by Orbax")
+    import tensorstore
+
+    try:
+        tensorstore.dtype(np.dtype(dtype).name)
+    except ValueError:
+        return False
+    return True
 
 
 def _of_all_processes(leaf: Any) -> Any:
