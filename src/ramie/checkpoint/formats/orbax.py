@@ -10,6 +10,7 @@ import functools
 import json
 import math
 import os
+import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -179,8 +180,9 @@ def contents(path: str) -> Contents:
       MissingExtraError: if Orbax is not installed.
     """
     orbax = import_orbax("read a directory that Orbax wrote")
-    with _explained(path), orbax.PyTreeCheckpointer() as checkpointer:
-        tree = checkpointer.metadata(os.path.abspath(path)).item_metadata
+    with _explained(path), contextlib.closing(orbax.PyTreeCheckpointHandler()) as handler:
+        # Not by a checkpointer: that warns of each item that it has no page of its own.
+        tree = handler.metadata(pathlib.Path(path).absolute())
         if tree is None:
             raise ValueError(f"Orbax finds no description of the tree in {os.listdir(path)}")
         tree = getattr(tree, "tree", tree)

@@ -8,7 +8,7 @@ import filecmp
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -233,7 +233,7 @@ def _absent(item: Item) -> IncompleteCheckpointError:
     )
 
 
-def refuse_unread(leaves: list[Leaf], form: str) -> None:
+def refuse_unread(leaves: Sequence[Leaf], form: str) -> None:
     """Refuse to write in another format what has not been read.
 
     Raises:
