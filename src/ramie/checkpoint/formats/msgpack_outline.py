@@ -23,7 +23,7 @@ from ramie.serialization.encode import (
     SCALAR_CODE,
 )
 
-__all__ = ["outline"]
+__all__ = ["names_of", "outline"]
 
 _NUMBER, _TEXT, _BYTES, _LIST, _MAP, _EXTENSION = range(6)
 _BAD_BYTE = 0xC1
@@ -271,11 +271,30 @@ def _leaves(tree: Any) -> Iterator[Leaf]:
         if isinstance(value, Leaf):
             yield value._replace(path=path)
         elif isinstance(value, (dict, list)) and value:
-            entries = value.items() if isinstance(value, dict) else enumerate(value)
-            todo += reversed([((*path, _name(key)), entry) for key, entry in entries])
+            names = names_of(value) if isinstance(value, dict) else map(str, range(len(value)))
+            entries = value.values() if isinstance(value, dict) else value
+            named = [((*path, name), entry) for name, entry in zip(names, entries, strict=True)]
+            todo += reversed(named)
         else:
             yield Leaf(path, value=value)
 
 
-def _name(key: Any) -> str:
-    return key.decode(errors="backslashreplace") if isinstance(key, bytes) else str(key)
+def names_of(items: dict[Any, Any]) -> list[str]:
+    """Return a name for each key; where 0 and "0" would have the same, that of the text is plain.
+
+    Example:
+      >>> names_of({"a": 1, 0: 2, "0": 3, b"a": 4})
+      ['a', '0 (int)', '0', "b'a' (bytes)"]
+    """
+    taken = {key for key in items if isinstance(key, str)}
+    found: list[str] = []
+    for key in items:
+        name = key.decode(errors="backslashreplace") if isinstance(key, bytes) else str(key)
+        if not isinstance(key, str):
+            if name in taken:
+                name = f"{key!r} ({type(key).__name__})"
+            while name in taken:
+                name += "'"
+            taken.add(name)
+        found.append(name)
+    return found

@@ -110,3 +110,15 @@ def test_formats_are_recognised_by_content(tmp_path):
         recognise(tmp_path)
     with pytest.raises(errors.CheckpointOptionError, match="regular"):
         recognise("/dev/null")
+
+
+def test_keys_that_are_written_alike_are_told_apart(tmp_path):
+    items = {"0": 1, 0: 2, b"a": 3, "a": 4, None: 5, "None": 6, True: 7, "b'a' (bytes)": 8}
+    path = tmp_path / "checkpoint_1"
+    path.write_bytes(serialization.msgpack_serialize(items, in_place=True))
+    leaves = {"/".join(leaf.path): leaf.value for leaf in checkpoint.outline(path).leaves}
+    assert sorted(leaves.values()) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert (leaves["0"], leaves["0 (int)"], leaves["a"], leaves["True"]) == (1, 2, 4, 7)
+    there = checkpoint.convert(path, tmp_path / "m.safetensors")
+    assert checkpoint.diff(path, there).same
+    assert checkpoint.diff(path, there).n_same == len(items)
