@@ -16,7 +16,7 @@ from ramie.checkpoint.formats import safetensors
 from ramie.checkpoint.formats.leaf import Leaf, open_regular
 from ramie.checkpoint.formats.safetensors import Header, Tensor
 from ramie.checkpoint.storage import entries as storage
-from ramie.checkpoint.storage import remote
+from ramie.checkpoint.storage import integrity, remote
 from ramie.errors import IncompleteCheckpointError, MalformedDataError
 
 __all__ = ["SUFFIX", "files_of", "is_one", "outline", "page", "read", "survey"]
@@ -75,10 +75,15 @@ def files_of(path: str) -> list[str]:
 def _page(path: str) -> dict[str, Any]:
     if remote.is_remote(path):
         with remote.open_file(path) as upload:
-            text = upload.read(min(remote.size(path), safetensors.MAX_HEADER))
+            text, inode = upload.read(min(remote.size(path), safetensors.MAX_HEADER)), 0
     else:
         with open_regular(path) as file:
-            text = file.read(min(os.fstat(file.fileno()).st_size, safetensors.MAX_HEADER))
+            status = os.fstat(file.fileno())
+            text, inode = file.read(min(status.st_size, safetensors.MAX_HEADER)), status.st_ino
+    manifest = integrity.read_manifest(path)
+    if manifest is not None and manifest.records:
+        found = integrity.sum_up(text, manifest.records[0].chunk)
+        integrity.compare(path, manifest, found, inode)
     return safetensors.load_page(path, text)
 
 

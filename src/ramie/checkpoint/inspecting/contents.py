@@ -60,10 +60,21 @@ def recognise(path: str | os.PathLike[str]) -> Form:
     Raises:
       CheckpointNotFoundError: if there is nothing at the path.
       CheckpointOptionError: if it is neither a regular file nor a directory that Orbax made.
-      ForeignFileError: if another program made it, and what that is is known.
-      MalformedDataError: if it is empty.
+      ForeignFileError: if another program made it, or one of the files that it is an index of,
+        and what that is is known.
+      MalformedDataError: if it is empty, or an index that is none.
     """
     place = storage.local_or_remote(path)
+    form = _recognise(place)
+    if form == "safetensors index":
+        for file in safetensors_index.files_of(place):
+            if storage.kind_of(file) != "absent":
+                _recognise(file)
+    return form
+
+
+def _recognise(place: str) -> Form:
+    """Tell the format as `recognise` does, of an index without a look at its files."""
     kind = storage.kind_of(place)
     if kind == "absent":
         raise CheckpointNotFoundError(*os.path.split(place), None)
