@@ -39,7 +39,7 @@ class StateDict:
 
     Raises:
       TypeError: if it is no mapping from names.
-      ValueError: if it holds state dicts, as a file of a training run does.
+      ValueError: if it holds dictionaries, as a file of a training run does.
 
     Example:
       >>> from ramie.interop.torch_tensors import StateDict
@@ -58,8 +58,9 @@ class StateDict:
         nested = [name for name, tensor in tensors.items() if isinstance(tensor, Mapping)]
         if nested:
             raise ValueError(
-                f"A state dict holds tensors, but under {nested} are dictionaries, as in the file "
-                f"of a training run. Pass one of them, such as contents[{nested[0]!r}]."
+                f"A state dict holds tensors by name, but under {nested[:5]} are dictionaries. Of "
+                f"the file of a training run pass one entry, such as contents[{nested[0]!r}]; load "
+                "a safetensors file with separator=None, which leaves names whole."
             )
         self._tensors = dict(tensors)
         self._actual = {**_bare_names(self._tensors), **{name: name for name in self._tensors}}
