@@ -58,6 +58,7 @@ def restore(
     prefix: str = "checkpoint_",
     fallback: bool = False,
     strict: bool = True,
+    must_exist: bool = False,
 ) -> Any:
     """Read a checkpoint into a copy of a target.
 
@@ -70,8 +71,10 @@ def restore(
       step: which checkpoint of the directory; the latest by default.
       prefix: the start of the names in the directory.
       fallback: if the latest checkpoint is damaged, warn and take the newest that is not.
-      strict: whether arrays must have the shape and dtype that the target says; otherwise they
-        come as they were saved, as Flax's restore has it.
+      strict: whether values must have the shape, dtype and type that the target says; see
+        `formats.match.restore_into`. Otherwise they come as they were saved, as Flax's restore
+        has it. None takes anything, and a container is no value in either case.
+      must_exist: whether it is an error if there is no checkpoint.
 
     Returns:
       The target with the saved values, arrays as numpy arrays (from an Orbax directory, those
@@ -79,14 +82,16 @@ def restore(
       given and there is no checkpoint, so that a first start and a resumed one are written alike.
 
     Raises:
-      CheckpointNotFoundError: if there is none of the given step; a ValueError.
+      CheckpointNotFoundError: if there is none of the given step, or none at all and one must
+        exist; a ValueError.
       DamagedCheckpointError: if the file is not what was saved; names the newest checkpoint that
         is undamaged; a MalformedDataError.
       MalformedDataError: if the file has no manifest, and is damaged; a ValueError.
       CheckpointMismatchError: if the structure, a shape or a dtype does not match the target;
         lists all differences by path; a ValueError.
     """
-    return restore_by(Options(strict), path, target, step, prefix=prefix, fallback=fallback)
+    options = Options(strict, must_exist=must_exist)
+    return restore_by(options, path, target, step, prefix=prefix, fallback=fallback)
 
 
 class Options(NamedTuple):
@@ -98,6 +103,7 @@ class Options(NamedTuple):
       transforms: transformations of Orbax.
       partial: see `orbax_target.restore`.
       report: see `match.restore_into`.
+      must_exist: see `restore`.
     """
 
     strict: bool
@@ -105,11 +111,12 @@ class Options(NamedTuple):
     transforms: Any = None
     partial: bool = True
     report: Report | None = None
+    must_exist: bool = False
 
 
 def _load(place: str, target: Any, options: Options) -> Any:
     """Read the checkpoint at a path into a target."""
-    strict, checkpointer, transforms, partial, report = options
+    strict, checkpointer, transforms, partial, report, _ = options
     if storage.kind_of(place) != "directory":
         state = _read_file(place, target, partial)
         return restore_into(target, state, place, strict=strict, report=report)
@@ -161,18 +168,18 @@ def restore_by(
             explained = _explained(error, chosen, newest_intact(place, prefix))
             raise explained from (error.__cause__ if explained is error else error)
     if storage.kind_of(place) == "absent":
-        return target
+        return _without(options, place, prefix, target)
     if storage.kind_of(place) != "directory" or orbax.is_orbax(place):
         try:
             return _load(place, target, options)
         except FileNotFoundError:
             if storage.kind_of(place) == "absent":  # a writer removed it after we looked
-                return target
+                return _without(options, place, prefix, target)
             raise
     for _ in range(_ATTEMPTS):
         newest = latest(place, prefix)
         if newest is None:
-            return target
+            return _without(options, place, prefix, target)
         try:
             return _load(newest, target, options)
         except FileNotFoundError:
@@ -190,6 +197,37 @@ def restore_by(
             )
             return _load(intact, target, options)
     raise CheckpointNotFoundError(place, f"{prefix}<step>")
+
+
+def _without(options: Options, place: str, prefix: str, target: Any) -> Any:
+    """Return the very target, as there is no checkpoint; say so where that may be a mistake.
+
+    Raises:
+      CheckpointNotFoundError: if there had to be one.
+    """
+    folder, start = steps.split_prefix(place, prefix)
+    hint = _without_prefix(folder, start)
+    if options.must_exist:
+        raise CheckpointNotFoundError(
+            folder, f"{start}<step>", hint=hint or "Check the path and the prefix."
+        )
+    if hint:
+        warnings.warn(
+            f'There is no checkpoint "{start}<step>" in "{folder}", so the target is returned as '
+            f"it is. {hint}",
+            UserWarning,
+            stacklevel=4,
+        )
+    return target
+
+
+def _without_prefix(folder: str, start: str) -> str:
+    """Say, of a folder without a prefix in its names, how to read it; "" of others."""
+    found = steps.find(folder, "") if start else []
+    if not found:
+        return ""
+    last = ", ".join(checkpoint.name for checkpoint in found[-5:])
+    return f'Steps without a prefix are there, such as {last}: pass prefix="" to restore them.'
 
 
 def newest_intact(directory: str | os.PathLike[str], prefix: str = "checkpoint_") -> str | None:
@@ -219,11 +257,12 @@ def _of_step(place: str, step: Any, prefix: str) -> str:
     folder, start = steps.split_prefix(place, prefix)
     name = steps.checkpoint_name(start, step)
     found = steps.find(folder, start)
-    number = steps.parse_step(name[len(start) :])
-    matches = [checkpoint for checkpoint in found if checkpoint.step == number]
-    for checkpoint in matches:
-        if checkpoint.name == name:
-            return checkpoint.path
-    if not matches:
-        raise CheckpointNotFoundError(folder, name, [checkpoint.name for checkpoint in found])
-    return matches[0].path
+    for number in steps.numbers_of(step):
+        matches = [checkpoint for checkpoint in found if checkpoint.step == number]
+        for checkpoint in matches:
+            if checkpoint.name == name:
+                return checkpoint.path
+        if matches:
+            return matches[0].path
+    names = [checkpoint.name for checkpoint in found]
+    raise CheckpointNotFoundError(folder, name, names, hint=_without_prefix(folder, start))

@@ -191,9 +191,12 @@ class CheckpointNotFoundError(RamieError, ValueError):
         directory: Where it was looked for.
         name: The name it would have.
         available: The names of checkpoints that are there; None if it was asked for by its path.
+        hint: What to do; by default, to leave out the step.
     """
 
-    def __init__(self, directory: str, name: str, available: Sequence[str] | None = ()) -> None:
+    def __init__(
+        self, directory: str, name: str, available: Sequence[str] | None = (), hint: str = ""
+    ) -> None:
         if available is None:
             super().__init__(
                 f'There is no {name!r} in "{directory or "."}". Check the path; '
@@ -203,8 +206,8 @@ class CheckpointNotFoundError(RamieError, ValueError):
         last = ", ".join(available[-5:])
         there = f"The latest there are {last}" if available else "There is none at all"
         super().__init__(
-            f"Matching checkpoint not found: {os.path.join(directory, name)}. {there}. Leave out "
-            "`step` to restore the latest."
+            f"Matching checkpoint not found: {os.path.join(directory, name)}. {there}. "
+            + (hint or "Leave out `step` to restore the latest.")
         )
 
 

@@ -10,6 +10,7 @@
 
 import os
 import re
+import warnings
 from typing import Any
 
 import jax
@@ -20,7 +21,7 @@ from ramie.checkpoint.saving import directory_writer, planning, writer
 from ramie.checkpoint.saving.background import AsyncManager as AsyncManager
 from ramie.checkpoint.series.steps import natural_sort as natural_sort
 from ramie.checkpoint.storage.entries import safe_normpath as safe_normpath
-from ramie.errors import CheckpointOptionError
+from ramie.errors import CheckpointMismatchError, CheckpointOptionError
 from ramie.foundation.configurations import config
 from ramie.trees.frozen import FrozenDict
 
@@ -188,6 +189,9 @@ def restore_checkpoint(
     allow_partial_mpa_restoration: bool = False,
     orbax_checkpointer: Any = None,
     orbax_transforms: Any = None,
+    *,
+    strict: bool = False,
+    must_exist: bool = False,
 ) -> Any:
     """Restore the latest checkpoint of a directory, that of a given step, or a given file.
 
@@ -205,31 +209,55 @@ def restore_checkpoint(
         without one. It is waited for, if it saves in the background.
       orbax_transforms: transformations of Orbax, with which it brings what is there to the form
         of the target; an empty dictionary lets the target's values stand for what is missing.
+      strict: refuse values of another shape, dtype or type than those of the target, as
+        `ramie.checkpoint.restore` does. Otherwise they come as they were saved, as in Flax, with
+        one warning that lists them.
+      must_exist: refuse a directory without a checkpoint.
 
     Returns:
       The target with the saved values, arrays as numpy arrays; from an Orbax directory, those that
-      are JAX arrays in the target come as such, with the sharding and dtype of the target. Without
-      a checkpoint, and with no step given, the very target: a first start and a resumed one can be
-      written alike.
+      are JAX arrays in the target come as such, with the sharding of the target. Without a
+      checkpoint, with no step given, and if none must exist, the very target: a first start and a
+      resumed one can be written alike.
 
     Raises:
-      CheckpointNotFoundError: if there is none of the given step; a ValueError.
+      CheckpointNotFoundError: if there is none of the given step, or none at all and one must
+        exist; a ValueError.
       MalformedDataError: if it is damaged; a ValueError.
-      CheckpointMismatchError: if the saved structure does not match the target; lists all that is
-        missing; a ValueError. Shapes and dtypes are as saved, whatever the target has, as in Flax;
-        `ramie.checkpoint.restore` compares them too.
+      CheckpointMismatchError: if the saved structure does not match the target, or, in a strict
+        restore, a value; lists all differences; a ValueError.
       MPARestoreTargetRequiredError: in a job of several processes, if the target does not say how
         an array is sharded that was saved from several devices; a ValueError.
       MissingExtraError: for Orbax directories, if Orbax is not installed.
+
+    Warns:
+      UserWarning: of values of another shape, dtype or type, and of a directory whose steps have
+        no prefix, such as one of Orbax's CheckpointManager, if it is read with one.
+
+    Differs from Flax:
+      Nothing is cast: Flax gives what Orbax saved the dtype of a JAX array in the target, and
+      what is missing there the value of the target.
     """
     directory_writer.wait_for(orbax_checkpointer)
+    misfits: list[CheckpointMismatchError] = []
     options = reader.Options(
-        strict=False,
+        strict=strict,
         checkpointer=orbax_checkpointer,
         transforms=orbax_transforms,
         partial=allow_partial_mpa_restoration,
+        report=misfits.append,
+        must_exist=must_exist,
     )
-    return reader.restore_by(options, ckpt_dir, target, step, prefix=prefix, fallback=False)
+    found = reader.restore_by(options, ckpt_dir, target, step, prefix=prefix, fallback=False)
+    for misfit in misfits[-1:]:
+        warnings.warn(
+            f'The checkpoint "{misfit.source}" does not fit the target. It was restored as it was '
+            f"saved:{misfit.listed}\nPass strict=True to refuse what does not fit, or give a "
+            "target of what was saved; None in it takes anything.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return found
 
 
 def latest_checkpoint(ckpt_dir: str | os.PathLike[str], prefix: str = "checkpoint_") -> str | None:

@@ -34,7 +34,15 @@ def some_tree():
     return {"step": 3, "params": params, "opt": optax.adam(1e-3).init(params)}
 
 
-@pytest.mark.parametrize("step", [0, 7, -2, 0.5, 1e5, 1e16, np.int32(4), jnp.float32(2.5)])
+STEPS = [
+    *(0, 7, -2, 0.5, 1e5, 1e16, np.int32(4), jnp.float32(2.5), np.asarray(3), np.float64(0.1)),
+    *(kind(-0.19632871) for kind in (np.float32, np.float16, jnp.float32, jnp.bfloat16)),
+    *(np.asarray(0.1, jnp.bfloat16), np.float32(1e22), np.float32(1e-7), np.float32(1)),
+    np.longdouble(1) / 10,
+]
+
+
+@pytest.mark.parametrize("step", STEPS)
 def test_files_are_the_same_and_restore_on_either_side(tmp_path, step):
     mine = ours.save_checkpoint(tmp_path / "ours", some_tree(), step)
     theirs = peer.save_checkpoint(tmp_path / "theirs", some_tree(), step)

@@ -12,6 +12,7 @@ from tests.tolerance import assert_exact
 
 from ramie import checkpoint, errors, serialization, struct
 from ramie.checkpoint.storage import integrity
+from ramie.training import checkpoints
 from ramie.trees.frozen import FrozenDict
 
 
@@ -67,6 +68,45 @@ def test_without_a_checkpoint_the_very_target_comes_back(tmp_path):
     assert checkpoint.restore(tmp_path / "checkpoint_3", target) is target
     assert checkpoint.latest(tmp_path / "nowhere") is None
     assert checkpoint.available_steps(tmp_path) == []
+
+
+def test_a_checkpoint_that_must_exist(tmp_path):
+    for place in (tmp_path, tmp_path / "nowhere", tmp_path / "checkpoint_3"):
+        with pytest.raises(errors.CheckpointNotFoundError, match=r"none at all.*prefix"):
+            checkpoint.restore(place, {}, must_exist=True)
+    checkpoint.save(tmp_path, {"a": 1}, 1, prefix="best_")
+    with pytest.raises(errors.CheckpointNotFoundError):
+        checkpoint.restore(tmp_path, None, must_exist=True)
+    assert checkpoint.restore(tmp_path, None, prefix="best_", must_exist=True) == {"a": 1}
+
+
+def test_steps_without_a_prefix_are_pointed_out(tmp_path):
+    target = {"a": 0}
+    for step in (5, 10):
+        checkpoint.save(tmp_path, {"a": step}, step, prefix="", keep=2)
+    for restore in (checkpoint.restore, checkpoints.restore_checkpoint):
+        with pytest.warns(UserWarning, match=r'5, 10: pass prefix=""') as caught:
+            assert restore(tmp_path, target) is target
+        assert caught[0].filename == __file__
+        with pytest.raises(errors.CheckpointNotFoundError, match=r'5, 10: pass prefix=""'):
+            restore(tmp_path, target, must_exist=True)
+        with pytest.raises(errors.CheckpointNotFoundError, match=r'5, 10: pass prefix=""'):
+            restore(tmp_path, target, step=10)
+        assert restore(tmp_path, target, prefix="") == {"a": 10}
+        assert restore(tmp_path, target, 5, prefix="") == {"a": 5}
+
+
+@pytest.mark.parametrize("step", [np.float32(0.1), np.float32(-0.19632871), jnp.bfloat16(0.1)])
+def test_a_float_step_is_found_under_its_shorter_name_of_old_and_not_saved_twice(tmp_path, step):
+    old = tmp_path / f"checkpoint_{step}"
+    os.rename(checkpoint.save(tmp_path, {"a": 1}, 1), old)
+    assert checkpoint.restore(tmp_path, None, step=step) == {"a": 1}
+    with pytest.raises(errors.InvalidCheckpointError):
+        checkpoint.save(tmp_path, {"a": 2}, step)
+    path = checkpoint.save(tmp_path, {"a": 2}, step, overwrite=True, keep=9)
+    assert names(tmp_path) == [os.path.basename(path)] == [f"checkpoint_{float(step)}"]
+    assert checkpoint.restore(tmp_path, None, step=step) == {"a": 2}
+    assert checkpoint.restore(tmp_path, None, step=float(step)) == {"a": 2}
 
 
 def test_a_missing_step_says_which_there_are(tmp_path):

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def test_positional_arguments_as_documented(tmp_path):
     assert path == str(tmp_path / "t_4")
     assert checkpoints.latest_checkpoint(tmp_path, "t_") == path
     assert checkpoints.available_steps(tmp_path, "t_") == [3, 4]
-    restored = checkpoints.restore_checkpoint(tmp_path, {"a": jnp.zeros(1)}, 3, "t_")
+    restored = checkpoints.restore_checkpoint(tmp_path, {"a": jnp.zeros(3, int)}, 3, "t_")
     assert_exact(restored["a"], np.arange(3, dtype=np.int32))
     with pytest.raises(errors.InvalidCheckpointError):
         checkpoints.save_checkpoint(tmp_path, {}, 4, "t_", 1)
@@ -31,6 +32,42 @@ def test_one_process_saves_alone(tmp_path):
     save = checkpoints.save_checkpoint_multiprocess
     path = save(tmp_path, {"a": 1}, 3, keep_every_n_steps=2, gda_manager=object())
     assert checkpoints.restore_checkpoint(path, None, parallel=False) == {"a": 1}
+
+
+def test_misfits_come_as_saved_with_one_warning_or_are_refused(tmp_path):
+    saved = {"w": np.ones((2, 3)), "b": np.ones(3, np.float32), "step": 0.5, "more": "x"}
+    checkpoints.save_checkpoint(tmp_path, saved, 1)
+    target = {"w": np.zeros((3, 3)), "b": jnp.zeros(3, jnp.bfloat16), "step": 0}
+    with pytest.warns(UserWarning) as caught:
+        restored = checkpoints.restore_checkpoint(tmp_path, target)
+    (warning,) = caught
+    assert warning.filename == __file__
+    lines = (
+        "./w: (3, 3) wanted, (2, 3) found",
+        "./b: bfloat16 wanted, float32 found",
+        "./step: int wanted, float found",
+    )
+    for line in (*lines, "checkpoint_1", "strict=True"):
+        assert line in str(warning.message)
+    assert_exact(restored["w"], saved["w"])
+    assert_exact(restored["b"], saved["b"])
+    assert restored["step"] == 0.5 and "more" not in restored
+    with pytest.raises(errors.CheckpointMismatchError) as refused:
+        checkpoints.restore_checkpoint(tmp_path, target, strict=True)
+    for line in lines:
+        assert line in str(refused.value)
+    fits = {"w": jax.ShapeDtypeStruct((2, 3), np.float64), "b": None, "step": 0.0}
+    assert checkpoints.restore_checkpoint(tmp_path, fits, strict=True)["step"] == 0.5
+
+
+def test_without_a_checkpoint_the_target_comes_back_unless_one_must_exist(tmp_path):
+    target = {"a": 0}
+    assert checkpoints.restore_checkpoint(tmp_path, target) is target
+    for place in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(errors.CheckpointNotFoundError, match="none at all"):
+            checkpoints.restore_checkpoint(place, target, must_exist=True)
+    checkpoints.save_checkpoint(tmp_path, {"a": 1}, 1)
+    assert checkpoints.restore_checkpoint(tmp_path, target, must_exist=True) == {"a": 1}
 
 
 def test_steps_are_returned_as_the_type_asked_for(tmp_path):

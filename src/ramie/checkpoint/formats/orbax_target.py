@@ -161,7 +161,7 @@ def transform(
     checkpointer: Any,
     transforms: Any,
     *,
-    strict: bool = False,
+    strict: bool,
     report: Report | None = None,
 ) -> Any:
     """Let Orbax transform what a directory holds into what the target is like.

@@ -14,11 +14,15 @@ __all__ = ["Plan", "check", "later", "make_plan", "remove", "replaced"]
 
 
 class Plan(NamedTuple):
-    """What a save is to do, made by `make_plan`, done by a writer."""
+    """What a save is to do, made by `make_plan`, done by a writer.
+
+    Older numbers are those under which the step may be there besides its own.
+    """
 
     folder: str
     start: str
     number: int | float
+    older: tuple[int | float, ...]
     path: str
     keep: int
     overwrite: bool
@@ -38,10 +42,9 @@ def make_plan(
     retention.check_options(keep, keep_every_n_steps)
     folder, start = steps.split_prefix(storage.local_or_remote(directory), prefix)
     name = steps.checkpoint_name(start, step)
-    number = steps.parse_step(name[len(start) :])
-    assert number is not None  # checkpoint_name has made sure
+    number, *older = steps.numbers_of(step)
     path = os.path.join(folder, name)
-    return Plan(folder, start, number, path, keep, overwrite, keep_every_n_steps)
+    return Plan(folder, start, number, tuple(older), path, keep, overwrite, keep_every_n_steps)
 
 
 def check(plan: Plan, *, as_directory: bool = False) -> None:
@@ -87,7 +90,7 @@ def replaced(plan: Plan) -> list[steps.Found]:
 def later(plan: Plan) -> list[steps.Found]:
     """Return the checkpoints of the planned step and of later ones."""
     found = steps.find(plan.folder, plan.start)
-    return [other for other in found if other.step >= plan.number]
+    return [other for other in found if other.step >= plan.number or other.step in plan.older]
 
 
 def remove(plan: Plan, doomed: Iterable[steps.Found]) -> None:

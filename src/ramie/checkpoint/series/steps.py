@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+
 from ramie.checkpoint.formats.orbax import is_orbax
 from ramie.checkpoint.formats.orbax_layout import is_unfinished
 from ramie.checkpoint.storage import entries as storage
@@ -16,6 +18,7 @@ __all__ = [
     "checkpoint_name",
     "find",
     "natural_sort",
+    "numbers_of",
     "parse_step",
     "split_name",
     "split_prefix",
@@ -67,7 +70,9 @@ def split_name(name: str) -> tuple[str, Step] | None:
 
 
 def checkpoint_name(prefix: str, step: Any) -> str:
-    """Return the name of the checkpoint of a step, as `str` writes the number.
+    """Return the name of the checkpoint of a step, as Python writes the number.
+
+    A float of fewer bits is written with all digits of its value, as Flax does it.
 
     Args:
       prefix: what the name starts with.
@@ -75,6 +80,11 @@ def checkpoint_name(prefix: str, step: Any) -> str:
 
     Raises:
       CheckpointOptionError: if it is none.
+
+    Example:
+      >>> import numpy as np
+      >>> checkpoint_name("checkpoint_", np.float32(0.1))
+      'checkpoint_0.10000000149011612'
     """
     is_number = isinstance(step, (int, float)) or hasattr(step, "dtype")
     if not is_number or isinstance(step, bool) or getattr(step, "shape", ()) != ():
@@ -83,10 +93,23 @@ def checkpoint_name(prefix: str, step: Any) -> str:
             step if not hasattr(step, "shape") else f"array of shape {step.shape}",
             "it is not a single number; a replicated one needs unreplicating first",
         )
-    text = str(step)
+    text = str(float(step) if _is_real(step) else step)
     if parse_step(text) is None:
         raise CheckpointOptionError("step", text, "steps are finite numbers")
     return prefix + text
+
+
+def _is_real(step: Any) -> bool:
+    return isinstance(step, float) or jnp.issubdtype(getattr(step, "dtype", int), jnp.floating)
+
+
+def numbers_of(step: Any) -> tuple[Step, ...]:
+    """Return the number that the name of a step ends in, and the one it used to, if they differ.
+
+    Names were once as short as the bits of a float allow: 0.1 for a float32 that is 0.1 and a bit.
+    """
+    spelled = parse_step(checkpoint_name("", step)), parse_step(str(step))
+    return tuple(dict.fromkeys(number for number in spelled if number is not None))
 
 
 def split_prefix(directory: str, prefix: str) -> tuple[str, str]:

@@ -24,7 +24,17 @@ from ramie.errors import CheckpointOptionError
         (1e16, "ckpt_1e+16"),
         (1e-7, "ckpt_1e-07"),
         (np.int32(4), "ckpt_4"),
-        (np.float32(0.1), "ckpt_0.1"),
+        (np.float32(0.1), "ckpt_0.10000000149011612"),
+        (np.float32(-0.19632871), "ckpt_-0.19632871448993683"),
+        (jnp.float32(-0.19632871), "ckpt_-0.19632871448993683"),
+        (np.float16(0.1), "ckpt_0.0999755859375"),
+        (jnp.bfloat16(0.1), "ckpt_0.10009765625"),
+        (np.asarray(0.1, jnp.bfloat16), "ckpt_0.10009765625"),
+        (np.float64(0.1), "ckpt_0.1"),
+        (np.longdouble(1) / 10, "ckpt_0.1"),
+        (np.float32(1), "ckpt_1.0"),
+        (np.float32(1e22), "ckpt_9.999999778196308e+21"),
+        (np.uint8(3), "ckpt_3"),
         (jnp.int32(5), "ckpt_5"),
         (np.array(6), "ckpt_6"),
     ],
@@ -39,6 +49,15 @@ def test_a_name_ends_in_the_number_as_it_prints(step, name):
 def test_other_steps_are_refused(step):
     with pytest.raises(CheckpointOptionError, match="step"):
         steps.checkpoint_name("ckpt_", step)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False, width=32))
+def test_every_float32_is_read_back_and_was_once_spelled_shorter(value):
+    step = np.float32(value)
+    number, *older = steps.numbers_of(step)
+    assert number == value == steps.parse_step(steps.checkpoint_name("", step))
+    assert [np.float32(other) for other in older] == [step] * len(older)
+    assert steps.parse_step(str(step)) in (number, *older)
 
 
 @given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
