@@ -1,0 +1,73 @@
+"""Files that were changed, by chance and by what they mean: read as they say, or refused by name.
+
+At length these are 20 000 inputs. A value is compared with what another reader finds, and where
+there are checksums, no change is read at all.
+"""
+
+import random
+
+import pytest
+from tests.faults import mutations, orbax_pages, readers, scale, tally
+
+KINDS = {
+    # what is changed, how its meaning is changed, who has to be right, how often at length
+    "msgpack in memory": ("msgpack", mutations.of_msgpack, readers.check_bytes, 5000),
+    "msgpack": ("msgpack", mutations.of_msgpack, readers.check_file, 4000),
+    "msgpack in chunks": ("chunked", mutations.of_msgpack, readers.check_file, 2000),
+    "msgpack with a manifest": ("msgpack", mutations.of_msgpack, readers.check_summed, 2000),
+    "manifest": ("manifest", mutations.of_json, readers.check_manifest, 2000),
+    "safetensors": ("safetensors", mutations.of_safetensors, readers.check_safetensors, 2500),
+    "safetensors index": ("index", mutations.of_json, readers.check_index, 1500),
+}
+FEW = 60
+
+
+def changed(data, structure, number, generator, others):
+    """Return the next input; every other one is well-formed."""
+    if number % 2:
+        return structure(data, generator)
+    return mutations.of_bytes(data, generator, others)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_changed_file_is_read_as_it_says_or_refused(kind, tmp_path):
+    name, structure, check, full = KINDS[kind]
+    good = readers.prepare(tmp_path)
+    generator = random.Random(kind)
+    rounds = scale.times(FEW, full)
+    refused = 0
+    for number in range(rounds):
+        data = changed(good[name], structure, number, generator, list(good.values()))
+        with tally.fault("mutated inputs"):
+            refused += not check(data, tmp_path)
+    assert refused > rounds // 3
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("page", orbax_pages.PAGES)
+def test_a_changed_page_of_an_orbax_directory_is_read_or_refused(page, tmp_path):
+    pytest.importorskip("orbax.checkpoint")
+    good = orbax_pages.prepare(tmp_path)
+    generator = random.Random(page)
+    for number in range(scale.times(8, 400)):
+        data = changed(good[page], mutations.of_json, number, generator, list(good.values()))
+        with tally.fault("mutated inputs"):
+            orbax_pages.check(page, data, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["msgpack", "chunked", "safetensors", "index", "manifest"])
+def test_unchanged_files_are_read(name, tmp_path):
+    data = readers.prepare(tmp_path)[name]
+    check = next(check for source, _, check, _ in list(KINDS.values())[::-1] if source == name)
+    assert check(data, tmp_path)
+
+
+@pytest.mark.parametrize("structure", ["of_msgpack", "of_json", "of_safetensors", "of_bytes"])
+def test_changes_depend_on_the_seed_alone_and_are_changes(structure, tmp_path):
+    name = {"of_json": "index", "of_safetensors": "safetensors"}.get(structure, "msgpack")
+    data = readers.prepare(tmp_path)[name]
+    change = getattr(mutations, structure)
+    first = [change(data, random.Random(seed)) for seed in range(50)]
+    assert first == [change(data, random.Random(seed)) for seed in range(50)]
+    assert len(set(first)) > 30
