@@ -1,10 +1,14 @@
 """Saving a tree by Orbax into a directory of its own; who calls decides when it becomes visible."""
 
+import contextlib
 import functools
+import logging
 import numbers
 import os
+import threading
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -149,26 +153,67 @@ def start(path: str, tree: Any, checkpointer: Any, *, background: bool) -> Calla
       A function that waits until the directory is finished, and checks that nothing is missing.
     """
     package = orbax.import_orbax("save arrays by Orbax")
-    ours = None
+    stack = contextlib.ExitStack()
     if checkpointer is None:
         handler = package.PyTreeCheckpointHandler()
         kind = package.AsyncCheckpointer if background else package.Checkpointer
-        checkpointer = ours = kind(handler)
+        checkpointer = kind(handler)
+        stack.enter_context(_raised_only())
+        stack.callback(checkpointer.close)
     if is_background(checkpointer):  # Orbax copies arrays of numpy, and keeps views of others
         tree = jax.tree.map(lambda leaf: own(leaf) if isinstance(leaf, jax.Array) else leaf, tree)
     arguments = jax.tree.map(lambda leaf: package.SaveArgs(), tree)
-    checkpointer.save(os.path.abspath(path), tree, save_args=arguments)
+    with stack:
+        checkpointer.save(os.path.abspath(path), tree, save_args=arguments)
+        stack = stack.pop_all()
     expected = {orbax.names_of(keys) for keys, _ in jax.tree.leaves_with_path(tree)}
 
     def finish() -> None:
-        if is_background(checkpointer):
-            checkpointer.wait_until_finished()
-        if ours is not None:
-            ours.close()
+        with stack:
+            if is_background(checkpointer):
+                checkpointer.wait_until_finished()
         if jax.process_index() == 0:
             _confirm(path, expected)
 
     return finish
+
+
+class _Traces(logging.Filter):
+    """Stops what the threads of Orbax log of a failure that whoever waits for them raises."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_saves = 0
+        self.until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to log a record."""
+        is_ours = self.n_saves > 0 or time.monotonic() < self.until
+        is_trace = bool(record.exc_info) and "orbax" in record.pathname
+        return not (is_ours and is_trace)
+
+
+_TRACES = _Traces()
+_COUNTING = threading.Lock()
+_LINGER = 5.0
+
+
+@contextlib.contextmanager
+def _raised_only() -> Iterator[None]:
+    """Let failures of Orbax be raised, and not be printed by its threads as well."""
+    logger = logging.getLogger("absl")
+    if _TRACES not in logger.filters:
+        logger.addFilter(_TRACES)
+    with _COUNTING:
+        _TRACES.n_saves += 1
+    try:
+        yield
+    except BaseException:
+        _TRACES.until = time.monotonic() + _LINGER  # some threads speak after the failure
+        raise
+    finally:
+        with _COUNTING:
+            _TRACES.n_saves -= 1
 
 
 def _confirm(path: str, expected: set[tuple[str, ...]]) -> None:
