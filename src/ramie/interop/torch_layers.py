@@ -51,6 +51,7 @@ class Conversion:
       output_axis: where tensors of more than one axis have the outputs of the layer.
       marks: tensors that only this conversion of the layer has; none if there is one only.
       refused: tensors that nothing here stands for, and why.
+      is_native: whether PyTorch's own layer may have these shapes.
     """
 
     leaves: tuple[Leaf, ...]
@@ -61,6 +62,7 @@ class Conversion:
     output_axis: int = 0
     marks: tuple[str, ...] = ()
     refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    is_native: bool = True
 
 
 def _of_pairs(
@@ -291,15 +293,19 @@ def _attention(shapes: Mapping[Leaf, tuple[int, ...]]) -> tuple[Conversion, ...]
     Its projections of queries, keys and values are one tensor, or three if keys or values have
     other features than queries. Networks with linear layers of their own have none of these.
     """
-    kernels = {name: shapes.get(("params", name, "kernel"), ()) for name in _PROJECTIONS}
-    if not all(len(shape) == 3 for shape in kernels.values()):
+    kernels = [shapes.get(("params", name, "kernel"), ()) for name in (*_PROJECTIONS, "out")]
+    if not all(len(shape) == 3 for shape in kernels):
         return ()
-    features = {shape[0] for shape in kernels.values()}
-    forms = [_projections(shapes, packed) for packed in (True, False)]
-    return tuple(forms if len(features) == 1 else forms[::-1])
+    embedding = kernels[0][0]  # queries, all heads together and results have this size there
+    sizes = {kernels[-1][-1], *(heads * depth for _, heads, depth in kernels[:-1])}
+    is_native = sizes == {embedding}
+    forms = [_projections(shapes, packed, is_native) for packed in (True, False)]
+    return tuple(forms if len({shape[0] for shape in kernels[:-1]}) == 1 else forms[::-1])
 
 
-def _projections(shapes: Mapping[Leaf, tuple[int, ...]], packed: bool) -> Conversion:
+def _projections(
+    shapes: Mapping[Leaf, tuple[int, ...]], packed: bool, is_native: bool
+) -> Conversion:
     sources: dict[Leaf, tuple[str, ...]] = {}
     for index, name in enumerate(_PROJECTIONS):
         weight = "in_proj_weight" if packed else _SEPARATE[index]
@@ -333,6 +339,7 @@ def _projections(shapes: Mapping[Leaf, tuple[int, ...]], packed: bool) -> Conver
         write=write,
         marks=("in_proj_weight",) if packed else _SEPARATE,
         refused=dict.fromkeys(("bias_k", "bias_v"), _EXTRA_BIAS),
+        is_native=is_native,
     )
 
 

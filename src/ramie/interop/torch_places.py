@@ -95,7 +95,7 @@ def _chosen(
         return None
     sub = f"{path}/query" if path else "query"
     follows = _place(sub, names, transparent) == place.replace("*", "query.*")
-    return conversions[0] if follows else None
+    return conversions[0] if follows and conversions[0].is_native else None
 
 
 def _identity(at: Leaf, place: str, wrapped: Wrapped | None) -> Layer:

@@ -4,6 +4,7 @@ import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from ramie import errors
@@ -131,6 +132,8 @@ class Reading:
     def _store(self, at: Leaf, value: Array) -> None:
         # A copy: the tensor's memory stays PyTorch's, and may change.
         dtype = self._model.shapes[at].dtype
+        if jnp.issubdtype(dtype, jax.dtypes.extended):
+            raise Unfit(f"no tensor is of the dtype {dtype}; take the variable from defaults=")
         self.found[at] = jnp.array(fitted(value, dtype), dtype)
 
     def finish(self, ignore: Iterable[str]) -> None:

@@ -38,7 +38,7 @@ class StateDict:
       tensors: as ``network.state_dict()`` returns them.
 
     Raises:
-      TypeError: if it is no mapping from names.
+      TypeError: if it is no mapping, or its keys are no names.
       ValueError: if it holds dictionaries, as a file of a training run does.
 
     Example:
@@ -55,6 +55,9 @@ class StateDict:
                 "A state dict is a dictionary of tensors by name, but this is "
                 f"{type(tensors).__name__}.{hint}"
             )
+        other = [name for name in tensors if not isinstance(name, str)]
+        if other:
+            raise TypeError(f"Names of tensors are texts, but found {other[:5]}.")
         nested = [name for name, tensor in tensors.items() if isinstance(tensor, Mapping)]
         if nested:
             raise ValueError(
@@ -135,7 +138,8 @@ def as_array(tensor: Any) -> Array:
         raise
     except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
         first = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
-        raise Unfit(f"{type(tensor).__name__} cannot be read as an array: {first}") from error
+        what = type(tensor).__name__
+        raise Unfit(f"is {what}, which cannot be read as an array: {first}") from error
     if array.dtype.kind not in _NUMBERS and not _is_extended(array.dtype):
         raise Unfit(f"is {type(tensor).__name__}, not a tensor of numbers")
     return array
@@ -165,6 +169,11 @@ def _is_extended(dtype: np.dtype[Any]) -> bool:
 
 def _is_floating(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" or (_is_extended(dtype) and "int" not in dtype.name)
+
+
+def _is_short(dtype: np.dtype[Any]) -> bool:
+    """Tell whether whole numbers have less than eight bits."""
+    return _is_extended(dtype) and not _is_floating(dtype)
 
 
 def as_tensor(array: Array) -> Any:
@@ -218,7 +227,7 @@ def fitted(array: Array, dtype: Any) -> Array:
     between = f"is {array.dtype.name}, which the variable of dtype {wanted.name} cannot hold"
     if array.dtype.kind == "c" and wanted.kind != "c":
         raise Unfit(f"{between}: the imaginary part would be lost")
-    if _is_floating(wanted) and array.dtype in (np.int8, np.uint8):
+    if _is_floating(wanted) and (array.dtype in (np.int8, np.uint8) or _is_short(array.dtype)):
         raise Unfit(f"{between}: these are the codes of quantised weights; dequantise them first")
     with np.errstate(over="ignore", invalid="ignore"):
         value = array.astype(wanted)

@@ -33,7 +33,11 @@ class Writing:
 
     def put(self, layer: Layer) -> None:
         """Make the tensors of a layer."""
-        arrays = {leaf: np.asarray(self._values[at]) for leaf, at in layer.variables.items()}
+        try:
+            arrays = {leaf: self._array(at) for leaf, at in layer.variables.items()}
+        except Unfit as error:
+            self._unfit.append(str(error))
+            return
         conversion = layer.conversion
         own: dict[str, Leaf] = {}  # tensors of normalised weights
         for leaf in layer.wrapped:
@@ -53,6 +57,12 @@ class Writing:
             except Unfit as error:
                 self._unfit.append(f"{name!r} {error}")
 
+    def _array(self, at: Leaf) -> Array:
+        try:
+            return as_array(self._values[at])
+        except Unfit as error:
+            raise Unfit(f"{text_of(at)} {error}") from error
+
     def _put_plain(self, name: str, array: Array) -> None:
         form = stored(self.like, name) if self.like is not None else None
         if form is None or form.kind == parametrized.PLAIN:
@@ -66,8 +76,8 @@ class Writing:
 
     def _put_wrapped(self, layer: Layer, leaf: Leaf, name: str) -> None:
         wrapped, conversion = layer.wrapped[leaf], layer.conversion
-        weight = np.asarray(self._values[layer.variables[leaf]])
-        kept = {part: np.asarray(self._values[at]) for part, at in wrapped.kept.items()}
+        weight = self._array(layer.variables[leaf])
+        kept = {part: self._array(at) for part, at in wrapped.kept.items()}
         (tensor,) = conversion.tensors[leaf]
         to_tensor = lambda array: conversion.write({leaf: array})[tensor]
         kind = parametrized.WEIGHT_NORM if "scale" in kept else parametrized.SPECTRAL_NORM

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.tolerance import assert_exact
+from tests.tolerance import assert_close, assert_exact
 
-from ramie import errors
+from ramie import errors, nnx
 from ramie import linen as nn
 from ramie.interop.torch import from_state_dict, to_state_dict
 
@@ -196,3 +196,128 @@ def test_a_module_of_ones_own_keeps_its_variables():
 def test_torch_is_not_imported():
     code = "import sys, ramie.interop.torch; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+HEADS = {
+    "in_proj_weight": numbers(12, 4),
+    "in_proj_bias": numbers(12),
+    "out_proj.weight": numbers(4, 4),
+    "out_proj.bias": numbers(4),
+}
+
+
+@pytest.mark.parametrize("kind", ["linen", "nnx"])
+def test_packed_projections_of_attention(kind):
+    if kind == "linen":
+        module, x = nn.MultiHeadDotProductAttention(2), [shape(1, 3, 4)]
+        variables = from_state_dict(HEADS, module, *x)
+        params = variables["params"]
+    else:
+        module, x = nnx.MultiHeadAttention(2, 4, decode=False, rngs=nnx.Rngs(0)), []
+        variables = from_state_dict(HEADS, module)
+        params = nnx.to_pure_dict(variables)
+    for n, name in enumerate(("query", "key", "value")):
+        rows = HEADS["in_proj_weight"][4 * n : 4 * n + 4]
+        assert_exact(params[name]["kernel"], rows.T.reshape(4, 2, 2))
+        assert_exact(params[name]["bias"], HEADS["in_proj_bias"][4 * n : 4 * n + 4].reshape(2, 2))
+    back = to_state_dict(variables, module, *x)
+    assert set(back) == set(HEADS)
+    for name, array in back.items():
+        assert_exact(array, HEADS[name])
+
+
+def test_a_misshapen_part_of_attention_is_named():
+    tensors = {**HEADS, "in_proj_weight": numbers(11, 4)}
+    with pytest.raises(errors.StateDictMismatchError) as caught:
+        from_state_dict(tensors, nn.MultiHeadDotProductAttention(2), shape(1, 3, 4))
+    assert [line.split(" ")[0] for line in caught.value.misshapen] == [
+        "params/key/kernel",
+        "params/query/kernel",
+        "params/value/kernel",
+    ]
+    assert not caught.value.missing and not caught.value.unused
+
+
+def test_attention_that_pytorch_lacks_is_written_by_its_layers():
+    module = nn.MultiHeadDotProductAttention(2, qkv_features=6)
+    variables = module.init(KEY, numbers(1, 3, 4))
+    assert {"query.weight", "out.bias"} < set(to_state_dict(variables, module, shape(1, 3, 4)))
+
+
+def test_weights_under_weight_norm():
+    v, g = numbers(4, 3) + 1, numbers(4, 1) + 2
+    bias = {"bias": numbers(4)}
+    expected = (v * g / np.linalg.norm(v, axis=1, keepdims=True)).T
+    new = {"parametrizations.weight.original0": g, "parametrizations.weight.original1": v}
+    for parts in (new, {"weight_g": g, "weight_v": v}):
+        params = from_state_dict({**parts, **bias}, nn.Dense(4), shape(1, 3))["params"]
+        assert_close(params["kernel"], expected)
+        wrapper = nn.WeightNorm(nn.Dense(4))
+        variables = from_state_dict({**parts, **bias}, wrapper, shape(1, 3))
+        assert_exact(variables["params"]["layer_instance"]["kernel"], v.T)
+        assert_exact(variables["params"]["layer_instance/kernel/scale"], g[:, 0])
+        back = to_state_dict(variables, wrapper, shape(1, 3), like={**parts, **bias})
+        assert list(back) == [*parts, "bias"]
+
+
+def test_parts_of_a_weight_that_do_not_belong_together():
+    tensors = {"weight_g": numbers(3, 1), "weight_v": numbers(4, 3), "bias": numbers(4)}
+    with pytest.raises(errors.StateDictMismatchError, match=r"lengths of shape \(3, 1\)"):
+        from_state_dict(tensors, nn.Dense(4), shape(1, 3))
+    vectors = {"weight_orig": numbers(4, 3), "weight_u": numbers(3), "weight_v": numbers(3)}
+    with pytest.raises(errors.StateDictMismatchError, match="singular vectors of shapes"):
+        from_state_dict({**vectors, "bias": numbers(4)}, nn.Dense(4), shape(1, 3))
+
+
+def test_prefixes_of_wrappers_need_not_be_mentioned():
+    tensors = {f"module.{name}": tensor for name, tensor in TENSORS.items()}
+    compiled = {name.replace("encoder.", "encoder._orig_mod."): t for name, t in tensors.items()}
+    expected = from_state_dict(TENSORS, Net(), IMAGES)
+    for wrapped in (tensors, compiled, {**tensors, "n_averaged": np.array(3)}):
+        jax.tree.map(assert_exact, from_state_dict(wrapped, Net(), IMAGES), expected)
+        assert list(to_state_dict(expected, Net(), IMAGES, like=wrapped)) == list(wrapped)
+    some = {**TENSORS, "module.more": numbers(1)}
+    with pytest.raises(errors.StateDictMismatchError) as caught:
+        from_state_dict(some, Net(), IMAGES)
+    assert caught.value.unused == ("module.more",)
+
+
+def test_the_dtype_of_what_is_written_can_be_chosen():
+    module = nn.Dense(4, param_dtype=jnp.bfloat16)
+    variables = module.init(KEY, numbers(1, 3))
+    as_held = to_state_dict(variables, module, shape(1, 3))
+    assert {array.dtype for array in as_held.values()} == {jnp.dtype(jnp.bfloat16)}
+    wide = to_state_dict(variables, module, shape(1, 3), dtype=np.float32)
+    assert_exact(wide["weight"], as_held["weight"].astype(np.float32))
+    counts = to_state_dict(
+        from_state_dict(TENSORS, Net(), IMAGES), Net(), IMAGES, dtype=jnp.bfloat16
+    )
+    assert counts["encoder.norm.num_batches_tracked"].dtype == np.int64
+
+
+def test_tensors_need_pytorch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
+    module = nn.Dense(4)
+    variables = module.init(KEY, numbers(1, 3))
+    with pytest.raises(ImportError, match="form='torch' makes tensors of PyTorch"):
+        to_state_dict(variables, module, shape(1, 3), form="torch")
+    with pytest.raises(ValueError, match="'numpy' or 'torch'"):
+        to_state_dict(variables, module, shape(1, 3), form="jax")
+
+
+def test_random_keys_are_no_tensors():
+    class Noisy(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            self.variable("noise", "key", lambda: jax.random.key(0))
+            return nn.Dense(4, name="dense")(x)
+
+    tensors = {"dense.weight": numbers(4, 3), "dense.bias": numbers(4), "key": np.float32(1)}
+    with pytest.raises(errors.StateDictMismatchError, match="noise/key from 'key'"):
+        from_state_dict(tensors, Noisy(), shape(1, 3))
+    variables = Noisy().init(KEY, numbers(1, 3))
+    del tensors["key"]
+    read = from_state_dict(tensors, Noisy(), shape(1, 3), defaults=variables)
+    assert read["noise"]["key"] == variables["noise"]["key"]
+    with pytest.raises(errors.StateDictMismatchError, match="noise/key is PRNGKeyArray"):
+        to_state_dict(variables, Noisy(), shape(1, 3))
