@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["amount", "duration", "print_json", "print_table", "visible", "waiting"]
+__all__ = ["amount", "duration", "print_facts", "print_json", "print_table", "visible", "waiting"]
 
 _PATIENCE = 1.0
-_WIDE = 10_000
+_WIDE, _BAR, _GAP = 10_000, 20, 2
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -69,9 +69,11 @@ def _plain(value: Any) -> Any:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    right: Iterable[str] = (),
 ) -> None:
-    """Print a table.
+    """Print a table; on a terminal that is too narrow for it, a paragraph for each row.
 
     Args:
       columns: the heads; those without any content are left out.
@@ -79,27 +81,64 @@ def print_table(
       right: the columns whose content stands on the right.
     """
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     cells = [[visible(cell) for cell in row] for row in rows]
     shown = [index for index in range(len(columns)) if any(row[index] for row in cells)]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    aligned = set(right)
-    for index in shown:
-        table.add_column(
-            columns[index],
-            justify="right" if columns[index] in aligned else "left",
-            overflow="fold",
-        )
-    for row in cells:
-        table.add_row(*(Text(row[index]) for index in shown))
     # What is piped to another program must not be broken at the width of a screen.
     width = None if sys.stdout.isatty() else _WIDE
     console = Console(file=sys.stdout, width=width, highlight=False, markup=False)
+    names = [columns[index] for index in shown]
+    cells = [[row[index] for index in shown] for row in cells]
     with console.capture() as printed:
-        console.print(table)
+        if _width(names, cells) <= console.width:
+            console.print(_table(names, cells, set(right)))
+        else:
+            console.print(Text(_paragraphs(names, cells, console.width)), soft_wrap=True)
     sys.stdout.write(printed.get())  # not by rich, which ends the program where a pipe is closed
+
+
+def print_facts(facts: Sequence[tuple[str, Any]]) -> None:
+    """Print names and what they stand for, one a line."""
+    longest = max(len(name) for name, _ in facts)
+    for name, value in facts:
+        print(f"{name.ljust(longest)}{' ' * _GAP}{visible(value)}")
+
+
+def _width(names: list[str], cells: list[list[str]]) -> int:
+    from rich.cells import cell_len
+
+    widest = [max(map(cell_len, column)) for column in zip(names, *cells, strict=True)]
+    return sum(widest) + _GAP * (len(widest) - 1)
+
+
+def _table(names: list[str], cells: list[list[str]], right: set[str]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        side: Any = "right" if name in right else "left"
+        table.add_column(name, justify=side, overflow="fold")
+    for row in cells:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _paragraphs(names: list[str], cells: list[list[str]], width: int) -> str:
+    """Write rows one below the other: the first cell, then the others with their heads."""
+    lines = []
+    for row in cells:
+        line = row[0]
+        for name, cell in zip(names[1:], row[1:], strict=True):
+            text = f"{name} {cell}" if cell else ""
+            if text and (line is row[0] or len(line) + _GAP + len(text) > width):
+                lines.append(line)
+                line = f"  {text}"
+            elif text:
+                line += f"{' ' * _GAP}{text}"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 class _Bar:
@@ -116,12 +155,23 @@ class _Bar:
 
     def _start(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
 
         with self._lock:
             if self._timer is None:
                 return
-            columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+            columns = (
+                BarColumn(bar_width=_BAR),
+                DownloadColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.description}"),
+            )
             self._bar = Progress(*columns, console=Console(file=sys.stderr), transient=True)
             self._task = self._bar.add_task("", total=None)
             self._bar.start()

@@ -273,7 +273,8 @@ def describe(
     nbytes = sum(leaf.nbytes for leaf in leaves)
     found: dict[tuple[str, ...], Statistics] = {}
     array = None
-    is_one = bool(subtree.strip("/")) and len(whole.leaves) == len(leaves) == 1
+    wanted = subtree.strip("/")
+    is_one = bool(wanted) and [wanted] == ["/".join(leaf.path) for leaf in leaves]
     if statistics or is_one:
         with watched(progress, os.path.basename(place), nbytes):
             for leaf in leaves:

@@ -58,12 +58,11 @@ def remove(
 def _path_of(folder: str, start: str, step: int | float) -> str:
     """Return where the checkpoint of a step is, however the number is written in its name."""
     name = steps.checkpoint_name(start, step)
-    found = steps.find(folder, start)
-    for checkpoint in found:
+    for checkpoint in steps.find(folder, start):
         if checkpoint.step == step:
             return checkpoint.path
     path = os.path.join(folder, name)
     if storage.kind_of(path) != "absent":
         unfinished = f"{path!r} is no finished checkpoint: it is being written, or of another kind"
         raise CheckpointOptionError("step", step, unfinished)
-    raise CheckpointNotFoundError(folder, name, [checkpoint.name for checkpoint in found])
+    raise CheckpointNotFoundError(folder, name, None)

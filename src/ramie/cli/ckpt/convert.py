@@ -19,18 +19,7 @@ def add_parser(subcommands: Any) -> None:
         metavar="IN",
         help="a msgpack or safetensors file, an index, or an Orbax directory",
     )
-    parser.add_argument(
-        "destination",
-        metavar="OUT",
-        help="safetensors if its name ends so, Orbax if it ends in .orbax, else msgpack",
-    )
-    parser.add_argument(
-        "--to",
-        dest="form",
-        choices=("msgpack", "safetensors", "orbax"),
-        help="the format of OUT",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    parser.add_argument("destination", metavar="OUT", help=subcommand.OUT)
     parser.add_argument(
         "--max-shard-bytes",
         type=subcommand.positive,
@@ -44,12 +33,7 @@ def add_parser(subcommands: Any) -> None:
         metavar="KEY=VALUE",
         help="a string about a safetensors file; may be given again",
     )
-    parser.add_argument(
-        "--drop-metadata",
-        action="store_true",
-        help="leave out the strings about IN, where OUT has no place for them or none are wanted",
-    )
-    subcommand.add_separator(parser)
+    subcommand.add_writing(parser)
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -62,7 +46,7 @@ def _assignment(text: str) -> tuple[str, str]:
 def _convert(arguments: argparse.Namespace) -> int:
     from ramie import checkpoint
 
-    with waiting():
+    with waiting() as progress:
         path = checkpoint.convert(
             arguments.source,
             arguments.destination,
@@ -72,6 +56,7 @@ def _convert(arguments: argparse.Namespace) -> int:
             max_shard_bytes=arguments.max_shard_bytes,
             metadata=dict(arguments.metadata or ()),
             drop_metadata=arguments.drop_metadata,
+            progress=progress,
         )
     print_json({"path": path}) if arguments.json else print(path)
     return 0

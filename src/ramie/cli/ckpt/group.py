@@ -4,12 +4,23 @@ import argparse
 import sys
 from typing import Any
 
-from ramie.cli.ckpt import convert, diff, ls, prune, show, verify
+from ramie.cli.ckpt import (
+    convert,
+    diff,
+    extract,
+    ls,
+    prune,
+    rename,
+    rm,
+    show,
+    stats,
+    verify,
+)
 from ramie.cli.failures import MISUSE
 
 __all__ = ["add_parser"]
 
-_SUBCOMMANDS = (ls, show, verify, diff, convert, prune)
+_SUBCOMMANDS = (ls, show, verify, diff, stats, convert, extract, rename, prune, rm)
 
 
 def add_parser(commands: Any) -> None:

@@ -4,7 +4,10 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["add", "add_separator", "positive"]
+__all__ = ["OUT", "add", "add_separator", "add_writing", "positive"]
+
+OUT = "safetensors if its name ends so, Orbax if it ends in .orbax, else msgpack"
+"""What is written, by the name of the new file."""
 
 
 def add(
@@ -29,6 +32,23 @@ def add_separator(parser: argparse.ArgumentParser) -> None:
         help="stands between the keys in the names of safetensors files (default: a full stop); "
         "none leaves names as they are",
     )
+
+
+def add_writing(parser: argparse.ArgumentParser) -> None:
+    """Add the options of all that write a new checkpoint."""
+    parser.add_argument(
+        "--to",
+        dest="form",
+        choices=("msgpack", "safetensors", "orbax"),
+        help="the format of OUT",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    parser.add_argument(
+        "--drop-metadata",
+        action="store_true",
+        help="leave out the strings about IN, where OUT has no place for them or none are wanted",
+    )
+    add_separator(parser)
 
 
 def positive(text: str) -> int:

@@ -1,0 +1,67 @@
+"""`ramie ckpt show`: depths, subtrees and leaves."""
+
+import numpy as np
+
+from ramie import checkpoint
+
+FILE = "run/checkpoint_2"
+
+
+def lines(out):
+    return [line.split() for line in out.splitlines()]
+
+
+def test_what_lies_deeper_is_summed_up(run, ckpt, page):
+    code, out, _ = ckpt("show", FILE, "--depth", 1)
+    assert code == 0 and ["params/", "2", "14", "112", "B"] in lines(out)
+    assert "kernel" not in out and "arrays: 2 with 14 elements, 112 B" in out
+    code, out, _ = ckpt("show", FILE, "--depth", 2)
+    assert ["params/Dense_0/", "1", "12", "96", "B"] in lines(out)
+    assert ckpt("show", FILE, "--depth", 3)[1] == ckpt("show", FILE)[1]
+    _, found = page("show", FILE, "--depth", 1)
+    assert found["leaves"] == [
+        {"path": ["params"], "leaves": 2, "arrays": 2, "elements": 14, "bytes": 112},
+        {"path": ["step"], "type": "int", "value": 2},
+    ]
+    assert ckpt("show", FILE, "--depth", 0)[0] == 2
+
+
+def test_a_subtree(run, ckpt, page):
+    code, out, _ = ckpt("show", FILE, "params/Dense_0/")
+    assert code == 0 and "step" not in out
+    assert ["params/Dense_0/kernel", "float64", "[3,", "4]", "96", "B"] in lines(out)
+    assert page("show", FILE, "params")[1]["elements"] == 14
+    code, out, err = ckpt("show", FILE, "params/Dense_1")
+    assert (code, out) == (2, "") and "argument SUBTREE" in err and "'Dense_0', 'b'" in err
+
+
+def test_one_leaf_with_its_values(run, ckpt, page):
+    out = ckpt("show", FILE, "params/Dense_0/kernel")[1]
+    rows = {line[0]: line[1:] for line in lines(out)}
+    assert (rows["mean"], rows["min"], rows["max"], rows["NaN"]) == (["11"], ["0"], ["22"], ["0"])
+    assert " ".join(rows["values"]) == "0, 2, 4, 6, 8, 10, 12, 14, ..."
+    (leaf,) = page("show", FILE, "params/Dense_0/kernel")[1]["leaves"]
+    assert leaf["first_values"] == [2.0 * index for index in range(8)]
+    assert leaf["statistics"]["deviation"] == float(np.std(np.arange(12.0) * 2))
+    assert lines(ckpt("show", FILE, "step")[1]) == [
+        ["path", "step"],
+        ["type", "int"],
+        ["value", "2"],
+    ]
+
+
+def test_one_leaf_of_odd_numbers(run, ckpt, page):
+    odd = {"nan": np.array([np.nan, 1.0, np.inf]), "none": np.zeros((0, 2)), "text": "a" * 80}
+    path = checkpoint.save("odd", {**odd, "complex": np.array([1 + 2j])}, 1)
+    rows = {line[0]: line[1:] for line in lines(ckpt("show", path, "nan")[1])}
+    assert (rows["mean"], rows["NaN"], rows["infinite"]) == (["1"], ["1"], ["1"])
+    assert " ".join(rows["values"]) == "nan, 1, inf"
+    assert page("show", path, "nan")[1]["leaves"][0]["first_values"] == ["nan", 1.0, "inf"]
+    assert "a" * 80 in ckpt("show", path, "text")[1]
+    for name in ("none", "complex"):
+        assert ckpt("show", path, name)[0] == 0 and page("show", path, name)[0] == 0
+
+
+def test_a_folder_stands_for_its_latest(run, ckpt):
+    code, out, _ = ckpt("show", run, "step")
+    assert code == 0 and "the latest" in out and ["value", "2"] in lines(out)
