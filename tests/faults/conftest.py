@@ -1,5 +1,6 @@
 """At the end of a run at length, the table of what was injected and what came of it."""
 
+import pytest
 from tests.faults import scale, tally
 
 _KEY = "ramie_faults"
@@ -11,25 +12,17 @@ def pytest_sessionfinish(session):
         session.config.workeroutput[_KEY] = tally.page()
 
 
-class _Collector:
-    """Takes the counts of the other processes; known to pytest-xdist by the name of its hook."""
-
-    def pytest_testnodedown(self, node, error):
-        """Add what a process has counted, unless it crashed."""
-        output = getattr(node, "workeroutput", None) or {}
-        if _KEY in output:
-            tally.add(output[_KEY])
-
-
-def pytest_configure(config):
-    """Listen to other processes where pytest-xdist is there."""
-    if config.pluginmanager.hasplugin("dsession"):
-        config.pluginmanager.register(_Collector())
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Add what another process has counted, unless it crashed; a hook of pytest-xdist."""
+    output = getattr(node, "workeroutput", None) or {}
+    if _KEY in output:
+        tally.add(output[_KEY])
 
 
 def pytest_terminal_summary(terminalreporter):
     """Print the table."""
-    if scale.times(0, 1):
+    if scale.is_at_length():
         terminalreporter.section("faults")
         for line in tally.lines():
             terminalreporter.write_line(line)

@@ -14,3 +14,8 @@ def times(few: int, full: int) -> int:
       full: how often in a run at length.
     """
     return max(few, round(full * float(os.environ.get(VARIABLE) or 0)))
+
+
+def is_at_length() -> bool:
+    """Tell whether this is a run on request."""
+    return float(os.environ.get(VARIABLE) or 0) > 0

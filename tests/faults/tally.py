@@ -33,9 +33,10 @@ def fault(kind: str, wrong: str = WRONG, times: int = 1) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        # A check of pytest that does not hold is no Exception.
+        # A check of pytest that does not hold is no Exception. What cannot be read at all is lost.
         is_check = isinstance(error, AssertionError) or not isinstance(error, Exception)
-        found = UNDOCUMENTED if isinstance(error, Undocumented) or not is_check else wrong
+        is_named = is_check or wrong == LOST
+        found = UNDOCUMENTED if isinstance(error, Undocumented) or not is_named else wrong
         _outcomes[kind, found] += 1
         raise
 

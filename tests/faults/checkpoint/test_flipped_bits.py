@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from tests.faults import scale
+from tests.faults import scale, tally
 
 from ramie import checkpoint, errors
 from ramie.checkpoint.storage import integrity
@@ -26,9 +26,9 @@ def saved(tmp_path):
     return checkpoint.save(tmp_path, tree, 3, keep=2), tree
 
 
-def check_noticed(path, tree, data, changed):
+def check_noticed(path, tree, data, changed, kind):
     """Put changed bytes into the file's place, see that it is named, and put it right again."""
-    with open(path, "r+b", buffering=0) as file:
+    with tally.fault(kind), open(path, "r+b", buffering=0) as file:
         file.write(changed)
         file.truncate()
         with pytest.raises(errors.DamagedCheckpointError, match=r"checkpoint_3.*checkpoint_2"):
@@ -46,7 +46,7 @@ def test_no_flipped_bit_is_read_silently(saved):
     for position in generator.integers(0, 8 * len(data), scale.times(60, 500)):
         changed = bytearray(data)
         changed[position // 8] ^= 1 << position % 8
-        check_noticed(path, tree, data, changed)
+        check_noticed(path, tree, data, changed, "flipped bits")
     checkpoint.restore(path, tree)
 
 
@@ -55,9 +55,9 @@ def test_no_lost_end_is_read_silently(saved):
     with open(path, "rb") as file:
         data = file.read()
     for length in np.random.default_rng(2).integers(0, len(data), scale.times(20, 200)):
-        check_noticed(path, tree, data, data[:length])
-    check_noticed(path, tree, data, b"")
-    check_noticed(path, tree, data, data + b"\0")
+        check_noticed(path, tree, data, data[:length], "truncations")
+    check_noticed(path, tree, data, b"", "truncations")
+    check_noticed(path, tree, data, data + b"\0", "truncations")
     checkpoint.restore(path, tree)
 
 
@@ -71,7 +71,7 @@ def test_no_zeroed_block_is_read_silently(saved):
         length = int(generator.integers(1, 4)) * BLOCK
         changed = bytearray(data)
         changed[start : start + length] = bytes(len(changed[start : start + length]))
-        check_noticed(path, tree, data, changed)
+        check_noticed(path, tree, data, changed, "zeroed blocks")
     checkpoint.restore(path, tree)
 
 
@@ -86,8 +86,9 @@ def test_no_change_of_a_manifest_is_worse_than_an_error(saved):
         changed[position // 8] ^= 1 << position % 8
         with open(place, "r+b") as file:
             file.write(changed)
-        try:
-            restored = checkpoint.restore(path, tree)
-        except errors.MalformedDataError:
-            continue
-        assert (restored["weights"] == tree["weights"]).all()
+        with tally.fault("flipped bits"):
+            try:
+                restored = checkpoint.restore(path, tree)
+            except errors.MalformedDataError:
+                continue
+            assert (restored["weights"] == tree["weights"]).all()

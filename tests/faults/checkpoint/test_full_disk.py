@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from tests.faults import scale
+from tests.faults import scale, tally
 from tests.listing import names
 
 from ramie import checkpoint
@@ -48,13 +48,14 @@ def test_wherever_the_room_ends_what_was_there_stays(tmp_path, monkeypatch, over
     edges = [0, 1, 2, total - 1, total - 2, total - 300]
     somewhere = np.random.default_rng(0).integers(0, total, scale.times(6, 200))
     for room in [*edges, *map(int, somewhere)]:
-        with monkeypatch.context() as patch:
-            SmallDisk(patch, room)
-            with pytest.raises(OSError, match=r"No space left on device.*ramie-tmp"):
-                checkpoint.save(folder, tree(3), 2 if overwrite else 3, overwrite=overwrite)
-        assert names(folder) == ["checkpoint_1", "checkpoint_2"]
-        for step in (1, 2):
-            assert checkpoint.verify(folder / f"checkpoint_{step}").state == "intact"
+        with tally.fault("full disks", tally.LOST):
+            with monkeypatch.context() as patch:
+                SmallDisk(patch, room)
+                with pytest.raises(OSError, match=r"No space left on device.*ramie-tmp"):
+                    checkpoint.save(folder, tree(3), 2 if overwrite else 3, overwrite=overwrite)
+            assert names(folder) == ["checkpoint_1", "checkpoint_2"]
+            for step in (1, 2):
+                assert checkpoint.verify(folder / f"checkpoint_{step}").state == "intact"
     checkpoint.save(folder, tree(3), 3, keep=1)
     assert names(folder) == ["checkpoint_3"]
     assert (checkpoint.restore(folder, None)["w"] == 3).all()

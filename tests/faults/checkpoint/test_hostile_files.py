@@ -11,7 +11,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from tests.faults import scale
+from tests.faults import scale, tally
 
 from ramie import checkpoint, errors
 from ramie.checkpoint.storage import integrity, parallel
@@ -66,17 +66,18 @@ def mutated(data, generator, others):
 
 def read_or_refuse(read, size, *allowed):
     """Call a reader; tell whether it refused, and check that its memory stayed within bounds."""
-    tracemalloc.start()
-    try:
-        read()
-    except (errors.MalformedDataError, *allowed) as error:
-        assert len(str(error)) < 3000
-        return True
-    finally:
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert peak < MEMORY_PER_BYTE * size + MEMORY
-    return False
+    with tally.fault("inputs read under a limit of memory"):
+        tracemalloc.start()
+        try:
+            read()
+        except (errors.MalformedDataError, *allowed) as error:
+            assert len(str(error)) < 3000
+            return True
+        finally:
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < MEMORY_PER_BYTE * size + MEMORY
+        return False
 
 
 @pytest.mark.timeout(3600)
