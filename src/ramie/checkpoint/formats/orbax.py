@@ -11,6 +11,8 @@ import json
 import math
 import os
 import pathlib
+import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -50,6 +52,7 @@ _MARKS = (
 _OTHER_HANDLERS = (".ArrayCheckpointHandler", "RandomKeyCheckpointHandler")
 _DTYPES_OF_PYTHON = tuple(map(np.dtype, (bool, int, float)))
 _GROUP = 1 << 26
+_STRAGGLING = 0.05
 _PASSED_ON = (MissingExtraError, MemoryError, PermissionError)
 
 
@@ -146,7 +149,8 @@ def _name(key: Any) -> Any:
 def _explained(path: str) -> Iterator[None]:
     """Say of what Orbax raises which directory it is about, and that it may be damaged."""
     try:
-        yield
+        with _without_stragglers():
+            yield
     except _PASSED_ON:
         raise
     except Exception as error:
@@ -155,6 +159,29 @@ def _explained(path: str) -> Iterator[None]:
         lines = str(error).strip().splitlines() or [""]
         problem = f"{type(error).__name__}: {lines[0][:300]}"
         raise MalformedDataError(problem, source=path, writer="Orbax") from error
+
+
+@contextlib.contextmanager
+def _without_stragglers() -> Iterator[None]:
+    """Keep tracebacks of reads to ourselves that go on in other threads when one has failed.
+
+    Orbax closes its event loop without waiting for them, and each would print that it is closed.
+    """
+    before = sys.unraisablehook
+
+    def hook(about: Any) -> None:
+        if str(about.exc_value) != "Event loop is closed":
+            before(about)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    except Exception:
+        time.sleep(_STRAGGLING)
+        raise
+    finally:
+        if sys.unraisablehook is hook:
+            sys.unraisablehook = before
 
 
 # --- metadata -------------------------------------------------------------------------------------
@@ -377,6 +404,9 @@ def outline(path: str) -> list[Leaf]:
             words = np.asarray(jax.random.key_data(small[names]))
             load = functools.partial(_given, words)
             leaf = Leaf(names, words.shape, words.dtype, None, path, (), entry.generator, load)
+        elif isinstance(small[names], np.ndarray):  # of the first layouts, which say no shape
+            load = functools.partial(_given, small[names])
+            leaf = Leaf(names, small[names].shape, small[names].dtype, None, path, load=load)
         elif isinstance(small[names], np.generic):
             number = np.asarray(small[names])
             load = functools.partial(_given, number)
