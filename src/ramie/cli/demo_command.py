@@ -69,7 +69,7 @@ def add_parser(commands: Any) -> None:
         default=default.api,
         help="in which API the network and its training step are written",
     )
-    parser.set_defaults(call=lambda arguments: _run(parser, arguments))
+    parser.set_defaults(call=lambda arguments: _run(parser, arguments), parser=parser)
 
 
 def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:

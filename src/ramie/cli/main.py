@@ -4,8 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from ramie.cli import completion, failures, streams
 from ramie.cli import demo_command as demo
-from ramie.cli import failures, streams
 from ramie.cli.ckpt import group as ckpt
 from ramie.cli.command import command_name
 from ramie.foundation.version import __version__
@@ -24,6 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     ckpt.add_parser(commands)
     demo.add_parser(commands)
+    completion.add_parser(commands, parser)
     return parser
 
 
