@@ -10,6 +10,7 @@ from ramie.checkpoint.formats import msgpack, orbax, orbax_items, orbax_target, 
 from ramie.checkpoint.formats.match import Report, restore_into
 from ramie.checkpoint.inspecting import contents, health
 from ramie.checkpoint.series import steps
+from ramie.checkpoint.shardings import on_devices
 from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import folders
 from ramie.errors import (
@@ -89,6 +90,8 @@ def restore(
       MalformedDataError: if the file has no manifest, and is damaged; a ValueError.
       CheckpointMismatchError: if the structure, a shape or a dtype does not match the target;
         lists all differences by path; a ValueError.
+      CheckpointOptionError: if shardings of the target are over an abstract mesh, the checkpoint is
+        a directory of Orbax, and `jax.set_mesh` has set no such mesh; a ValueError.
     """
     options = Options(strict, must_exist=must_exist)
     return restore_by(options, path, target, step, prefix=prefix, fallback=fallback)
@@ -120,6 +123,7 @@ def _load(place: str, target: Any, options: Options) -> Any:
     if storage.kind_of(place) != "directory":
         state = _read_file(place, target, partial)
         return restore_into(target, state, place, strict=strict, report=report)
+    target = on_devices(target)
     multiprocess.agree(lambda: _check_share(place), place)
     if transforms is not None:
         return orbax_target.transform(

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ramie.checkpoint.formats.orbax import import_orbax
+from ramie.checkpoint.shardings import on_devices
 from ramie.serialization.state_dict import to_state_dict
 from ramie.trees.nested import flatten_dict
 
@@ -62,7 +63,8 @@ def restore_args_from_target(target: Any, mesh: Mesh | None = None) -> Any:
 
     Args:
         target: A tree like the saved one; its arrays need not have the saved shapes.
-            `jax.ShapeDtypeStruct`s with a sharding stand for arrays.
+            `jax.ShapeDtypeStruct`s with a sharding stand for arrays; where it is over an abstract
+            mesh, the mesh of `jax.set_mesh` is meant.
         mesh: Without effect; shardings are read from `target`. Accepted for old programs.
 
     Returns:
@@ -70,6 +72,7 @@ def restore_args_from_target(target: Any, mesh: Mesh | None = None) -> Any:
 
     Raises:
         MissingExtraError: Orbax is not installed.
+        CheckpointOptionError: A mesh is abstract, and not the one that is set.
     """
     orbax = import_orbax(_PURPOSE)
     if mesh is not None:
@@ -90,7 +93,7 @@ def restore_args_from_target(target: Any, mesh: Mesh | None = None) -> Any:
             return orbax.RestoreArgs(restore_type=np.ndarray, dtype=leaf.dtype)
         return orbax.RestoreArgs(restore_type=type(leaf))
 
-    return jax.tree.map(restore_args, target)
+    return jax.tree.map(restore_args, on_devices(target))
 
 
 def maybe_construct_transformations(target: Any, transforms: Any | None) -> Any:

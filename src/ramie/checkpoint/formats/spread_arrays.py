@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ramie.checkpoint.shardings import on_devices
 from ramie.checkpoint.storage import integrity
 from ramie.errors import (
     MalformedDataError,
@@ -38,13 +39,14 @@ def fill(state: Any, target: Any, place: str, *, partial: bool) -> Any:
 
     Raises:
       MPARestoreTargetRequiredError: if it may not, and does.
+      CheckpointOptionError: if a sharding is over an abstract mesh that is not the one set.
       MPARestoreDataCorruptedError: if the directory of an array is not there.
       MalformedDataError: if it cannot be read.
       MissingExtraError: if TensorStore is not installed.
     """
     if not _has_placeholders(state):
         return state
-    wanted = None if target is None else to_state_dict(target)
+    wanted = None if target is None else to_state_dict(on_devices(target))
     return _fill(state, wanted, target is None, place, partial)
 
 

@@ -1,0 +1,60 @@
+"""Shardings that a target asks for: those of an abstract mesh are for the mesh that is set."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+from jax.sharding import AbstractMesh, NamedSharding
+
+from ramie.errors import CheckpointOptionError
+
+__all__ = ["on_devices"]
+
+
+def on_devices(target: Any) -> Any:
+    """Return a target whose shardings name devices.
+
+    Under `jax.set_mesh`, `jax.eval_shape` gives structs whose shardings are over an abstract mesh,
+    which has axes and no devices. The mesh that is set has both.
+
+    Args:
+      target: any pytree, or None; returned as it is if there is nothing to do.
+
+    Raises:
+      CheckpointOptionError: if no mesh is set, or one with other axes.
+    """
+    leaves, structure = jax.tree.flatten_with_path(target)
+    if not any(_is_abstract(leaf) for _, leaf in leaves):
+        return target
+    return jax.tree.unflatten(
+        structure,
+        [_placed(keys, leaf) if _is_abstract(leaf) else leaf for keys, leaf in leaves],
+    )
+
+
+def _is_abstract(leaf: Any) -> bool:
+    sharding = leaf.sharding if isinstance(leaf, jax.ShapeDtypeStruct) else None
+    return isinstance(sharding, NamedSharding) and isinstance(sharding.mesh, AbstractMesh)
+
+
+def _placed(keys: Iterable[Any], leaf: Any) -> Any:
+    sharding = leaf.sharding
+    if sharding.mesh.empty:
+        return leaf.update(sharding=None)
+    try:
+        mesh = jax.sharding.get_mesh()
+    except ValueError:  # JAX is tracing
+        mesh = None
+    if mesh is not None and dict(mesh.shape) == dict(sharding.mesh.shape):
+        there = NamedSharding(mesh, sharding.spec, memory_kind=sharding.memory_kind)
+        return leaf.update(sharding=there)
+    no_mesh = mesh is None or mesh.empty
+    is_set = (
+        "no mesh is set" if no_mesh else f"the mesh that is set has the axes {dict(mesh.shape)}"
+    )
+    raise CheckpointOptionError(
+        f"sharding of {jax.tree_util.keystr(tuple(keys))} in the target",
+        sharding,
+        f"its mesh is abstract, with the axes {dict(sharding.mesh.shape)}, and {is_set}; restore "
+        "inside of `with jax.set_mesh(mesh):`, or give shardings over a mesh of devices",
+    )
