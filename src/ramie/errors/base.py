@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["FlaxError", "MissingExtraError", "MissingInJaxError", "RamieError"]
@@ -107,7 +108,11 @@ def belongs_to(value: Any, api: str) -> bool:
         value: Any object.
         api: The name of the room.
     """
-    return any(f"{base.__module__}.".startswith(f"ramie.{api}.") for base in type(value).__mro__)
+    return _derives(type(value), f"ramie.{api}")
+
+
+def _derives(cls: type, package: str) -> bool:
+    return any(f"{base.__module__}.".startswith(f"{package}.") for base in cls.__mro__)
 
 
 def saved_instead(value: Any) -> str:
@@ -119,17 +124,21 @@ def saved_instead(value: Any) -> str:
     Returns:
         The sentence without its end; "" for other objects.
     """
-    if belongs_to(value, "nnx"):
+    return _saved_instead_of(type(value))
+
+
+@lru_cache(maxsize=256)  # asked for each of very many leaves
+def _saved_instead_of(cls: type) -> str:
+    if _derives(cls, "ramie.nnx"):
         return "Of a model of NNX its state is saved: nnx.state(model), or nnx.split(model)[1]"
-    if belongs_to(value, "linen"):
+    if _derives(cls, "ramie.linen"):
         return "Of a module of Linen its variables are saved, which model.init(key, x) returns"
-    libraries = {base.__module__.partition(".")[0] for base in type(value).__mro__}
-    if "torch" in libraries:
+    if _derives(cls, "torch"):
         return (
             "Of PyTorch arrays are saved: tensor.detach().cpu().numpy(), after .float() where "
             "NumPy lacks the dtype, or what ramie.interop.torch makes of a state dict"
         )
-    if "tensorflow" in libraries:
+    if _derives(cls, "tensorflow"):
         return "Of TensorFlow arrays are saved: tensor.numpy()"
     return ""
 

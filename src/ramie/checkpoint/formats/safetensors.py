@@ -50,25 +50,24 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 class Tensor(NamedTuple):
-    """An array to be written: its name, and whatever `arrays.to_host` takes or a `Leaf`."""
+    """An array to be written.
+
+    Attributes:
+      name: its name.
+      source: whatever `arrays.to_host` takes, or a `Leaf`.
+      code: the name of its dtype in the format.
+      nbytes: how many bytes it takes.
+    """
 
     name: str
     source: Any
-
-    @property
-    def code(self) -> str:
-        """The name of its dtype in the format."""
-        return types.code_of(self.source) or ""
+    code: str
+    nbytes: int
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Its shape."""
         return tuple(self.source.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """How many bytes it takes."""
-        return types.nbytes_of(self.code, self.shape)
 
     def content(self) -> memoryview:
         """Return its bytes in a file."""
@@ -125,8 +124,7 @@ def plan(
             raise FormatLimitError(_NAME, f"a {type(leaf).__name__}", "/".join(path), instead)
         name = _join(path, separator)
         if hasattr(leaf, "dtype") and hasattr(leaf, "shape"):
-            _check_dtype(leaf, path)
-            tensors.append(Tensor(name, leaf))
+            tensors.append(Tensor(name, leaf, *_code_and_size(leaf, path)))
         elif isinstance(leaf, _PLAIN) or leaf in ({}, []):
             values[name] = leaf
         else:
@@ -153,7 +151,7 @@ def _join(path: tuple[str, ...], separator: str | None) -> str:
     return name
 
 
-def _check_dtype(leaf: Any, path: tuple[str, ...]) -> None:
+def _code_and_size(leaf: Any, path: tuple[str, ...]) -> tuple[str, int]:
     place = "/".join(path)
     if isinstance(leaf, Leaf):
         is_key = leaf.note not in ("", "scalar")
@@ -162,16 +160,16 @@ def _check_dtype(leaf: Any, path: tuple[str, ...]) -> None:
     if is_key:
         hint = "Save the words of jax.random.key_data instead"
         raise FormatLimitError(_NAME, "PRNG keys", place, hint)
-    what = f"an array of dtype {leaf.dtype}"
     try:
         code = types.code_of(leaf)
     except TypeError:  # of a library with dtypes of its own
         hint = "Save numpy.asarray of it"
         raise FormatLimitError(_NAME, f"a {type(leaf).__name__}", place, hint) from None
     if code is None:
-        raise FormatLimitError(_NAME, what, place, f"Convert it to one of {types.names()}")
+        hint = f"Convert it to one of {types.names()}"
+        raise FormatLimitError(_NAME, f"an array of dtype {leaf.dtype}", place, hint)
     try:
-        types.nbytes_of(code, tuple(leaf.shape))
+        return code, types.nbytes_of(code, tuple(leaf.shape))
     except ValueError:
         hint = "Append one more, or convert it to bfloat16"
         raise FormatLimitError(_NAME, f"an odd number of {leaf.dtype}", place, hint) from None

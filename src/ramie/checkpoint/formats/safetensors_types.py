@@ -71,7 +71,8 @@ def code_of(source: Any) -> str | None:
     """Return the name in the format for the dtype of an array or a leaf; None if it has none."""
     if isinstance(source, Leaf) and source.dtype is None:
         return source.unread or None
-    return _CODES.get(np.dtype(source.dtype).newbyteorder("="))
+    dtype = np.dtype(source.dtype)
+    return _CODES.get(dtype) or _CODES.get(dtype.newbyteorder("="))
 
 
 def nbytes_of(code: str, shape: Sequence[int]) -> int:
