@@ -105,6 +105,7 @@ def _leaves(item: Item, above: tuple[str, ...]) -> Iterator[Leaf]:
         words = _single(_part(item), above)
         yield words._replace(note=generator(words.shape)) if generator else words
     elif item.kind == "numpy key":
+        _about_key(item, "legacy")  # a restore needs to know
         yield from (_moved(leaf, above + leaf.path) for leaf in orbax.outline(_part(item)))
     elif item.kind == "json":
         yield from _plain_leaves(load_json(item), above)
