@@ -4,30 +4,35 @@ import numpy as np
 from tests.errors.mistake import KEY, Mistake, X
 from tests.errors.nnx_mistakes import Model
 
-from ramie import checkpoint, errors, jax_utils, serialization
+from ramie import checkpoint, errors, jax_utils, nnx, serialization
 from ramie import linen as nn
 from ramie.training import checkpoints, common_utils, lr_schedule
 
 TRAINING = {
-    "a model of NNX is saved": Mistake(
-        lambda: checkpoints.save_checkpoint("here", Model(), 0),
+    "a structure of NNX inside of a tree is saved": Mistake(
+        lambda: serialization.to_bytes({"model": nnx.graphdef(Model())}),
         TypeError,
-        ("serialize", "Model", "path", "nnx.state(model)"),
+        ("serialize", "GraphDef", "./model", "nnx.state(model)"),
     ),
-    "a model of NNX inside of a tree is saved": Mistake(
-        lambda: serialization.to_bytes({"model": Model()}),
-        TypeError,
-        ("serialize", "Model", "./model", "nnx.state(model)"),
+    "something is restored into a structure of NNX": Mistake(
+        lambda: serialization.from_state_dict({"model": nnx.graphdef(Model())}, {"model": {}}),
+        ValueError,
+        ("GraphDef", "./model", "nnx.state(model)"),
+    ),
+    "something is restored into a module of Linen": Mistake(
+        lambda: serialization.from_state_dict({"model": nn.Dense(3)}, {"model": {}}),
+        ValueError,
+        ("Dense", "./model", "model.init(key, x)"),
     ),
     "a module of Linen is saved": Mistake(
         lambda: serialization.to_bytes({"model": nn.Dense(3)}),
         TypeError,
         ("serialize", "Dense", "./model", "model.init(key, x)"),
     ),
-    "a model of NNX is saved as safetensors": Mistake(
-        lambda: checkpoint.save_safetensors("here.safetensors", {"model": Model()}),
+    "a structure of NNX is saved as safetensors": Mistake(
+        lambda: checkpoint.save_safetensors("x.safetensors", {"model": nnx.graphdef(Model())}),
         errors.FormatLimitError,
-        ("safetensors", "Model", "model", "nnx.state(model)"),
+        ("safetensors", "GraphDef", "model", "nnx.state(model)"),
     ),
     "a module of Linen is saved as safetensors": Mistake(
         lambda: checkpoint.save_safetensors("here.safetensors", nn.Dense(3)),

@@ -13,10 +13,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from jax.tree_util import Partial
 
+from ramie.errors.base import belongs_to, saved_instead
+
 __all__ = [
     "current_path",
     "from_state_dict",
     "is_serializable",
+    "register_family",
     "register_serialization_state",
     "to_state_dict",
 ]
@@ -39,6 +42,9 @@ class _Path(threading.local):
 
 
 HANDLERS: dict[type, _Handler] = {}
+_FAMILIES: dict[type, _Handler] = {}
+"""Handlers of classes for their subclasses, such as those of users."""
+
 _LEAVES: set[type] = set()
 """Types that were found to be no containers."""
 
@@ -95,7 +101,7 @@ def register_serialization_state(
       >>> serialization.to_state_dict([Counter(3)])
       {'0': {'count': 3}}
     """
-    if not override and _find_handler(ty) is not None:
+    if not override and (ty in HANDLERS or _is_struct_dataclass(ty)):
         raise ValueError(
             f'a serialization handler for "{ty.__name__}" is already registered; pass '
             "override=True to replace it."
@@ -103,11 +109,31 @@ def register_serialization_state(
     HANDLERS[ty] = _Handler(ty_to_state_dict, ty_from_state_dict)
 
 
+def register_family(
+    base: type,
+    to_state: Callable[[Any], Any],
+    from_state: Callable[[Any, Any], Any],
+) -> None:
+    """Teach a class and its subclasses, but for those that are registered themselves.
+
+    Args:
+      base: the class.
+      to_state: see `register_serialization_state`.
+      from_state: likewise.
+    """
+    _FAMILIES[base] = _Handler(to_state, from_state)
+
+
 def _find_handler(ty: type) -> _Handler | None:
     handler = HANDLERS.get(ty)
-    if handler is None and _is_struct_dataclass(ty):
+    if handler is not None or ty in _LEAVES:
+        return handler
+    if _is_struct_dataclass(ty):
         return _STRUCT
-    return handler
+    for base, handler in _FAMILIES.items():
+        if issubclass(ty, base):
+            return handler
+    return None
 
 
 def _is_struct_dataclass(ty: type) -> bool:
@@ -154,13 +180,17 @@ def to_state_dict(target: Any) -> Any:
         return state
     if _is_namedtuple(target):
         return _namedtuple_to_state(target)
-    _remember_leaf(ty)
+    _remember_leaf(target)
     return target
 
 
-def _remember_leaf(ty: type) -> None:
-    if len(_LEAVES) < _MOST_LEAVES:
-        _LEAVES.add(ty)
+def _remember_leaf(value: Any) -> None:
+    if len(_LEAVES) < _MOST_LEAVES and not _is_model(value):
+        _LEAVES.add(type(value))
+
+
+def _is_model(value: Any) -> bool:
+    return belongs_to(value, "nnx") or belongs_to(value, "linen")
 
 
 def _check_string_keys(state: dict[Any, Any], ty: type) -> None:
@@ -199,10 +229,21 @@ def from_state_dict(target: T, state: Any, name: str = ".") -> T:
     elif _is_namedtuple(target):
         restore = _restore_namedtuple
     else:
-        _remember_leaf(type(target))
+        if type(target) not in _LEAVES:
+            _check_is_no_model(target, name)
+            _remember_leaf(target)
         return state
     with _entering(name):
         return restore(target, state)
+
+
+def _check_is_no_model(target: Any, name: str) -> None:
+    """Refuse models that do not say how they are saved: they would be taken for leaves."""
+    if _is_model(target):
+        raise ValueError(
+            f"At path {'/'.join((*_PATH.names, name))} the target is a {type(target).__name__}, "
+            f"which takes no values. {saved_instead(target)}. Restore into that."
+        )
 
 
 def _check_is_dict(state: Any, what: str) -> None:

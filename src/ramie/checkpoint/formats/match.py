@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ramie.errors import CheckpointMismatchError
+from ramie.errors.base import saved_instead
 from ramie.serialization.state_dict import from_state_dict, to_state_dict
 
 __all__ = ["Report", "find_differences", "judge", "restore_into"]
@@ -120,7 +121,9 @@ def _compare(wanted: Any, found: Any, path: str) -> Iterator[tuple[str, str]]:
                 yield "extra", f"{path}/{key}"
     elif isinstance(wanted, Mapping) or isinstance(found, Mapping):
         if wanted is not None:
-            yield "kinds", f"{path}: {_describe(wanted)} wanted, {_describe(found)} found"
+            line = f"{path}: {_describe(wanted)} wanted, {_describe(found)} found"
+            instead = "" if isinstance(wanted, Mapping) else saved_instead(wanted)
+            yield "kinds", f"{line}. {instead}" if instead else line
     else:
         yield from _compare_leaves(wanted, found, path)
 

@@ -1,6 +1,7 @@
 """Models as graphs: their structure, and the functions that take them apart."""
 
 from ramie.foundation import doors
+from ramie.nnx.graph import saving as saving  # a model can be saved from the first one on
 
 __all__, __getattr__, __dir__ = doors.door(
     __name__,

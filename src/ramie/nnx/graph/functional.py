@@ -149,7 +149,24 @@ def leaves_for(graphdef: GraphDef[Any], states: tuple[Any, ...]) -> list[Any]:
             f"Incorrect number of leaves, expected {graphdef.num_leaves} leaves, but got {count}. "
             f"The structure has the paths {named_paths(graphdef.paths)}."
         )
+    if dict in {type(leaf) for leaf in found}:
+        _refuse_boxes(graphdef, found)
     return found
+
+
+def _refuse_boxes(graphdef: GraphDef[Any], found: Sequence[Any]) -> None:
+    """Refuse the dictionaries in which Orbax keeps what variables hold."""
+    boxes = [
+        path
+        for path, leaf in zip(graphdef.paths, found, strict=True)
+        if type(leaf) is dict and leaf.keys() == {"value"}
+    ]
+    if boxes:
+        raise ValueError(
+            f"The state has dictionaries of a single `value` at {named_paths(boxes)}, where the "
+            "structure has a value. So Orbax keeps variables: restore its directory, or what was "
+            "converted from it, with the target nnx.state(model)."
+        )
 
 
 def _collect(plan: Plan, mapping: Mapping[Any, Any], found: list[Any], path: Path) -> int:

@@ -233,12 +233,16 @@ def _misfit(variable: Variable[Any], value: Any) -> str | None:
     if not isinstance(value, Variable) and (
         type(new) in _NO_ARRAYS or isinstance(new, Mapping | Pytree)
     ):
-        return f"{_described(value)}, where the model has an array of shape {held.shape}"
+        what = _BOX if isinstance(new, Mapping) and [*new] == ["value"] else _described(value)
+        return f"{what}, where the model has an array of shape {held.shape}"
     if isinstance(variable, _KEEP_THEIR_SHAPE) and isinstance(new, _ARRAYS):
         before, after = tuple(held.shape), tuple(jnp.shape(new))
         if before != after and not _is_stack(before, after) and not _is_stack(after, before):
             return f"shape {after}, where the model has {before}"
     return None
+
+
+_BOX = "a dict of a single `value`"
 
 
 def _is_stack(inner: tuple[int, ...], outer: tuple[int, ...]) -> bool:
@@ -278,6 +282,11 @@ def _said(node: Any, unknown: list[tuple[Path, Any]], misfits: list[str]) -> str
             "Give arrays of these shapes; a variable of another shape is replaced by assigning "
             "one: `model.name = nnx.Param(x)`."
         )
+        if any(_BOX in text for text in misfits):
+            lines.append(
+                "Orbax keeps variables as dicts of a single `value`: restore with the target "
+                "nnx.state(model)."
+            )
     return "\n".join(lines)
 
 

@@ -186,9 +186,12 @@ def replaced(
     for path, value in zip(*flattened(pure), strict=True):
         found = path if path in known else tuple(map(_as_key, path))
         if found not in known:
+            boxed = found[-1] == "value" and found[:-1] in known
             raise ValueError(
                 f"key in pure_dict not available in state: {path}. The state has {[*known][:8]}"
                 f"{', ...' if len(known) > 8 else ''}."
+                + boxed
+                * " So Orbax keeps variables: restore with the target nnx.state(model)."
             )
         mapping = raw(tree)
         for key in found[:-1]:

@@ -60,3 +60,65 @@ def test_names_that_fall_together_are_refused():
     state = nnx.State({1: nnx.Param(1), "1": nnx.Param(2)})
     with pytest.raises(ValueError, match="unique string"):
         serialization.to_state_dict(state)
+
+
+def boxed(state):
+    """Return a state dict as Orbax has it: a variable is a container of one entry."""
+    if isinstance(state, dict):
+        return {key: boxed(value) for key, value in state.items()}
+    return {"value": state}
+
+
+def test_what_orbax_made_of_variables_is_read_as_what_they_hold():
+    saved = boxed(serialization.to_state_dict(nnx.state(model(3.0))))
+    wanted = nnx.state(model(0.0))
+    restored = serialization.from_state_dict(wanted, saved)
+    assert jax.tree.structure(restored) == jax.tree.structure(wanted)
+    assert_exact(restored["weights"][0].get_value(), np.full((2, 3), 3, np.float32))
+    saved["rngs"]["default"]["key"] = {"value": jax.random.key(3)}  # Orbax reads keys as keys
+    restored = serialization.from_state_dict(wanted, saved)
+    key = restored["rngs"]["default"]["key"].get_value()
+    assert_exact(jax.random.key_data(key), jax.random.key_data(jax.random.key(3)))
+
+
+def test_variables_that_hold_a_container_keep_it():
+    state = nnx.State({"a": nnx.Variable({"value": np.ones(2), "b": 1}), "c": nnx.Variable(None)})
+    blank = nnx.State({"a": nnx.Variable({"value": np.zeros(2), "b": 0}), "c": nnx.Variable(None)})
+    saved = serialization.to_state_dict(state)
+    for form in (saved, {"a": {"value": saved["a"]}, "c": {"value": None}}):
+        restored = serialization.from_state_dict(blank, form)
+        assert_exact(restored["a"].get_value()["value"], np.ones(2))
+        assert restored["a"].get_value()["b"] == 1 and restored["c"].get_value() is None
+    single = nnx.State({"a": nnx.Variable({"value": np.zeros(2)})})
+    restored = serialization.from_state_dict(single, {"a": {"value": np.ones(2)}})
+    assert_exact(restored["a"].get_value()["value"], np.ones(2))
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("found", [{"other": np.ones((2, 3))}, {"value": {"deep": np.ones(2)}}, {}])
+def test_no_container_gets_into_the_place_of_an_array(tmp_path, found, strict):
+    saved = serialization.to_state_dict(nnx.state(model()))
+    saved["weights"]["0"] = found
+    checkpoint.save(tmp_path, saved, 1)
+    with pytest.raises(errors.CheckpointMismatchError, match=r"weights/0: an array"):
+        checkpoint.restore(tmp_path, nnx.state(model()), strict=strict)
+    with pytest.raises(ValueError, match="weights/0"):
+        serialization.from_state_dict(nnx.state(model()), saved)
+
+
+def test_bits_that_are_no_keys_are_named():
+    saved = serialization.to_state_dict(nnx.state(model()))
+    saved["rngs"]["default"]["key"] = np.ones(3, np.float32)
+    with pytest.raises(ValueError, match=r"rngs/default/key .* no bits of such keys"):
+        serialization.from_state_dict(nnx.state(model()), saved)
+
+
+def test_variables_in_other_trees_come_back_as_variables(tmp_path):
+    checkpoint.save(tmp_path, {"w": nnx.Param(jnp.ones(2)), "n": [nnx.Variable({"a": 1})]}, 1)
+    restored = checkpoint.restore(
+        tmp_path, {"w": nnx.Param(jnp.zeros(2)), "n": [nnx.Variable({"a": 0})]}
+    )
+    assert type(restored["w"]) is nnx.Param and restored["n"][0].get_value() == {"a": 1}
+    assert_exact(restored["w"].get_value(), np.ones(2, np.float32))
+    with pytest.raises(errors.CheckpointMismatchError, match=r"./w: \(3,\) wanted"):
+        checkpoint.restore(tmp_path, {"w": nnx.Param(jnp.zeros(3))})
