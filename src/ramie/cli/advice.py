@@ -13,6 +13,8 @@ __all__ = ["in_words_of", "misuse"]
 _ASSIGNED = re.compile(r"(`?)\b([a-z_]+)=(True|False|None|'[^']*'|\"[^\"]*\"|-?[\w.]*\w)\1")
 _QUOTES = "'\""
 _QUOTED = re.compile(r"`([a-z_]+)`")
+_COMPOUND = re.compile(r"(?<![\w./\"'=-])[a-z]+(?:_[a-z]+)+(?![\w./\"'=(])")
+_IN_PYTHON = re.compile(r"(?<![\w.])(?=(?:load|save)_safetensors\b)")
 _REFERENCE = re.compile(r" \(docs/errors\.md#[^)]*\)")
 
 
@@ -21,7 +23,7 @@ def in_words_of(parser: argparse.ArgumentParser, message: str) -> str:
 
     The `dest` of an argument is the name of the parameter that it becomes. So `overwrite=True`
     becomes `--overwrite`, `separator=None` becomes `--separator none`, and `directory` its
-    metavar, wherever the command has such an argument.
+    metavar, wherever the command has such an argument. What only Python can do says so.
     """
     arguments = _arguments(parser)
 
@@ -32,10 +34,13 @@ def in_words_of(parser: argparse.ArgumentParser, message: str) -> str:
         return _typed(arguments[name], value)
 
     def quoted(match: re.Match[str]) -> str:
-        return _name(arguments[match[1]]) if match[1] in arguments else match[0]
+        return f"`{_name(arguments[match[1]])}`" if match[1] in arguments else match[0]
 
-    text = _REFERENCE.sub("", message)
-    text = _QUOTED.sub(quoted, _ASSIGNED.sub(assigned, text))
+    def compound(match: re.Match[str]) -> str:
+        return f"`{_name(arguments[match[0]])}`" if match[0] in arguments else match[0]
+
+    text = _IN_PYTHON.sub("ramie.checkpoint.", _REFERENCE.sub("", message))
+    text = _COMPOUND.sub(compound, _QUOTED.sub(quoted, _ASSIGNED.sub(assigned, text)))
     return " ".join(visible(line.strip()) for line in runnable(text).splitlines())
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from ramie.cli.advice import in_words_of, misuse
 from ramie.cli.output import print_json
@@ -54,7 +54,23 @@ class Usage(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are told by `guarded`, as JSON where that is asked for."""
+    """A parser whose errors are told by `guarded`, as JSON where that is asked for.
+
+    Options may stand anywhere, also before an argument that can be left out.
+    """
+
+    _is_mixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as `argparse` does; it would not find such an argument behind an option."""
+        may_lack = any(action.nargs == "?" for action in self._get_positional_actions())
+        if self._is_mixing or not may_lack:
+            return super().parse_known_args(args, namespace)
+        self._is_mixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_mixing = False
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of ending the program."""

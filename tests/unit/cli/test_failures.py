@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ def run(tmp_path, monkeypatch):
     shutil.copy("run/checkpoint_1", "half")
     os.truncate("half", 100)
     checkpoint.save_safetensors("m.safetensors", {"w": np.ones(2)})
+    checkpoint.save_safetensors("titled.safetensors", {"w": np.ones(2)}, metadata={"title": "x"})
     os.mkdir("empty")
     os.mkfifo("pipe")
     return tmp_path
@@ -61,6 +63,24 @@ BAD = [
     ("ckpt prune run --keep 0", 2, "misuse", "argument --keep"),
     ("ckpt prune run --keep 1 --prefix ../x", 2, "misuse", "argument --prefix: ../x cannot be"),
     ("ckpt prune gs://bucket --keep 1", 2, "unsupported", "copy them to a local directory"),
+    ("ckpt show run/checkpoint_1 v", 2, "misuse", "which has 'w', 'a.b'"),
+    ("ckpt show run/checkpoint_1 --depth 0", 2, "misuse", "argument --depth"),
+    ("ckpt show m.safetensors --separator none w/x", 2, "misuse", "argument SUBTREE: w/x cannot"),
+    ("ckpt stats run/checkpoint_1 nowhere", 2, "not found", "There is no 'nowhere'"),
+    ("ckpt stats half run/checkpoint_1", 1, "damaged", 'Cannot read the file "half"'),
+    ("ckpt extract run/checkpoint_1 v x", 2, "misuse", "argument SUBTREE: v cannot be used"),
+    ("ckpt extract run/checkpoint_1 w m.safetensors", 2, "misuse", "`--overwrite` replaces it"),
+    ("ckpt extract half w x", 1, "damaged", 'Cannot read the file "half"'),
+    ("ckpt extract nowhere w x", 2, "not found", "There is no 'nowhere'"),
+    ("ckpt rename run/checkpoint_1 ( x", 2, "misuse", "argument PATTERN: '(' cannot be used"),
+    ("ckpt rename run/checkpoint_1 w a.b", 2, "misuse", "below the leaf 'w'"),
+    ("ckpt rename titled.safetensors w v --output x", 2, "unsupported", "`--drop-metadata`"),
+    ("ckpt convert titled.safetensors x", 2, "unsupported", "`--drop-metadata`"),
+    ("ckpt convert run/checkpoint_1 x --max-shard-bytes 9", 2, "misuse", "--max-shard-bytes: 9"),
+    ("ckpt rm run 3 --yes", 2, "not found", "There is no 'checkpoint_3'"),
+    ("ckpt rm run 1", 2, "misuse", "say --yes"),
+    ("ckpt rm m.safetensors 1", 2, "misuse", "argument DIR: m.safetensors cannot be used"),
+    ("ckpt rm run one", 2, "misuse", "argument STEP: must be a number"),
     ("ckpt shred run", 2, "misuse", "invalid choice: 'shred'"),
 ]
 
@@ -72,6 +92,12 @@ def test_what_goes_wrong_is_one_line_and_an_exit_code(run, capsys, line, code, k
     assert (found, out) == (code, "") and words in told
     usage = [text for text in err.splitlines()[:-1] if not text.startswith((" ", "usage: "))]
     assert not usage and "Traceback" not in err
+    # No parameter of Python is named, and each option that is named is one of the command.
+    assert not re.search(r"\w=\w|docs/errors", told)
+    with pytest.raises(SystemExit):
+        main([*line.split()[:2], "--help"] if "shred" not in line else ["--help"])
+    options = capsys.readouterr().out
+    assert all(option in options for option in re.findall(r"(?<!\S)`?(--[a-z-]+)", told))
     found, out, err = call(capsys, f"{line} --json")
     page = json.loads(out)
     assert (found, err) == (code, "") and page["error"] in told

@@ -65,3 +65,18 @@ def test_one_leaf_of_odd_numbers(run, ckpt, page):
 def test_a_folder_stands_for_its_latest(run, ckpt):
     code, out, _ = ckpt("show", run, "step")
     assert code == 0 and "the latest" in out and ["value", "2"] in lines(out)
+
+
+def test_options_may_stand_anywhere(run, ckpt):
+    expected = ckpt("show", FILE, "params", "--stats", "--depth", 2)
+    assert expected[0] == 0
+    for words in (
+        (FILE, "--stats", "params", "--depth", 2),
+        ("--depth", 2, FILE, "--stats", "params"),
+        ("--stats", FILE, "--depth", 2, "params"),
+    ):
+        assert ckpt("show", *words) == expected
+    assert ckpt("show", "--stats", FILE)[0] == 0
+    code, _, err = ckpt("show", "--stats")
+    assert code == 2 and "the following arguments are required: FILE" in err
+    assert "unrecognized arguments: more" in ckpt("show", FILE, "params", "more")[2]
