@@ -169,3 +169,37 @@ def test_background_checkpointers_save_what_flax_restores(tmp_path):
     )
     assert_exact(found["a"], np.full(3, 2))
     checkpointer.close()
+
+
+VALUES = {
+    "float": 0.93,
+    "float32": np.float32(0.71),
+    "0-d": np.asarray(0.93),
+    "(1,)": np.asarray([0.93]),
+    "int64": np.asarray([70_000, 3]),
+    "bfloat16": jnp.asarray([0.3, 0.6], jnp.bfloat16),
+}
+
+
+@pytest.mark.parametrize(
+    "wanted", [0, False, np.zeros(2, np.int16), np.float32(0), jax.ShapeDtypeStruct((), np.int8)]
+)
+def test_values_come_as_saved_into_what_is_no_jax_array(tmp_path, wanted):
+    ours.save_checkpoint(tmp_path, VALUES, 1)
+    found, theirs = (
+        module.restore_checkpoint(tmp_path, dict.fromkeys(VALUES, wanted))
+        for module in (ours, peer)
+    )
+    for name, value in theirs.items():
+        assert_exact(np.asarray(found[name]), value)
+        assert_exact(np.asarray(found[name]), np.asarray(VALUES[name]))
+
+
+def test_jax_arrays_in_the_target_cast_with_flax_and_not_with_ours(tmp_path):
+    ours.save_checkpoint(tmp_path, VALUES, 1)
+    target = dict.fromkeys(VALUES, jnp.zeros(2, jnp.int16))
+    found, theirs = (module.restore_checkpoint(tmp_path, target) for module in (ours, peer))
+    assert_exact(theirs["int64"], np.asarray([4464, 3], np.int16))
+    assert_exact(theirs["float"], np.asarray(0, np.int16))
+    for name, value in VALUES.items():
+        assert_exact(np.asarray(found[name]), np.asarray(value))
