@@ -97,7 +97,7 @@ def load_safetensors(
     Files that Ramie wrote are compared with their checksums on the way.
 
     Args:
-      path: the file, or the index.
+      path: the file, or the index, or a directory that has one file or one index.
       target: a tree of the structure that was saved, or None for nested dictionaries.
       separator: where the names are taken apart into keys; None for one dictionary by name.
       strict: whether arrays must have the shapes and dtypes of the target.
@@ -113,7 +113,7 @@ def load_safetensors(
       CheckpointMismatchError: if the structure, a shape or a dtype does not match the target.
       CheckpointOptionError: if the names are no paths with this separator.
     """
-    place = storage.local_or_remote(path)
+    place = _only_set(storage.local_or_remote(path))
     form = recognise(place)
     if form not in ("safetensors", "safetensors index"):
         problem = f"it is a checkpoint of {form}, which ramie.checkpoint.restore reads"
@@ -122,6 +122,18 @@ def load_safetensors(
     if partial and target is not None:
         state = _filled(to_state_dict(target), state)
     return restore_into(target, state, place, strict=strict)
+
+
+def _only_set(place: str) -> str:
+    """Return the file or index in a directory that has just one; of other paths, the path."""
+    if storage.kind_of(place) != "directory" or is_orbax(place):
+        return place
+    found = safetensors_index.sets_in(place)
+    if len(found) != 1:
+        names = ", ".join(map(os.path.basename, found[:4])) or "none"
+        reason = f"one safetensors file or index has to be in it, and there are: {names}"
+        raise CheckpointOptionError("path", place, reason)
+    return found[0]
 
 
 def _filled(wanted: Any, found: Any) -> Any:

@@ -6,7 +6,14 @@ import warnings
 from typing import Any, NamedTuple
 
 from ramie.checkpoint import multiprocess
-from ramie.checkpoint.formats import msgpack, orbax, orbax_items, orbax_target, spread_arrays
+from ramie.checkpoint.formats import (
+    msgpack,
+    orbax,
+    orbax_items,
+    orbax_target,
+    safetensors_index,
+    spread_arrays,
+)
 from ramie.checkpoint.formats.match import Report, restore_into
 from ramie.checkpoint.inspecting import contents, health
 from ramie.checkpoint.series import steps
@@ -211,6 +218,8 @@ def _without(options: Options, place: str, prefix: str, target: Any) -> Any:
     """
     folder, start = steps.split_prefix(place, prefix)
     hint = _without_prefix(folder, start)
+    if not hint and (options.must_exist or target is None):  # else one may well begin beside them
+        hint = _of_weights(place)
     if options.must_exist:
         raise CheckpointNotFoundError(
             folder, f"{start}<step>", hint=hint or "Check the path and the prefix."
@@ -232,6 +241,12 @@ def _without_prefix(folder: str, start: str) -> str:
         return ""
     last = ", ".join(checkpoint.name for checkpoint in found[-5:])
     return f'Steps without a prefix are there, such as {last}: pass prefix="" to restore them.'
+
+
+def _of_weights(folder: str) -> str:
+    """Say, of a folder that has safetensors in place of steps, how to read them; "" of others."""
+    found = safetensors_index.sets_in(folder)
+    return f'To read safetensors, name the file: "{found[0]}" is there.' if found else ""
 
 
 def newest_intact(directory: str | os.PathLike[str], prefix: str = "checkpoint_") -> str | None:

@@ -157,6 +157,24 @@ def test_safetensors_are_restored_wherever_a_checkpoint_may_be(tmp_path, one):
         same(checkpoint.restore(run, target, fallback=True))
 
 
+def test_a_folder_of_weights_is_read_or_says_what_is_there(tmp_path, one):
+    same(checkpoint.load_safetensors(tmp_path))
+    with pytest.warns(UserWarning, match=r"name the file: .*one\.safetensors"):
+        assert checkpoint.restore(tmp_path, None) is None
+    with pytest.raises(errors.CheckpointNotFoundError, match=r"one\.safetensors"):
+        checkpoint.restore(tmp_path, TREE, must_exist=True)
+    target = {"w": np.ones(2)}
+    assert checkpoint.restore(tmp_path, target) is target  # a first start beside them
+    checkpoint.convert(one, tmp_path / "parts.safetensors", max_shard_bytes=100)
+    with pytest.raises(errors.CheckpointOptionError, match=r"parts\.safetensors\.index\.json, one"):
+        checkpoint.load_safetensors(tmp_path)
+    (tmp_path / "one.safetensors").unlink()
+    same(checkpoint.load_safetensors(tmp_path))
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(errors.CheckpointOptionError, match="there are: none"):
+        checkpoint.load_safetensors(tmp_path / "nothing")
+
+
 def test_an_empty_tree_is_a_file(tmp_path, capsys):
     one = checkpoint.save_safetensors(tmp_path / "m.safetensors", {})
     assert checkpoint.load_safetensors(one) == checkpoint.restore(one, None) == {}

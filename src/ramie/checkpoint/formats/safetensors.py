@@ -288,7 +288,7 @@ def _leaf(path: str, name: str, entry: Any, data: int) -> Leaf:
         fail(path, f"the entry is not dtype, shape and data_offsets ({error!r:.100})", name)
     if type(start) is not int or type(end) is not int or start < 0 or end - start != needed:
         fail(path, f"an array of {needed} bytes is said to be at {start} to {end}"[:200], name)
-    return types.leaf_of(name, code, shape, path, data + start)
+    return types.leaf_of(name, code, shape, path, (data + start, needed))
 
 
 def _values(path: str, text: str) -> dict[str, Any]:

@@ -19,12 +19,13 @@ from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import integrity, remote
 from ramie.errors import IncompleteCheckpointError, MalformedDataError
 
-__all__ = ["SUFFIX", "files_of", "is_one", "outline", "page", "read", "survey"]
+__all__ = ["SUFFIX", "files_of", "is_one", "outline", "page", "read", "sets_in", "survey"]
 
 SUFFIX = ".safetensors.index.json"
 """How the name of an index ends."""
 
 _COUNTED = ("total_size", "total_parameters")
+_PART = re.compile(r".*-\d{5}-of-\d{5}\.safetensors", re.DOTALL)
 _SHARD = re.compile(r"[^/\\\0]+")
 
 
@@ -60,6 +61,14 @@ def is_one(path: str) -> bool:
         return isinstance(_page(path).get("weight_map"), dict)
     except MalformedDataError:
         return False
+
+
+def sets_in(folder: str) -> list[str]:
+    """Return the paths of the indexes in a directory, and of files that are no parts of a set."""
+    names = sorted(storage.list_names(folder))
+    found = [name for name in names if name.endswith(SUFFIX)]
+    found += [name for name in names if name.endswith(".safetensors") and not _PART.match(name)]
+    return [os.path.join(folder, name) for name in found if not name.startswith(".")]
 
 
 def files_of(path: str) -> list[str]:

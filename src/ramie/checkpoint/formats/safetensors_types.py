@@ -90,7 +90,7 @@ def nbytes_of(code: str, shape: Sequence[int]) -> int:
     return count
 
 
-def leaf_of(name: str, code: str, shape: Sequence[int], file: str, start: int) -> Leaf:
+def leaf_of(name: str, code: str, shape: Sequence[int], file: str, span: tuple[int, int]) -> Leaf:
     """Return the leaf of an array in a file.
 
     Args:
@@ -98,12 +98,9 @@ def leaf_of(name: str, code: str, shape: Sequence[int], file: str, start: int) -
       code: the name of its dtype in the format.
       shape: its shape.
       file: the file.
-      start: the first of its bytes there.
-
-    Raises:
-      ValueError, KeyError: as `nbytes_of`.
+      span: the first of its bytes there, and how many there are.
     """
-    spans = ((start, nbytes_of(code, shape)),)
+    spans = (span,)
     unread = "" if code in DTYPES else code
     leaf = Leaf((name,), tuple(shape), DTYPES.get(code), None, file, spans, unread=unread)
     if unread:
