@@ -10,6 +10,7 @@ from ramie.checkpoint.formats import (
     msgpack,
     orbax,
     orbax_items,
+    orbax_layout,
     orbax_target,
     safetensors_index,
     spread_arrays,
@@ -136,7 +137,7 @@ def _load(place: str, target: Any, options: Options) -> Any:
         return orbax_target.transform(
             place, target, checkpointer, transforms, strict=strict, report=report
         )
-    if checkpointer is not None and not orbax.holds_tree(place):
+    if checkpointer is not None and orbax_layout.needs_handler(place):
         return checkpointer.restore(os.path.abspath(place), item=target)
     return orbax_items.restore(place, target, place, strict=strict, partial=partial, report=report)
 

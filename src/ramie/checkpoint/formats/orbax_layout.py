@@ -28,6 +28,7 @@ __all__ = [
     "load_json",
     "looks_like_step",
     "metrics_of",
+    "needs_handler",
 ]
 
 Kind = Literal["tree", "array", "json", "text", "jax key", "numpy key", "unknown", "absent"]
@@ -149,6 +150,16 @@ def layout(path: str) -> Layout:
     if metrics:
         metadata = {_METRICS: json.dumps(load_json(metrics[0])), **metadata}
     return Layout(path, content, True, metadata)
+
+
+def needs_handler(path: str) -> bool:
+    """Tell whether it is for a checkpointer of the user's, if there is one, to read a directory.
+
+    That is what a handler wrote that is not known, and what is no tree and no step with items.
+    """
+    items = layout(path).items
+    direct = items[0].name == DIRECT and items[0].kind != "tree"
+    return direct or any(item.kind == "unknown" for item in items)
 
 
 def metrics_of(path: str) -> Mapping[str, Any]:

@@ -164,6 +164,20 @@ def test_targets_go_by_the_names_of_items(folder):
     assert checkpoint.restore(folder, part, prefix="")["meta"]["names"] == ["a", "b"]
 
 
+def test_a_checkpointer_of_the_user_is_asked_for_what_only_it_can_read(tmp_path):
+    plain = ocp.PyTreeCheckpointer()
+    place = manage(tmp_path / "run", {1: {"default": ocp.args.StandardSave(tree())}})
+    found = checkpoints.restore_checkpoint(place, tree(0), prefix="", orbax_checkpointer=plain)
+    assert_exact(found["w"], tree()["w"])
+    with ocp.Checkpointer(OwnHandler()) as own:
+        own.save(tmp_path / "own_1", args=OwnArgs(b"abc"))
+        assert checkpoint.verify(tmp_path / "own_1").state == "readable"
+        found = checkpoints.restore_checkpoint(
+            tmp_path, None, prefix="own_", orbax_checkpointer=own
+        )
+    assert found == b"abc"
+
+
 def test_all_that_does_not_fit_is_listed_by_item(folder):
     target = {
         "params": {**tree(), "w": np.zeros((3, 3), np.float32)},
