@@ -47,16 +47,18 @@ def layers_of(
     flattened: Mapping[str, tuple[int, ...]],
 ) -> Iterator[Layer]:
     """Deal the variables of the model to the layers that own them."""
-    kept = {at for wrapped in model.wrapped for at in wrapped.kept.values()}
+    # Of a weight that is normalised twice the inner wrapper; nothing in PyTorch is like the outer.
+    depth = lambda found: max(map(len, found.kept.values()))
+    wrapped = {found.weight: found for found in sorted(model.wrapped, key=depth)}
+    kept = {at for found in wrapped.values() for at in found.kept.values()}
     left = dict.fromkeys(at for at in model.shapes if at not in kept)
-    wrapped = {found.weight: found for found in model.wrapped}
     unknown = sorted(set(flattened) - set(model.modules))
     if unknown:
         raise ValueError(
             f"flattened= names {unknown}, but the modules are {sorted(model.modules)}."
         )
-    depth = lambda item: item[0].count("/") + bool(item[0])
-    for path, inner in sorted(model.modules.items(), key=depth):
+    outer_first = lambda item: item[0].count("/") + bool(item[0])
+    for path, inner in sorted(model.modules.items(), key=outer_first):
         parts = tuple(path.split("/")) if path else ()
         below = {
             (at[0], *at[1 + len(parts) :]): at for at in left if at[1 : 1 + len(parts)] == parts

@@ -151,8 +151,9 @@ class Reading:
             for name in self.tensors
             if name not in self._used
             and not any(fnmatch.fnmatchcase(name, pattern) for pattern in allowed)
-            and self.tensors.tied(name, self._used) is None
         ]
+        tied = self.tensors.tied(unused, self._used)
+        unused = [name for name in unused if name not in tied]
         if self._missing or unused or self._misshapen or self._unfit:
             raise errors.StateDictMismatchError(
                 sorted(self._missing), unused, sorted(self._misshapen), sorted(self._unfit)

@@ -85,12 +85,20 @@ class StateDict:
         """Return all names, with and without wrappers."""
         return self._actual
 
-    def tied(self, name: str, others: Iterable[str]) -> str | None:
-        """Return which of other tensors is the very memory of this one, if any is."""
-        place = _memory(self._tensors[name])
-        if place is None:
-            return None
-        return next((other for other in others if _memory(self[other]) == place), None)
+    def tied(self, names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
+        """Find tensors that are the very memory of other ones.
+
+        Args:
+          names: the tensors to look at, as the state dict itself has them.
+          others: the same for what they may be.
+
+        Returns:
+          The other one of each that has one.
+        """
+        places = {_memory(self._tensors[other]): other for other in others}
+        places.pop(None, None)
+        found = ((name, places.get(_memory(self._tensors[name]))) for name in names)
+        return {name: other for name, other in found if other is not None}
 
 
 def _bare_names(tensors: Iterable[str]) -> dict[str, str]:
@@ -112,7 +120,7 @@ def _memory(tensor: Any) -> Any:
         try:
             place = tensor.data_ptr()
             return (place, tuple(tensor.shape), tensor.stride(), tensor.dtype) if place else None
-        except (RuntimeError, NotImplementedError):  # sparse, or without memory at all
+        except (RuntimeError, NotImplementedError, ValueError):  # sparse, or without memory at all
             return None
     return None
 

@@ -121,12 +121,12 @@ class Writing:
     def _as_in(self, like: StateDict) -> dict[str, Array]:
         """Return the tensors by the names of a state dict, in its order."""
         made = {like.actual(name): array for name, array in self._tensors.items()}
-        held = {name: made[name] for name in like if name in made}
+        absent = [name for name in like if name not in made]
+        tied = like.tied(absent, [name for name in like if name in made])
         missing, misshapen = [], []
         for name in like:
-            tied = None if name in made else like.tied(name, held)
-            if tied is not None:
-                made[name] = held[tied]
+            if name in tied:
+                made[name] = made[tied[name]]
             elif any(fnmatch.fnmatchcase(name, pattern) for pattern in NEVER_USED):
                 made[name] = as_array(like[name])
             elif name not in made:

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from tests.tolerance import assert_close, assert_exact  # noqa: E402
 
+from ramie import errors  # noqa: E402
 from ramie import linen as nn  # noqa: E402
 from ramie.interop.torch import from_state_dict, to_state_dict  # noqa: E402
 
@@ -165,6 +166,28 @@ def test_recurrent_layers_of_every_depth_and_direction():
     theirs = layer(torch.from_numpy(x))[0].detach().numpy()
     assert_close(jax.jit(stack.apply)(variables, x), theirs, "model")
     assert set(to_state_dict(variables, stack, x, names=places)) == set(layer.state_dict())
+
+
+def test_cells_without_biases_take_them_from_defaults():
+    layer, module, x = (
+        torch.nn.GRU(3, 4, bias=False, batch_first=True),
+        nn.RNN(nn.GRUCell(4)),
+        image(2, 5, 3),
+    )
+    names = {"cell": "*_l0"}
+    with pytest.raises(errors.StateDictMismatchError, match="needs 'bias_ih_l0'"):
+        from_state_dict(layer.state_dict(), module, x, names=names)
+    defaults = module.init(jax.random.key(0), x)
+    variables = from_state_dict(layer.state_dict(), module, x, names=names, defaults=defaults)
+    theirs = layer(torch.from_numpy(x))[0].detach().numpy()
+    assert_close(jax.jit(module.apply)(variables, x), theirs, "model")
+
+
+def test_slopes_of_which_there_is_one_here():
+    layer = torch.nn.PReLU(4)
+    with pytest.raises(errors.StateDictMismatchError, match=r"has the shape \(\)") as caught:
+        from_state_dict(layer.state_dict(), nn.PReLU(), image(2, 4))
+    assert len(caught.value.misshapen) == 1
 
 
 class TorchNetwork(torch.nn.Module):

@@ -221,6 +221,29 @@ def test_transformer_encoders(norm_first, function, kind):
     assert_loads(network, back)
 
 
+class DecoderLayer(nn.Module):
+    @nn.compact
+    def __call__(self, x, memory, mask):
+        attention = lambda name: nn.MultiHeadDotProductAttention(2, name=name)
+        norm = lambda n: nn.LayerNorm(epsilon=1e-5, name=f"norm{n}")
+        x = norm(1)(x + attention("self_attn")(x, mask=mask))
+        x = norm(2)(x + attention("multihead_attn")(x, memory))
+        y = nn.Dense(x.shape[-1], name="linear2")(nn.relu(nn.Dense(12, name="linear1")(x)))
+        return norm(3)(x + y)
+
+
+def test_decoder_layers():
+    layer = randomise(torch.nn.TransformerDecoderLayer(8, 2, 12, batch_first=True))
+    x, memory = numbers(2, 5, 8), numbers(2, 7, 8)
+    causal = torch.nn.Transformer.generate_square_subsequent_mask(5)
+    theirs = layer(torch.from_numpy(x), torch.from_numpy(memory), tgt_mask=causal)
+    mask = nn.make_causal_mask(x[..., 0])
+    variables = from_state_dict(layer.state_dict(), DecoderLayer(), x, memory, mask)
+    ours = jax.jit(DecoderLayer().apply)(variables, x, memory, mask)
+    assert_close(ours, theirs.detach().numpy(), "model")
+    assert_loads(layer, to_state_dict(variables, DecoderLayer(), x, memory, mask))
+
+
 class TorchSentences(torch.nn.Module):
     """A sentence encoder as they are published: embeddings, six layers, the mean of the words."""
 

@@ -176,6 +176,21 @@ def test_spectral_norm_there_and_back(name, form):
     assert_same(layer, wrapper, rough, x, update_stats=False)
 
 
+@pytest.mark.parametrize("kind", ["linen", "nnx"])
+def test_weights_that_are_normalised_twice_lack_a_part(kind):
+    layer, x = parametrizations.weight_norm(torch.nn.Linear(5, 4)), numbers(3, 5)
+    if kind == "linen":
+        module, inputs = nn.WeightNorm(nn.WeightNorm(nn.Dense(4))), [x]
+    else:
+        once = nnx.WeightNorm(nnx.Linear(5, 4, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(0))
+        module, inputs = nnx.WeightNorm(once, rngs=nnx.Rngs(0)), []
+    with pytest.raises(errors.StateDictMismatchError) as caught:
+        from_state_dict(layer.state_dict(), module, *inputs)
+    outer = [line for line in caught.value.missing if "layer_instance/kernel" in line]
+    assert outer == list(caught.value.missing) != []
+    assert not caught.value.unused
+
+
 def test_spectral_norm_of_another_matrix_is_refused():
     layer, module, x = LAYERS["gradient"]()
     layer, wrapper = parametrizations.spectral_norm(layer), nn.SpectralNorm(module)

@@ -39,8 +39,8 @@ def test_one_memory_under_two_names():
     tensors = StateDict(
         {"a": array, "b": array, "c": array.T, "d": array.copy(), "e": empty, "f": empty, "g": 1}
     )
-    assert tensors.tied("b", ["a"]) == "a"
-    assert [name for name in "cdefg" if tensors.tied(name, ["a", "b", "e"])] == []
+    assert tensors.tied(["b"], ["a"]) == {"b": "a"}
+    assert tensors.tied("cdfg", ["a", "b", "e"]) == {}
 
 
 @pytest.mark.parametrize("value", [None, "text", object(), {1, 2}, [[1], [2, 3]], b"bytes"])
