@@ -59,9 +59,11 @@ MIRROR = sources.ROOT / "tests" / "unit"
 # Tests of what several files of a folder do together. All others are named after their file.
 SUBJECTS = {
     "checkpoint/formats/test_calls_of_orbax": "Orbax itself on our trees",
+    "checkpoint/formats/test_orbax_wheel": "the directories that come with Orbax",
     "checkpoint/test_empty_trees": "what holds nothing, in every format and command",
     "checkpoint/test_save_restore": "a save, a restore, and what goes wrong between",
     "checkpoint/test_same_result": "one program in every format",
+    "cli/test_ckpt_manager": "`ramie ckpt` on folders of a CheckpointManager",
     "cli/test_ckpt_orbax": "`ramie ckpt` on directories of Orbax",
     "compat/test_documented_paths": "the paths that answer to the name flax",
     "core/lift/test_lift": "all lifted transformations",

@@ -223,7 +223,7 @@ def _load(place: str, where: str) -> Any:
         about = os.fstat(file.fileno())
         try:
             if not stat.S_ISREG(about.st_mode):
-                raise ValueError("it is not a regular file")
+                raise ValueError(f"it is not a regular file, but of mode {about.st_mode:o}")
             if about.st_size > _LIMIT:
                 raise ValueError(f"it has {about.st_size} bytes, more than any page of JSON should")
             page = json.loads(file.read(_LIMIT))
