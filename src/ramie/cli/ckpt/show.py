@@ -109,7 +109,9 @@ def _item_page(item: Any, found: Any) -> dict[str, Any]:
 def _row(item: Any, statistics: Any) -> tuple[Any, ...]:
     path = "/".join(item.path) or "."
     if not hasattr(item, "kind"):
-        sums = (item.n_leaves, f"{item.n_elements:,}", amount(item.nbytes))
+        sums: tuple[Any, ...] = (item.n_leaves, "", "")
+        if item.n_arrays:
+            sums = (item.n_leaves, f"{item.n_elements:,}", amount(item.nbytes))
         return (f"{path}/", "", "", *sums, "", *[""] * 6)
     if not item.is_array:
         return (path, item.kind, "", "", "", "", _short(repr(item.value)), *[""] * 6)

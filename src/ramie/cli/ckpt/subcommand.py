@@ -1,6 +1,9 @@
 """What the subcommands of `ramie ckpt` share: how they are added, and some options."""
 
 import argparse
+import functools
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,13 +16,23 @@ OUT = "safetensors if its name ends so, Orbax if it ends in .orbax, else msgpack
 def add(
     subcommands: Any, name: str, text: str, work: Callable[[argparse.Namespace], int]
 ) -> argparse.ArgumentParser:
-    """Add a subcommand that does some work, and return its parser."""
+    """Add a subcommand that does some work, and return its parser.
+
+    The work is done without devices other than the CPU: where JAX was told to use others, which may
+    be absent or busy, it is told otherwise before it is imported.
+    """
     parser: argparse.ArgumentParser = subcommands.add_parser(
         name, help=text, description=f"{text.capitalize()}."
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    parser.set_defaults(call=work, parser=parser)
+    parser.set_defaults(call=functools.partial(_on_the_host, work), parser=parser)
     return parser
+
+
+def _on_the_host(work: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
+    if "jax" not in sys.modules:
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    return work(arguments)
 
 
 def add_separator(parser: argparse.ArgumentParser) -> None:

@@ -75,6 +75,7 @@ def run(settings: Settings) -> Results:
     predictions = np.asarray(program.predict(progress.state, digits.test.images), np.int32)
     files = pictures.draw_all(settings.workdir, progress.history, digits.test, predictions)
     report.show_results(progress.history, digits, files)
+    report.show_next(settings)
     return Results(progress, predictions)
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ramie.cli.command import command_line
 from ramie.cli.demo.data import Digits
 from ramie.cli.demo.resume import History, Progress
 from ramie.cli.demo.settings import Settings
 
-__all__ = ["ProgressBar", "show_results", "show_start"]
+__all__ = ["ProgressBar", "show_next", "show_results", "show_start"]
 
 
 def show_start(settings: Settings, digits: Digits, progress: Progress) -> None:
@@ -69,6 +70,17 @@ def show_results(history: History, digits: Digits, pictures: Sequence[Path]) -> 
     )
     for picture in pictures:
         console.print(f"Picture: {picture}", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_next(settings: Settings) -> None:
+    """Say what can be typed now."""
+    console = _console()
+    for what, words in (
+        ("Its checkpoints", ("ls", settings.checkpoint_dir)),
+        ("The last of them", ("show", settings.checkpoint_dir, "--stats")),
+    ):
+        line = f"{what}: {command_line('ckpt', *words)}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class ProgressBar:

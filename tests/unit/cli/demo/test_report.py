@@ -56,3 +56,10 @@ def test_paths_are_shown_as_they_are(capsys):
     shown = capsys.readouterr().out
     assert "Training for 15 epochs, in [bold]/runs" in shown
     assert "Picture: [bold]/runs/curves.png" in shown
+
+
+def test_what_to_type_next_is_quoted(capsys):
+    report.show_next(Settings(workdir=Path("my run")))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("ramie ckpt ls 'my run/checkpoints'")
+    assert lines[1].endswith("ramie ckpt show 'my run/checkpoints' --stats")
