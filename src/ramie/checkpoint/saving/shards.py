@@ -13,8 +13,8 @@ from typing import Any
 from ramie.checkpoint.formats import safetensors, safetensors_index
 from ramie.checkpoint.formats.safetensors import Tensor
 from ramie.checkpoint.saving.writer import write_file
+from ramie.checkpoint.storage import commit, integrity
 from ramie.checkpoint.storage import entries as storage
-from ramie.checkpoint.storage import integrity
 from ramie.errors import CheckpointOptionError
 
 __all__ = ["SUFFIX", "write"]
@@ -63,7 +63,7 @@ def write(
         head = safetensors.header_bytes(tensors, metadata, values)
         write_file(path, safetensors.pieces(head, tensors))
         if overwrite:
-            _remove(old)
+            _remove(path, old)
         return path
     if storage.kind_of(path) != "absent" and os.path.realpath(path) not in kept:
         old.append(path)
@@ -79,7 +79,8 @@ def write(
         write_file(file, safetensors.pieces(head, shard))
     names = map(os.path.basename, files)
     write_file(index, [safetensors_index.page(dict(zip(names, shards, strict=True)))])
-    _remove([file for file in old if file != index])
+    if overwrite:
+        _remove(path, [file for file in old if file != index])
     return index
 
 
@@ -104,11 +105,14 @@ def _free_names(stem: str, count: int) -> list[str]:
         number += 1
 
 
-def _remove(files: list[str]) -> None:
-    for file in files:
-        integrity.remove_with_manifest(file)
-    if files:
-        storage.sync_directory(os.path.dirname(os.path.abspath(files[0])))
+def _remove(path: str, files: list[str]) -> None:
+    """Remove files beside a path, and manifests that a writer which died left without a file."""
+    folder = os.path.dirname(os.path.abspath(path))
+    with commit.directory_lock(folder):
+        for file in files:
+            integrity.remove_with_manifest(file)
+        integrity.remove_orphans(folder)
+        storage.sync_directory(folder)
 
 
 def _deal(tensors: list[Tensor], limit: int) -> list[list[Tensor]]:
