@@ -95,9 +95,12 @@ def _chosen(
             if any(stored(tensors, place.replace("*", mark)) for mark in conversion.marks):
                 return conversion
         return None
-    sub = f"{path}/query" if path else "query"
-    follows = _place(sub, names, transparent) == place.replace("*", "query.*")
-    return conversions[0] if follows and conversions[0].is_native else None
+    submodules = {leaf[1] for leaf in conversions[0].leaves}
+    follow = all(
+        _place(f"{path}/{name}".strip("/"), names, transparent) == place.replace("*", f"{name}.*")
+        for name in submodules
+    )
+    return conversions[0] if follow and conversions[0].is_native else None
 
 
 def _identity(at: Leaf, place: str, wrapped: Wrapped | None) -> Layer:

@@ -13,7 +13,10 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import save_file  # noqa: E402
 from tests.examples import fences  # noqa: E402
+from tests.tolerance import assert_exact  # noqa: E402
 from torch.nn import functional  # noqa: E402
+
+from ramie.interop.torch import to_state_dict  # noqa: E402
 
 EXAMPLE = fences.ROOT / "examples" / "sentence_encoder.py"
 SMALL = {
@@ -109,6 +112,12 @@ def assert_embeds_alike(folder):
     theirs = bert(load_file(folder / "model.safetensors"), config, *inputs)
     assert np.abs(theirs[0] - theirs[2]).max() > 100 * LARGEST_DIFFERENCE
     assert np.abs(ours - theirs).max() <= LARGEST_DIFFERENCE
+    written = to_state_dict(variables, model, words, mask, names=example["name_of"])
+    published = load_file(folder / "model.safetensors")
+    unused = {name for name in published if "pooler" in name or "position_ids" in name}
+    assert set(written) == set(published) - unused
+    for name, array in written.items():
+        assert_exact(array, published[name].numpy())
     return words
 
 

@@ -111,6 +111,8 @@ def test_attention_of_linear_layers():
     names = {"attention/query": "q", "attention/key": "k"}
     written = to_state_dict(variables, Model(), x, names=names)
     assert {"q.weight", "k.weight", "attention.value.weight"} < set(written)
+    written = to_state_dict(variables, Model(), x, names={"attention/out": "dense"})
+    assert {"attention.query.weight", "dense.weight"} < set(written)
 
 
 def test_keys_and_values_that_attention_appends_are_refused():
