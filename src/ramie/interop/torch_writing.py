@@ -68,8 +68,8 @@ class Writing:
         if form is None or form.kind == parametrized.PLAIN:
             self._tensors[name] = array
         elif form.kind == parametrized.WEIGHT_NORM and self.like is not None:
-            scale = as_array(self.like[form.names[0]])
-            length = parametrized.lengths(array, np.empty(scale.shape)).astype(array.dtype)
+            shape = np.shape(self.like[form.names[0]])
+            length = parametrized.lengths(array, np.empty(shape)).astype(array.dtype)
             self._tensors.update(zip(form.names, (length, array), strict=True))
         else:
             raise Unfit(f"is under {form.kind} in like=, and plain here: remove it in PyTorch")
@@ -118,6 +118,13 @@ class Writing:
             raise errors.StateDictMismatchError(unfit=self._unfit)
         return made
 
+    def _count(self, tensor: Any, otherwise: Array | None) -> Array:
+        """Return how often something was done there: as in `like`, if that has values."""
+        try:
+            return as_array(tensor)
+        except Unfit:
+            return np.zeros((), np.int64) if otherwise is None else otherwise
+
     def _as_in(self, like: StateDict) -> dict[str, Array]:
         """Return the tensors by the names of a state dict, in its order."""
         made = {like.actual(name): array for name, array in self._tensors.items()}
@@ -125,10 +132,10 @@ class Writing:
         tied = like.tied(absent, [name for name in like if name in made])
         missing, misshapen = [], []
         for name in like:
-            if name in tied:
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in NEVER_USED):
+                made[name] = self._count(like[name], made.get(name))
+            elif name in tied:
                 made[name] = made[tied[name]]
-            elif any(fnmatch.fnmatchcase(name, pattern) for pattern in NEVER_USED):
-                made[name] = as_array(like[name])
             elif name not in made:
                 missing.append(f"{name} of like= has no variable")
             shape = np.shape(like[name])

@@ -266,3 +266,38 @@ def test_like_lists_all_that_does_not_fit():
     assert caught.value.missing == ("extra.weight of like= has no variable",)
     assert caught.value.unused == ("bias",)
     assert len(caught.value.misshapen) == 1
+
+
+def test_a_network_without_values_says_enough():
+    normalise = torch.nn.utils.parametrizations.weight_norm
+    make = lambda: torch.nn.Sequential(normalise(torch.nn.Linear(4, 3)), torch.nn.BatchNorm1d(3))
+    with torch.device("meta"):
+        network = make()
+
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            x = nn.Dense(3, name="dense")(x)
+            return nn.BatchNorm(True, name="norm")(x)
+
+    names = {"dense": "0", "norm": "1"}
+    variables = Model().init(jax.random.key(0), X)
+    written = to_state_dict(
+        variables, Model(), X, names=names, like=network.state_dict(), form="torch"
+    )
+    assert {name: t.shape for name, t in written.items()} == {
+        name: t.shape for name, t in network.state_dict().items()
+    }
+    loaded = make().eval()
+    loaded.load_state_dict(written)
+    assert_close(Model().apply(variables, X), loaded(torch.from_numpy(X)).detach().numpy(), "model")
+
+
+def test_counts_of_like_are_kept():
+    layer = torch.nn.BatchNorm1d(4)
+    layer(torch.from_numpy(np.random.default_rng(0).normal(size=X.shape)).float())
+    module = nn.BatchNorm(True)
+    variables = from_state_dict(layer.state_dict(), module, X)
+    assert to_state_dict(variables, module, X)["num_batches_tracked"] == 0
+    written = to_state_dict(variables, module, X, like=layer.state_dict(), form="torch")
+    assert written["num_batches_tracked"] == 1
