@@ -1,6 +1,8 @@
 """One program, one result: the same save and restore through every format, strict and not."""
 
 import random
+import tempfile
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -11,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from ramie import checkpoint, errors, struct
@@ -88,12 +92,15 @@ WANTED = {
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
     """The same tree, saved in every format."""
-    folder = tmp_path_factory.mktemp("same")
+    return save(tmp_path_factory.mktemp("same"), SAVED)
+
+
+def save(folder, tree):
     by_orbax = ocp.PyTreeCheckpointer()
     return [
-        checkpoint.save(folder / "msgpack", SAVED, 1),
-        checkpoints.save_checkpoint(folder / "orbax", SAVED, 1, orbax_checkpointer=by_orbax),
-        checkpoint.save_safetensors(folder / "safe.safetensors", SAVED),
+        checkpoint.save(folder / "msgpack", tree, 1),
+        checkpoints.save_checkpoint(folder / "orbax", tree, 1, orbax_checkpointer=by_orbax),
+        checkpoint.save_safetensors(folder / "safe.safetensors", tree),
     ]
 
 
@@ -150,3 +157,52 @@ def test_what_was_saved_is_what_comes_back(places):
         assert leaves == [described(leaf) for leaf in kept]
     for place in places[:2]:
         assert type(checkpoint.restore(place, SAVED)["int16"]) is np.int16
+
+
+DTYPES = [np.dtype(name) for name in ("float32", "float64", "int16", "int64", "bool", "bfloat16")]
+
+
+@st.composite
+def arrays(draw):
+    shape = draw(st.sampled_from([(), (1,), (2,), (4, 2)]))
+    dtype = draw(st.sampled_from(DTYPES))
+    return np.asarray(np.arange(np.prod(shape, dtype=int)).reshape(shape) % 2, dtype)
+
+
+LEAVES = st.one_of(
+    arrays(),
+    arrays().map(jnp.asarray),
+    st.booleans() | st.integers(-(2**40), 2**40) | st.floats(-100, 100),
+    st.sampled_from(["", "text", None, np.float32(0.5), np.int16(3)]),
+)
+NAMES = st.sampled_from(["a", "b", "0", "1", "value"])
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.dictionaries(NAMES, inner, min_size=1, max_size=3)
+        | st.lists(inner, min_size=1, max_size=3)
+        | st.builds(Pair, inner, inner)
+        | st.builds(Point, inner, inner)
+        | st.dictionaries(NAMES, inner, min_size=1, max_size=2).map(FrozenDict)
+    ),
+    max_leaves=8,
+)
+
+
+def with_another(tree, place, other):
+    """Return a tree with another one in the place of a leaf, by its number."""
+    leaves, treedef = jax.tree.flatten(tree, is_leaf=lambda leaf: leaf is None)
+    leaves[place % len(leaves)] = other
+    return jax.tree.unflatten(treedef, leaves)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.dictionaries(NAMES, TREES, min_size=1, max_size=3), TREES, st.integers(0, 20))
+def test_any_tree_saved_and_restored_in_any_format(tree, other, number):
+    tree["leaf"] = np.ones(1)
+    with tempfile.TemporaryDirectory() as folder:
+        made = save(Path(folder), tree)
+        for target in (tree, with_another(tree, number, other), {"leaf": other}):
+            for strict in (True, False):
+                first, *others = [outcome(place, target, strict) for place in made]
+                assert others == [first] * len(others)
