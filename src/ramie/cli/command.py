@@ -39,7 +39,7 @@ def command_line(*words: str | os.PathLike[str]) -> str:
       >>> command_line("ckpt", "ls", "my run").endswith("ramie ckpt ls 'my run'")
       True
     """
-    return f"{command_name()} {shlex.join(map(os.fspath, words))}"
+    return f"{command_name()} {shlex.join(os.fspath(word) for word in words)}"
 
 
 def runnable(text: str) -> str:

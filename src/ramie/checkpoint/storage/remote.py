@@ -11,6 +11,7 @@ other saved. Give each run a directory. What a writer left when it died is remov
 import datetime
 import errno
 import functools
+import io
 import os
 import posixpath
 import re
@@ -79,8 +80,8 @@ def _reaching(work: Callable[Given, Result]) -> Callable[Given, Result]:
         except (OSError, ImportError, RamieError):
             raise
         except Exception as error:
-            url = next(text for text in map(str, arguments) if "://" in text)
-            raise OSError(errno.EIO, f"{type(error).__name__}: {error}", url) from error
+            place = str(getattr(arguments[0], "path", arguments[0]))
+            raise OSError(errno.EIO, f"{type(error).__name__}: {error}", place) from error
 
     return told
 
@@ -126,10 +127,37 @@ def modified(url: str) -> float:
 
 
 @_reaching
-def open_file(url: str) -> Any:
+def open_file(url: str) -> io.BufferedReader:
     """Open a file for reading."""
     system, path = _filesystem(url)
-    return system.open(path, "rb")
+    return io.BufferedReader(_Reading(system.open(path, "rb"), url))
+
+
+class _Reading(io.RawIOBase):
+    """An open file of fsspec whose failures are OSErrors."""
+
+    def __init__(self, file: Any, url: str) -> None:
+        self._file = file
+        self.path = url
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return bool(self._file.seekable())
+
+    @_reaching
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._file.seek(offset, whence))
+
+    @_reaching
+    def readinto(self, memory: Any) -> int:
+        return self._file.readinto(memory) or 0
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
 
 
 @_reaching
@@ -167,6 +195,7 @@ class RemoteStaged:
         self.path = url
         self._is_there = False
 
+    @_reaching
     def write(self, pieces: Iterable[Any]) -> int:
         """Upload all pieces; return the number of bytes.
 
@@ -188,6 +217,7 @@ class RemoteStaged:
             raise OSError(errno.EIO, problem, self.path)
         return total
 
+    @_reaching
     def publish(self, final: str, *, sync: bool = True) -> None:
         """Give the file its final name, replacing what has it; `sync` makes no difference."""
         system, path = _filesystem(self.path)

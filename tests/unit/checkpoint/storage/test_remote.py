@@ -164,3 +164,37 @@ def test_file_urls_are_local_paths(tmp_path):
     path = checkpoint.save(f"file://{tmp_path}", {"a": 1}, 1)
     assert path == str(tmp_path / "checkpoint_1")
     assert checkpoint.restore(f"file://{tmp_path}", None) == {"a": 1}
+
+
+class StoreError(Exception):
+    """As stores have them: no OSError."""
+
+
+def test_failures_of_a_store_are_system_errors(monkeypatch):
+    url = "memory://bucket/run"
+    path = checkpoint.save(url, tree(1), 1)
+    memory = fsspec.filesystem("memory")
+
+    def fail(*arguments, **options):
+        raise StoreError("no credentials")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory), "info", fail)
+        for work in (checkpoint.restore, checkpoint.verify):
+            with pytest.raises(OSError, match="StoreError: no credentials"):
+                work(path, *([None] if work is checkpoint.restore else []))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory.open(path.partition("://")[2])), "readinto", fail)
+        with pytest.raises(OSError, match=r"StoreError.*checkpoint_1"):
+            checkpoint.restore(path, None)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory), "mv", fail)
+        with pytest.raises(OSError, match="StoreError"):
+            checkpoint.save(url, tree(2), 2)
+    assert checkpoint.available_steps(url) == [1]
+    memory.store.clear()
+
+
+def test_unknown_kinds_of_urls_are_refused():
+    with pytest.raises(errors.CheckpointOptionError, match="fsspec does not know"):
+        checkpoint.survey("nothing-like-this://bucket/run")
