@@ -190,3 +190,38 @@ def test_an_empty_tree_is_a_file(tmp_path, capsys):
     assert numpy_files.load_file(one) == {}
     numpy_files.save_file({}, tmp_path / "theirs.safetensors")
     assert checkpoint.load_safetensors(tmp_path / "theirs.safetensors") == {}
+
+
+def test_what_orbax_keeps_besides_arrays_is_kept_or_refused(tmp_path):
+    ocp = pytest.importorskip("orbax.checkpoint")
+    tree, page = {"w": np.ones(3)}, {"epoch": 3, "name": "run"}
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as saver:
+        saver.save(tmp_path / "bare", args=ocp.args.PyTreeSave(tree))
+        about = {"lr": 0.1}
+        saver.save(tmp_path / "one", args=ocp.args.PyTreeSave(tree, custom_metadata=about))
+    with ocp.CheckpointManager(tmp_path / "run") as manager:
+        items = {
+            "state": ocp.args.PyTreeSave(tree, custom_metadata={"a": "b"}),
+            "page": ocp.args.JsonSave(page),
+        }
+        manager.save(3, args=ocp.args.Composite(**items), custom_metadata={"by": "us"})
+    several = {"state": tree, "page": page}
+    for place, content, metadata in (
+        ("bare", tree, {}),
+        ("one", tree, {"custom_metadata": '{"lr": 0.1}'}),
+        (
+            "run/3",
+            several,
+            {"custom_metadata": '{"by": "us"}', "state/custom_metadata": '{"a": "b"}'},
+        ),
+    ):
+        new = checkpoint.convert(tmp_path / place, tmp_path / "m.safetensors", overwrite=True)
+        same(checkpoint.load_safetensors(new), content)
+        assert checkpoint.outline(new).metadata == metadata
+        if metadata:
+            with pytest.raises(errors.FormatLimitError, match="custom_metadata"):
+                checkpoint.convert(tmp_path / place, tmp_path / "msgpack", overwrite=True)
+        other = checkpoint.convert(
+            tmp_path / place, tmp_path / "msgpack", overwrite=True, drop_metadata=True
+        )
+        same(checkpoint.restore(other, None), content)

@@ -21,6 +21,7 @@ from ramie.checkpoint.formats.match import Report, restore_into
 from ramie.checkpoint.formats.orbax_layout import (
     Item,
     Layout,
+    custom_of_tree,
     is_unfinished,
     item_file,
     layout,
@@ -92,7 +93,14 @@ def outline(path: str) -> tuple[list[Leaf], dict[str, str]]:
         for item in whole.items
         for leaf in _leaves(item, () if whole.is_single else (item.name,))
     ]
-    return leaves, whole.metadata
+    metadata = dict(whole.metadata)
+    for item in whole.items:
+        if item.kind == "tree":
+            place = "tree" if whole.is_single else item.name
+            for name, text in custom_of_tree(item.path).items():
+                free = whole.is_single and name not in metadata
+                metadata[name if free else f"{place}/{name}"] = text
+    return leaves, metadata
 
 
 def _leaves(item: Item, above: tuple[str, ...]) -> Iterator[Leaf]:
@@ -288,7 +296,7 @@ def restore(
                 place, part, source, strict=strict, partial=partial, report=report
             )
         state = to_state_dict(_value(item))
-        return restore_into(part, state, source, strict=strict, report=report)
+        return _placed(part, restore_into(part, state, source, strict=strict, report=report))
 
     if target is None:
         return _everything(whole)
@@ -345,6 +353,14 @@ def _value(item: Item) -> Any:
         f"{item.handler or 'a handler that no file names'} wrote,",
         "Read it by Orbax and that handler, or leave it out of the target.",
     )
+
+
+def _placed(leaf: Any, value: Any) -> Any:
+    """Bring the array of an item to the devices that its target says, if it fits there."""
+    sharding, shape = getattr(leaf, "sharding", None), getattr(leaf, "shape", None)
+    if sharding is None or shape != getattr(value, "shape", ()):
+        return value
+    return jax.device_put(value, sharding)
 
 
 def _parts(target: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Orbax is not imported, and no item is read but the metrics.
 
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
@@ -20,6 +21,7 @@ __all__ = [
     "Item",
     "Kind",
     "Layout",
+    "custom_of_tree",
     "final_name",
     "is_item",
     "is_unfinished",
@@ -41,6 +43,8 @@ _PAGE = "_CHECKPOINT_METADATA"
 _COMMITTED = "commit_success.txt"
 _UNFINISHED = ".orbax-checkpoint-tmp"
 _LIMIT = 1 << 28
+_TAIL = 64
+_NO_CUSTOM = re.compile(rb'"custom_metadata": (?:null|\{\})\}\s*$')
 _DEPTH = 200
 _ONLY = "default"
 _METRICS = "metrics"
@@ -280,6 +284,24 @@ def _page_or_nothing(path: str) -> dict[str, Any]:
 def _custom(page: dict[str, Any]) -> dict[str, str]:
     custom = page.get("custom_metadata")
     return {"custom_metadata": json.dumps(custom)} if custom else {}
+
+
+def custom_of_tree(path: str) -> dict[str, str]:
+    """Return what the user gave with a tree as custom metadata, as JSON; it stands with its leaves.
+
+    Args:
+      path: the directory of the tree. Damage is for those to say who read the leaves.
+    """
+    place = os.path.join(path, _TREE_FILES[0])
+    try:
+        with open_regular(place) as file:
+            file.seek(-min(os.fstat(file.fileno()).st_size, _TAIL), os.SEEK_END)
+            if _NO_CUSTOM.search(file.read(_TAIL)):
+                return {}  # as nearly always; the page may be long
+        page = _load(place, ".")
+    except (MalformedDataError, OSError):
+        return {}
+    return _custom(page) if isinstance(page, dict) else {}
 
 
 def _listed_above(path: str) -> str | None:
