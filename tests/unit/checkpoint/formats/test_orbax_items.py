@@ -164,6 +164,22 @@ def test_targets_go_by_the_names_of_items(folder):
     assert checkpoint.restore(folder, part, prefix="")["meta"]["names"] == ["a", "b"]
 
 
+def test_arrays_and_keys_go_where_the_target_has_them(folder):
+    mesh = jax.sharding.Mesh(jax.devices()[:2], ("data",))
+    rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    last = jax.sharding.SingleDeviceSharding(jax.devices()[-1])
+    target = {
+        "on_device": jax.ShapeDtypeStruct((4,), jnp.float32, sharding=rows),
+        "key": jax.device_put(jax.random.key(0), last),
+        "params": {**tree(), "w": jax.ShapeDtypeStruct((2, 3), jnp.float32, sharding=rows)},
+        "array": jax.ShapeDtypeStruct((3,), np.arange(3).dtype),
+    }
+    found = checkpoint.restore(folder, target, prefix="")
+    assert found["on_device"].sharding == found["params"]["w"].sharding == rows
+    assert found["key"].sharding == last and isinstance(found["array"], np.ndarray)
+    assert_exact(found["on_device"], np.arange(4, dtype=np.float32))
+
+
 def test_a_checkpointer_of_the_user_is_asked_for_what_only_it_can_read(tmp_path):
     plain = ocp.PyTreeCheckpointer()
     place = manage(tmp_path / "run", {1: {"default": ocp.args.StandardSave(tree())}})
