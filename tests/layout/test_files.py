@@ -60,6 +60,7 @@ MIRROR = sources.ROOT / "tests" / "unit"
 SUBJECTS = {
     "checkpoint/formats/test_calls_of_orbax": "Orbax itself on our trees",
     "checkpoint/formats/test_orbax_wheel": "the directories that come with Orbax",
+    "checkpoint/formats/test_safetensors_oracle": "the package safetensors on the same files",
     "checkpoint/test_empty_trees": "what holds nothing, in every format and command",
     "checkpoint/test_save_restore": "a save, a restore, and what goes wrong between",
     "checkpoint/test_same_result": "one program in every format",
