@@ -18,6 +18,7 @@ from tests.faults.tally import Undocumented
 from ramie import checkpoint, serialization
 from ramie.checkpoint.formats.leaf import read_array
 from ramie.checkpoint.formats.msgpack_outline import names_of
+from ramie.checkpoint.inspecting.contents import recognise
 from ramie.checkpoint.storage import integrity
 from ramie.serialization.decode import decode
 
@@ -187,8 +188,10 @@ def check_safetensors(data: bytes, folder: Path) -> bool:
         assert reference.same(found, expected), "it says something else"
     outcome(lambda: checkpoint.load_safetensors(path))
     outcome(lambda: checkpoint.load_safetensors(path, small_tree()))
-    outcome(lambda: checkpoint.restore(path, None))
-    check_looks(path, found, folder)
+    restored = outcome(lambda: checkpoint.restore(path, None))
+    # A few bytes may make msgpack of it, which other readers take for what it is.
+    form = outcome(lambda: recognise(path))
+    check_looks(path, restored if form == "msgpack" else found, folder)
     check_conversion(path, folder, "")
     return was_read
 

@@ -11,7 +11,7 @@ from tests.faults import mutations, orbax_pages, readers, scale, tally
 
 KINDS = {
     # what is changed, how its meaning is changed, who has to be right, how often at length
-    "msgpack in memory": ("msgpack", mutations.of_msgpack, readers.check_bytes, 5000),
+    "msgpack in memory": ("msgpack", mutations.of_msgpack, readers.check_bytes, 6000),
     "msgpack": ("msgpack", mutations.of_msgpack, readers.check_file, 4000),
     "msgpack in chunks": ("chunked", mutations.of_msgpack, readers.check_file, 2000),
     "msgpack with a manifest": ("msgpack", mutations.of_msgpack, readers.check_summed, 2000),
@@ -44,13 +44,17 @@ def test_a_changed_file_is_read_as_it_says_or_refused(kind, tmp_path):
     assert refused > rounds // 3
 
 
+# What Orbax leaves unfinished when it fails, and what we say where a directory may hold more.
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:Left out")
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("page", orbax_pages.PAGES)
 def test_a_changed_page_of_an_orbax_directory_is_read_or_refused(page, tmp_path):
     pytest.importorskip("orbax.checkpoint")
     good = orbax_pages.prepare(tmp_path)
     generator = random.Random(page)
-    for number in range(scale.times(8, 400)):
+    for number in range(scale.times(8, 120)):
         data = changed(good[page], mutations.of_json, number, generator, list(good.values()))
         with tally.fault("mutated inputs"):
             orbax_pages.check(page, data, tmp_path)
