@@ -90,7 +90,7 @@ def from_state_dict(
       StateDictMismatchError: naming all that is missing, not used, of another shape, or not to be
         converted (tensors without values, complex numbers for a real weight).
       TypeError: if `state_dict` is no mapping, or `module` no module.
-      ValueError: if it holds dictionaries in place of tensors.
+      ValueError: if it holds dictionaries in place of tensors, or `flattened` does not fit.
 
     Example:
       >>> import numpy as np, ramie.linen as nn

@@ -96,9 +96,14 @@ def _dense(shape: tuple[int, ...], axes: int, flattened: tuple[int, ...] | None)
       shape: the shape of the kernel.
       axes: how many of the axes are inputs.
       flattened: channels, height and width of the image that the inputs are, if they are one.
+
+    Raises:
+      Unfit: if that is an image of another size.
     """
     inputs, outputs = shape[:axes], shape[axes:]
     rows = flattened if flattened is not None else inputs
+    if np.prod(rows) != np.prod(inputs):
+        raise Unfit(f"has {np.prod(inputs)} inputs, but flattened= says {rows}")
     image = len(rows) > 1 and flattened is not None
 
     def to_linen(weight: Array) -> Array:
@@ -355,6 +360,9 @@ def conversions_of(
       module: a module of Linen or NNX.
       shapes: the shapes of its variables.
       flattened: see `_dense`.
+
+    Raises:
+      Unfit: if `flattened` does not fit the layer.
     """
     from ramie import linen, nnx
 
@@ -363,6 +371,8 @@ def conversions_of(
         return isinstance(module, tuple(found for found in classes if found is not None))
 
     kernel = shapes.get(_KERNEL, ())
+    if flattened is not None and not kind("Dense", "Linear", "DenseGeneral", "LinearGeneral"):
+        raise Unfit(f"is {type(module).__name__}, and flattened= is for dense layers")
     if kind("MultiHeadDotProductAttention", "MultiHeadAttention"):
         return _attention(shapes)
     if kind("Dense", "Linear"):

@@ -127,6 +127,8 @@ def composed(kind: str, parts: Sequence[Array], axis: int) -> Array:
         return (direction * (scale / lengths(direction, scale))).astype(wide)
     weight = parts[0].astype(wide)
     if kind == MASKED:
+        if parts[1].shape != weight.shape:
+            raise Unfit(f"has a mask of shape {parts[1].shape} for a weight of {weight.shape}")
         return weight * parts[1].astype(wide)
     if len(parts) == 1:  # a vector
         if weight.ndim != 1:

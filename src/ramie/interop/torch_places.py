@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from ramie.interop.torch_layers import Conversion, Leaf, conversions_of
 from ramie.interop.torch_models import Model, Wrapped
 from ramie.interop.torch_parametrized import stored
-from ramie.interop.torch_tensors import StateDict
+from ramie.interop.torch_tensors import StateDict, Unfit
 
 __all__ = ["NEVER_USED", "Layer", "Names", "layers_of", "text_of"]
 
@@ -65,7 +65,10 @@ def layers_of(
         }
         shapes = {leaf: model.shapes[at].shape for leaf, at in below.items()}
         place = _place(path, names, model.transparent)
-        conversions = conversions_of(inner, shapes, flattened.get(path))
+        try:
+            conversions = conversions_of(inner, shapes, flattened.get(path))
+        except Unfit as error:
+            raise ValueError(f"The module {path!r} {error}.") from error
         conversion = _chosen(conversions, path, place, tensors, names, model.transparent)
         if conversion is None:
             continue

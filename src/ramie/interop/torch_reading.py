@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ramie import errors
 from ramie.interop import torch_normalized as normalized
@@ -59,6 +60,11 @@ class Reading:
     def _default(self, at: Leaf, names: Sequence[str]) -> None:
         if at in self._given:
             self.found[at] = self._given[at]
+            held, shape = np.shape(self._given[at]), self._model.shapes[at].shape
+            if held != shape:
+                self._misshapen.append(
+                    f"{text_of(at)} has the shape {shape}, and {held} in defaults="
+                )
         else:
             self._missing.append(f"{text_of(at)} needs {', '.join(map(repr, names))}")
 

@@ -83,8 +83,16 @@ def test_dense_layers_after_a_flattened_image():
     assert_exact(variables["params"]["head"]["kernel"], expected)
     back = to_state_dict(variables, Net(), IMAGES, **options)
     assert_exact(back["head.weight"], TENSORS["head.weight"])
-    with pytest.raises(ValueError, match="'haed'"):
-        from_state_dict(TENSORS, Net(), IMAGES, flattened={"haed": (2, 3, 5)})
+    variables = from_state_dict(TENSORS, Net(), IMAGES)
+    for flattened, words in (
+        ({"haed": (2, 3, 5)}, "'haed'"),
+        ({"head": (2, 3, 4)}, "'head' has 30 inputs"),
+        ({"encoder/norm": (2, 3, 5)}, "'encoder/norm' is BatchNorm"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            from_state_dict(TENSORS, Net(), IMAGES, flattened=flattened)
+        with pytest.raises(ValueError, match=words):
+            to_state_dict(variables, Net(), IMAGES, flattened=flattened)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +148,9 @@ def test_what_is_not_wanted_or_not_there_can_be_said():
     variables = from_state_dict(tensors, Net(), IMAGES, **options)
     assert_exact(variables["params"]["head"]["kernel"], np.ones((30, 4), np.float32))
     assert_exact(variables["params"]["token"], TENSORS["token"])
+    defaults["params"]["head"]["bias"] = np.ones(5)
+    with pytest.raises(errors.StateDictMismatchError, match=r"\(4,\), and \(5,\) in defaults="):
+        from_state_dict(tensors, Net(), IMAGES, **options)
 
 
 def test_values_get_the_dtype_and_the_box_of_the_module():
@@ -264,6 +275,9 @@ def test_parts_of_a_weight_that_do_not_belong_together():
     tensors = {"weight_g": numbers(3, 1), "weight_v": numbers(4, 3), "bias": numbers(4)}
     with pytest.raises(errors.StateDictMismatchError, match=r"lengths of shape \(3, 1\)"):
         from_state_dict(tensors, nn.Dense(4), shape(1, 3))
+    pruned = {"weight_orig": numbers(4, 3), "weight_mask": numbers(1, 3), "bias": numbers(4)}
+    with pytest.raises(errors.StateDictMismatchError, match="mask of shape"):
+        from_state_dict(pruned, nn.Dense(4), shape(1, 3))
     vectors = {"weight_orig": numbers(4, 3), "weight_u": numbers(3), "weight_v": numbers(3)}
     with pytest.raises(errors.StateDictMismatchError, match="singular vectors of shapes"):
         from_state_dict({**vectors, "bias": numbers(4)}, nn.Dense(4), shape(1, 3))
