@@ -11,7 +11,7 @@ import numpy as np
 from ramie.checkpoint.formats import msgpack, orbax_items, orbax_saving, safetensors_index
 from ramie.checkpoint.formats.leaf import Leaf, read_array
 from ramie.checkpoint.formats.match import restore_into
-from ramie.checkpoint.formats.orbax import is_orbax
+from ramie.checkpoint.formats.orbax import check_device, is_orbax
 from ramie.checkpoint.inspecting.contents import load, nest, outline, recognise
 from ramie.checkpoint.inspecting.health import check
 from ramie.checkpoint.saving import shards
@@ -269,6 +269,8 @@ def _write(
             spared={*read, *(leaf.file for leaf in leaves)},
         )
     _check_metadata(metadata, form)
+    if form == "orbax":
+        check_device()
     entries = [(leaf.path, _mapped(leaf) if leaf.is_array else leaf.value) for leaf in leaves]
     tree = nest(entries, separator)
     if form == "orbax":

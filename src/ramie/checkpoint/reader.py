@@ -131,6 +131,7 @@ def _load(place: str, target: Any, options: Options) -> Any:
     if storage.kind_of(place) != "directory":
         state = _read_file(place, target, partial)
         return restore_into(target, state, place, strict=strict, report=report)
+    orbax.check_device()
     target = on_devices(target)
     multiprocess.agree(lambda: _check_share(place), place)
     if transforms is not None:

@@ -12,6 +12,7 @@ import math
 import os
 import pathlib
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
@@ -27,6 +28,7 @@ from ramie.errors import MalformedDataError, MissingExtraError
 __all__ = [
     "Contents",
     "Entry",
+    "check_device",
     "contents",
     "holds_tree",
     "import_orbax",
@@ -49,6 +51,7 @@ _MARKS = (
     "manifest.ocdbt",
     *_TREE_MARKS,
 )
+_SHARDINGS = "_sharding"
 _OTHER_HANDLERS = (".ArrayCheckpointHandler", "RandomKeyCheckpointHandler")
 _DTYPES_OF_PYTHON = tuple(map(np.dtype, (bool, int, float)))
 _GROUP = 1 << 26
@@ -145,9 +148,26 @@ def _name(key: Any) -> Any:
     return key
 
 
+def check_device() -> None:
+    """Check that JAX has a device: Orbax asks for one, whatever it is to do.
+
+    Raises:
+      RuntimeError: if it has none.
+    """
+    try:
+        jax.default_backend()
+    except Exception as error:
+        raise RuntimeError(
+            "Orbax reads and writes nothing unless JAX has a device, and JAX finds none of the "
+            f"platforms {jax.config.jax_platforms!r} ({type(error).__name__}: {error}). Set the "
+            "environment variable JAX_PLATFORMS=cpu before JAX is imported."
+        ) from error
+
+
 @contextlib.contextmanager
 def _explained(path: str) -> Iterator[None]:
     """Say of what Orbax raises which directory it is about, and that it may be damaged."""
+    check_device()
     try:
         with _without_stragglers():
             yield
@@ -209,7 +229,7 @@ def contents(path: str) -> Contents:
     orbax = import_orbax("read a directory that Orbax wrote")
     with _explained(path), contextlib.closing(orbax.PyTreeCheckpointHandler()) as handler:
         # Not by a checkpointer: that warns of each item that it has no page of its own.
-        tree = handler.metadata(pathlib.Path(path).absolute())
+        tree = _metadata(handler, pathlib.Path(path).absolute())
         if tree is None:
             raise ValueError(f"Orbax finds no description of the tree in {os.listdir(path)}")
         tree = getattr(tree, "tree", tree)
@@ -219,6 +239,25 @@ def contents(path: str) -> Contents:
             for keys, about in jax.tree.leaves_with_path(tree, is_leaf=_is_empty)
         }
     return Contents(tree, entries)
+
+
+def _metadata(handler: Any, path: pathlib.Path) -> Any:
+    """Return Orbax's own metadata, also where it does not understand the shardings beside them.
+
+    Those are of the devices from which arrays were saved, and nobody here needs them. Early ones
+    are of kinds that JAX has given up.
+    """
+    try:
+        return handler.metadata(path)
+    except Exception:
+        if not (path / _SHARDINGS).exists():
+            raise
+        with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Exception):
+            for entry in path.iterdir():
+                if entry.name != _SHARDINGS:
+                    (pathlib.Path(folder) / entry.name).symlink_to(entry)
+            return handler.metadata(pathlib.Path(folder))
+        raise  # the first error: it names the directory
 
 
 def _is_empty(value: Any) -> bool:

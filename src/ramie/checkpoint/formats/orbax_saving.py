@@ -16,6 +16,7 @@ import numpy as np
 
 from ramie.checkpoint.formats import orbax
 from ramie.errors import CheckpointOptionError, FormatLimitError, MalformedDataError
+from ramie.errors.base import saved_instead
 from ramie.serialization.arrays import check_value, is_prng_key, own
 from ramie.serialization.state_dict import to_state_dict
 
@@ -30,7 +31,9 @@ def prepare(target: Any) -> Any:
     Raises:
       CheckpointOptionError: if the target is a single value, or empty.
       FormatLimitError: if Orbax cannot hold a leaf, or would mix two of them up.
+      RuntimeError: if JAX has no device, without which Orbax does nothing.
     """
+    orbax.check_device()
     reason = ""
     if jax.tree_util.all_leaves([target]) and not isinstance(to_state_dict(target), dict):
         reason = "Orbax saves trees, and this is a single value; put it into a dictionary"
@@ -100,6 +103,7 @@ def _limit(leaf: Any) -> tuple[str, str] | None:
             what, instead = "an integer beyond 64 bits", "Save it as a string"
     elif not isinstance(leaf, float):
         what = f"a value of type {type(leaf).__name__}"
+        instead = saved_instead(leaf) or instead
     return (what, instead) if what else None
 
 
