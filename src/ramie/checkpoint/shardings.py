@@ -1,4 +1,4 @@
-"""Shardings that a target asks for: those of an abstract mesh are for the mesh that is set."""
+"""Shardings that a target asks for: what they can hold, and those of an abstract mesh."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +8,24 @@ from jax.sharding import AbstractMesh, NamedSharding
 
 from ramie.errors import CheckpointOptionError
 
-__all__ = ["on_devices"]
+__all__ = ["can_hold", "on_devices"]
+
+
+def can_hold(sharding: Any, shape: tuple[int, ...], dtype: Any) -> bool:
+    """Tell whether JAX can place an array so without a change of its shape or dtype.
+
+    Args:
+      sharding: the sharding.
+      shape: the shape of the array.
+      dtype: its dtype, which may be one of 64 bits that JAX does not take.
+    """
+    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        return False
+    try:
+        sharding.shard_shape(shape)
+    except (ValueError, IndexError):
+        return False
+    return True
 
 
 def on_devices(target: Any) -> Any:

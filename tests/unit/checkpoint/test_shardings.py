@@ -128,3 +128,17 @@ def test_transformations_are_for_the_mesh_that_is_set(saved, mesh):
         found = checkpoints.restore_checkpoint(saved, abstract(mesh), orbax_transforms={})
     assert found["w"].sharding == NamedSharding(mesh, ROWS)
     assert_exact(found["w"], VALUES)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "is_possible"),
+    [
+        ((8, 2), np.float32, True),
+        ((4,), jnp.bfloat16, True),
+        ((6, 2), np.float32, False),  # not to be divided by 4
+        ((), np.float32, False),
+        ((8, 2), np.float64, False),  # JAX would make float32 of it
+    ],
+)
+def test_what_a_sharding_can_hold(mesh, shape, dtype, is_possible):
+    assert shardings.can_hold(NamedSharding(mesh, ROWS), shape, np.dtype(dtype)) is is_possible

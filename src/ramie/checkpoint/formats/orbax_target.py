@@ -15,6 +15,7 @@ import numpy as np
 from ramie.checkpoint.formats import orbax
 from ramie.checkpoint.formats.match import Report, judge, restore_into
 from ramie.checkpoint.formats.orbax import Entry, Names
+from ramie.checkpoint.shardings import can_hold
 from ramie.errors import MPARestoreTargetRequiredError
 from ramie.serialization.arrays import is_prng_key
 from ramie.serialization.state_dict import to_state_dict
@@ -80,7 +81,7 @@ def restore(
     asked = {names: _arguments(leaf, known.entries[names]) for names, leaf in pairs.items()}
     found: dict[Names, Any] = {names: _UNREAD for names in known.entries}
     for names, value in orbax.read(path, asked, known).items():
-        found[names] = _as_wanted(pairs[names], value, known.entries[names])
+        found[names] = _as_wanted(pairs[names], value)
     for names, leaf in form.wanted.items():
         if isinstance(leaf, Mapping) and found.get(names, leaf) is None:
             found[names] = {}  # Orbax writes None for most containers without content
@@ -224,7 +225,7 @@ def _arguments(leaf: Any, entry: Entry) -> Any:
     package = orbax.import_orbax("read a directory that Orbax wrote")
     if entry.kind == "key":
         return package.ArrayRestoreArgs(sharding=sharding) if is_prng_key(leaf) else None
-    if not _is_spread(leaf) or not _can_be_on(sharding, entry):
+    if not _is_spread(leaf) or not can_hold(sharding, entry.shape, entry.dtype):
         return None
     return package.ArrayRestoreArgs(restore_type=jax.Array, sharding=sharding)
 
@@ -235,20 +236,10 @@ def _is_spread(leaf: Any) -> bool:
     return sharding is not None and len(sharding.device_set) > 1
 
 
-def _can_be_on(sharding: Any, entry: Entry) -> bool:
-    """Tell whether what was saved can be placed so without a change of its shape or dtype."""
-    if jax.dtypes.canonicalize_dtype(entry.dtype) != entry.dtype:
-        return False
-    try:
-        sharding.shard_shape(entry.shape)
-    except (ValueError, IndexError):
-        return False
-    return True
-
-
-def _as_wanted(leaf: Any, value: Any, entry: Entry) -> Any:
+def _as_wanted(leaf: Any, value: Any) -> Any:
     """Bring an array to the devices of its leaf, if that has some and they can hold it."""
     sharding = getattr(leaf, "sharding", None)
-    if sharding is None or not isinstance(value, np.ndarray) or not _can_be_on(sharding, entry):
+    if sharding is None or not isinstance(value, np.ndarray):
         return value
-    return jax.device_put(value, sharding)
+    is_possible = can_hold(sharding, value.shape, value.dtype)
+    return jax.device_put(value, sharding) if is_possible else value

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ramie.checkpoint.shardings import on_devices
+from ramie.checkpoint.shardings import can_hold, on_devices
 from ramie.checkpoint.storage import integrity
 from ramie.errors import (
     MalformedDataError,
@@ -97,10 +97,11 @@ def _read(place: str, name: str, sharding: Any) -> Any:
     spec = {"driver": "zarr", "kvstore": {"driver": "file", "path": path}}
     try:
         stored = tensorstore.open(spec, open=True, read=True).result()
-        if sharding is None:
+        shape, dtype = tuple(stored.shape), stored.dtype.numpy_dtype
+        if sharding is None or not can_hold(sharding, shape, dtype):
             return np.asarray(stored.read().result())
         return jax.make_array_from_callback(
-            tuple(stored.shape), sharding, lambda index: np.asarray(stored[index].read().result())
+            shape, sharding, lambda index: np.asarray(stored[index].read().result())
         )
     except ValueError as error:
         problem = str(error).splitlines()[0][:300]

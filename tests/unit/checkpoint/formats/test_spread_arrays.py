@@ -2,6 +2,8 @@
 
 # ruff: noqa: E402
 
+import shutil
+
 import pytest
 
 tensorstore = pytest.importorskip("tensorstore")
@@ -31,17 +33,30 @@ def store(folder, array):
 def saved(tmp_path):
     tree = {"w": {"a": "//GDAPlaceholder:w/a"}, "step": 3}
     checkpoint.save(tmp_path, tree, 1)
-    store(tmp_path / "checkpoint_1_gda" / "w" / "a", np.arange(8.0))
+    store(tmp_path / "checkpoint_1_gda" / "w" / "a", np.arange(8, dtype=np.float32))
     return tmp_path
 
 
 def test_placeholders_become_arrays_sharded_as_the_target(saved):
-    assert_exact(checkpoints.restore_checkpoint(saved, None)["w"]["a"], np.arange(8.0))
+    whole = np.arange(8, dtype=np.float32)
+    assert_exact(checkpoints.restore_checkpoint(saved, None)["w"]["a"], whole)
     sharding = NamedSharding(Mesh(np.array(jax.devices()), ("x",)), PartitionSpec("x"))
     target = {"w": {"a": jax.device_put(jnp.zeros(8), sharding)}, "step": 0}
     found = checkpoints.restore_checkpoint(saved, target)
     assert found["w"]["a"].sharding == sharding and found["step"] == 3
-    assert_exact(np.asarray(found["w"]["a"]), np.arange(8, dtype=found["w"]["a"].dtype))
+    assert_exact(np.asarray(found["w"]["a"]), whole)
+
+
+@pytest.mark.parametrize("values", [np.arange(8.0), np.arange(6, dtype=np.float32)])
+def test_what_a_sharding_cannot_hold_comes_as_saved(saved, values):
+    place = saved / "checkpoint_1_gda" / "w" / "a"
+    shutil.rmtree(place)
+    store(place, values)
+    sharding = NamedSharding(Mesh(np.array(jax.devices()), ("x",)), PartitionSpec("x"))
+    target = {"w": {"a": jax.device_put(jnp.zeros(8), sharding)}, "step": 0}
+    assert_exact(checkpoint.restore(saved, target, strict=False)["w"]["a"], values)
+    with pytest.raises(errors.CheckpointMismatchError, match="w/a"):
+        checkpoint.restore(saved, target)
 
 
 def test_what_the_target_leaves_out_is_not_read(saved):
