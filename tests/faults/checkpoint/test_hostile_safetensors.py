@@ -76,3 +76,39 @@ def test_no_flipped_bit_of_an_index_is_read_silently(tmp_path):
             file.write(data[position : position + 1])
     assert checkpoint.verify(index).state == "intact"
     assert integrity.read_manifest(index) is not None
+
+
+ENTRY = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+NO_ENTRIES = {
+    "a shape that is a dict": {**ENTRY, "shape": {}},
+    "a shape that is text": {**ENTRY, "shape": ""},
+    "a shape that is a number": {**ENTRY, "shape": 1},
+    "no shape": {"dtype": "F32", "data_offsets": [0, 4]},
+    "a size that is true": {**ENTRY, "shape": [True]},
+    "a size that is a fraction": {**ENTRY, "shape": [1.0]},
+    "sizes whose product is huge": {**ENTRY, "shape": [2**40, 2**40]},
+    "a product hidden by a zero": {**ENTRY, "shape": [2**61, 2**61, 0], "data_offsets": [0, 0]},
+    "a negative size": {**ENTRY, "shape": [-1]},
+    "65 axes": {**ENTRY, "shape": [1] * 65},
+    "a dtype that is a list": {**ENTRY, "dtype": ["F32"]},
+    "a dtype that is none": {**ENTRY, "dtype": "f32"},
+    "offsets that are a dict": {**ENTRY, "data_offsets": {"0": 0, "4": 4}},
+    "offsets that are text": {**ENTRY, "data_offsets": "04"},
+    "three offsets": {**ENTRY, "data_offsets": [0, 2, 4]},
+    "an offset that is false": {**ENTRY, "data_offsets": [False, 4]},
+    "negative offsets": {**ENTRY, "data_offsets": [-4, 0]},
+    "offsets the wrong way round": {**ENTRY, "data_offsets": [4, 0]},
+    "a list": [1],
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("name", NO_ENTRIES)
+def test_each_entry_that_is_none_is_refused_with_its_name(name, tmp_path):
+    path = tmp_path / "m.safetensors"
+    text = json.dumps({"the name": NO_ENTRIES[name]}).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+    for read in (checkpoint.load_safetensors, checkpoint.outline, checkpoint.describe):
+        with pytest.raises(errors.MalformedDataError, match="the name"):
+            read(path)
+    assert checkpoint.verify(path).state == "damaged"

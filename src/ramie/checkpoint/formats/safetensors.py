@@ -281,10 +281,13 @@ def _header(path: str, stream: Any, size: int) -> Header:
 
 
 def _leaf(path: str, name: str, entry: Any, data: int) -> Leaf:
+    kinds = (("dtype", str), ("shape", list), ("data_offsets", list))
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(k), t) for k, t in kinds):
+        fail(path, f"the entry is not dtype, shape and data_offsets: {entry!r:.100}", name)
+    code, shape = entry["dtype"], entry["shape"]
     try:
-        code, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        needed = types.nbytes_of(code, shape)
-    except (KeyError, TypeError, ValueError) as error:
+        (start, end), needed = entry["data_offsets"], types.nbytes_of(code, shape)
+    except (KeyError, ValueError) as error:
         fail(path, f"the entry is not dtype, shape and data_offsets ({error!r:.100})", name)
     if type(start) is not int or type(end) is not int or start < 0 or end - start != needed:
         fail(path, f"an array of {needed} bytes is said to be at {start} to {end}"[:200], name)
