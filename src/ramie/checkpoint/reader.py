@@ -30,6 +30,7 @@ from ramie.errors import (
 __all__ = ["Options", "available_steps", "latest", "newest_intact", "restore", "restore_by"]
 
 _ATTEMPTS = 10
+_PREFIX = "checkpoint_"
 
 
 def latest(directory: str | os.PathLike[str], prefix: str = "checkpoint_") -> str | None:
@@ -220,7 +221,8 @@ def _without(options: Options, place: str, prefix: str, target: Any) -> Any:
     """
     folder, start = steps.split_prefix(place, prefix)
     hint = _without_prefix(folder, start)
-    if not hint and (options.must_exist or target is None):  # else one may well begin beside them
+    # With a target or a prefix of its own, a run may well begin beside them.
+    if not hint and (options.must_exist or (target is None and prefix == _PREFIX)):
         hint = _of_weights(place)
     if options.must_exist:
         raise CheckpointNotFoundError(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 __all__ = ["FlaxError", "MissingExtraError", "MissingInJaxError", "RamieError"]
 
@@ -124,10 +124,15 @@ def saved_instead(value: Any) -> str:
     Returns:
         The sentence without its end; "" for other objects.
     """
-    return _saved_instead_of(type(value))
+    cls = type(value)
+    if cls not in _INSTEAD:  # asked for each of very many leaves
+        _INSTEAD[cls] = _saved_instead_of(cls)
+    return _INSTEAD[cls]
 
 
-@lru_cache(maxsize=256)  # asked for each of very many leaves
+_INSTEAD: WeakKeyDictionary[type, str] = WeakKeyDictionary()
+
+
 def _saved_instead_of(cls: type) -> str:
     if _derives(cls, "ramie.nnx"):
         return "Of a model of NNX its state is saved: nnx.state(model), or nnx.split(model)[1]"

@@ -219,9 +219,7 @@ class SummedStream(io.RawIOBase):
         return count
 
 
-def read_uploaded(
-    path: str, manifest: "Manifest | None", parse: Callable[[io.BufferedReader, int], T]
-) -> T:
+def read_uploaded(path: str, manifest: "Manifest | None", parse: Callable[[Any, int], T]) -> T:
     """Read a file behind a URL from its beginning to its end, and compare it with its manifest.
 
     There are no threads that would make it faster.
