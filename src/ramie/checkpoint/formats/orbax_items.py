@@ -19,6 +19,7 @@ from ramie.checkpoint.formats import orbax, orbax_target
 from ramie.checkpoint.formats.leaf import Leaf, read_array
 from ramie.checkpoint.formats.match import Report, restore_into
 from ramie.checkpoint.formats.orbax_layout import (
+    DIRECT,
     Item,
     Layout,
     custom_of_tree,
@@ -303,7 +304,7 @@ def restore(
     trees = [item for item in whole.items if item.kind == "tree"]
     only = whole.items[0] if whole.is_single else trees[0] if len(trees) == 1 else None
     names = {item.name for item in whole.items}
-    parts = _parts(target)
+    parts = {} if names == {DIRECT} else _parts(target)
     if only is None or (parts and parts.keys() <= names):
         try:
             return _restore_parts(whole, target, parts, source, into)

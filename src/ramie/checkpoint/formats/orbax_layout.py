@@ -256,21 +256,24 @@ def _page(path: str) -> dict[str, Any]:
     place = os.path.join(path, _PAGE)
     if not os.path.lexists(place):
         return {}
+    cause: Exception | None = None
+    page, wrong = None, ""
     try:
         page = _load(place, ".")
+    except PermissionError:
+        raise
     except OSError as error:
-        if isinstance(error, PermissionError):
-            raise
-        problem = f"it cannot be read ({error.strerror})"
-        raise MalformedDataError(problem, source=place, writer="Orbax") from error
-    wrong = ""
-    if not isinstance(page, dict):
-        wrong = f"it is a {type(page).__name__} instead of an object"
-    elif not isinstance(page.get("item_handlers"), (dict, str, type(None))):
-        wrong = "its item_handlers are neither an object nor a name"
-    if wrong:
+        cause, wrong = error, f"it cannot be read ({error.strerror})"
+    except MalformedDataError as error:
+        cause, wrong = error, error.problem
+    else:
+        if not isinstance(page, dict):
+            wrong = f"it is a {type(page).__name__} instead of an object"
+        elif not isinstance(page.get("item_handlers"), (dict, str, type(None))):
+            wrong = "its item_handlers are neither an object nor a name"
+    if wrong or not isinstance(page, dict):
         hint = f"{wrong}; without this file, the items are told by their content"
-        raise MalformedDataError(hint, source=place, writer="Orbax")
+        raise MalformedDataError(hint, source=place, writer="Orbax") from cause
     return page
 
 

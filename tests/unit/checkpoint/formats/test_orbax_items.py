@@ -308,6 +308,22 @@ def test_an_item_that_is_listed_and_not_there_makes_a_step_incomplete(tmp_path):
     assert pruned.damaged == [os.path.join(place, "2")] and not pruned.removed
 
 
+def test_a_step_whose_page_is_damaged_is_passed_over_and_its_items_can_be_named(tmp_path):
+    items = {"params": ocp.args.StandardSave(tree()), "meta": ocp.args.JsonSave({"epoch": 2})}
+    place = manage(tmp_path / "run", {1: items, 2: items})
+    page = tmp_path / "run" / "2" / "_CHECKPOINT_METADATA"
+    page.write_text('{"item_hand')
+    with pytest.raises(errors.MalformedDataError, match="_CHECKPOINT_METADATA") as caught:
+        checkpoint.restore(place, None, prefix="")
+    assert os.path.join(place, "1") in str(caught.value.__notes__)
+    with pytest.warns(RuntimeWarning, match="_CHECKPOINT_METADATA"):
+        found = checkpoint.restore(place, None, prefix="", fallback=True)
+    assert found["meta"] == {"epoch": 2}
+    assert_exact(checkpoint.restore(page.parent / "params", tree(0))["w"], tree()["w"])
+    page.unlink()  # as the message says: then the items are told by their content
+    assert checkpoint.restore(place, None, prefix="")["meta"] == {"epoch": 2}
+
+
 @pytest.mark.parametrize("item", ["meta", "params", "array", "key", "seed", "text"])
 def test_damage_in_any_item_is_found(folder, tmp_path, item):
     shutil.copytree(folder, tmp_path / "run")
