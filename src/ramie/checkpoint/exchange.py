@@ -196,8 +196,9 @@ def convert(
             "destination", new, f"it would have the format of the source, {to}; name another one"
         )
     _check_place(new, to, overwrite)
-    size = storage.size_of(old)
-    with watched(progress, os.path.basename(old), 2 * size):
+    # Verified, then written; what Orbax has is read before.
+    passes = 3 if found == "orbax" != to else 2
+    with watched(progress, os.path.basename(old), passes * storage.size_of(old)):
         check(old)
         stays = to == "safetensors" and found != "msgpack" and found != "orbax"
         kept = None if stays else separator

@@ -191,3 +191,21 @@ def test_progress_counts_bytes(source, tmp_path):
         assert seen[0][0] == 0 and len(seen) > 1
         assert [done for done, _ in seen] == sorted(done for done, _ in seen)
         assert all(done <= total for done, total in seen)
+
+
+@pytest.mark.parametrize("ending", ["", ".safetensors"])
+def test_a_bar_ends_where_it_was_to_end(tmp_path, ending):
+    path = checkpoint.save(
+        tmp_path / "run", {f"w{index}": np.ones(200_000) for index in range(3)}, 1
+    )
+    if not ending:
+        path = checkpoint.convert(path, tmp_path / "source.safetensors")
+    for work in (
+        checkpoint.convert,
+        lambda *places, **told: checkpoint.extract(*places, "", **told),
+    ):
+        seen = []
+        new = tmp_path / f"{len(os.listdir(tmp_path))}{ending}"
+        work(path, new, progress=lambda what, done, total, seen=seen: seen.append((done, total)))
+        (_, first), (done, last) = seen[0], seen[-1]
+        assert 0.95 * first < done <= last < 1.05 * first and len(seen) > 4

@@ -103,9 +103,11 @@ def _change(one: Any, two: Any) -> float:
     for start in range(0, one.size, SLICE):
         first = one[start : start + SLICE].astype(np.float64)
         second = two[start : start + SLICE].astype(np.float64)
-        finite = np.isfinite(first) & np.isfinite(second)
-        norm = math.hypot(norm, float(np.linalg.norm(first[finite])))
-        apart = math.hypot(apart, float(np.linalg.norm(second[finite] - first[finite])))
+        if not math.isfinite(first.sum() + second.sum()):
+            finite = np.isfinite(first) & np.isfinite(second)
+            first, second = first[finite], second[finite]
+        norm = math.hypot(norm, float(np.linalg.norm(first)))
+        apart = math.hypot(apart, float(np.linalg.norm(second - first)))
     if not norm:
         return math.inf if apart else 0.0
     return apart / norm

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import remote
-from ramie.checkpoint.storage.progress import advance
+from ramie.checkpoint.storage.progress import advance, unwatched
 from ramie.checkpoint.storage.threads import started
 from ramie.errors import DamagedCheckpointError, MalformedDataError
 
@@ -189,7 +189,12 @@ def sum_up(data: bytes, chunk: int = CHUNK) -> Record:
 
 def checked(pieces: Iterable[Any], checksum: Checksum) -> Iterator[Any]:
     """Hand pieces on, and have each summed up meanwhile."""
-    for piece in pieces:
+    waiting = iter(pieces)
+    while True:
+        with unwatched():  # what is read for a piece is counted once, as the piece
+            piece = next(waiting, None)
+        if piece is None:
+            return
         checksum.add(piece)
         yield piece
 
@@ -302,7 +307,9 @@ def read_manifest(path: str) -> Manifest | None:
         if page["version"] != _VERSION:
             return None  # of a later Ramie, which may mean anything by it
         records = tuple(parse_record(content) for content in page["contents"])
-        inode = int(page["inode"])
+        inode = page["inode"]
+        if type(inode) is not int:
+            raise ValueError(f"the inode is {inode!r:.40}")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise MalformedDataError(
             f"the manifest does not hold what a manifest does ({error})", source=place

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["Progress", "advance", "watched"]
+__all__ = ["Progress", "advance", "unwatched", "watched"]
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many bytes are done, and how many there are."""
@@ -44,6 +44,16 @@ def watched(progress: Progress | None, what: str, total: int) -> Iterator[None]:
 
     progress(what, 0, total)
     token = _watcher.set(add)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Let nobody watch: what is done meanwhile is counted by somebody else."""
+    token = _watcher.set(None)
     try:
         yield
     finally:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from ramie.checkpoint.storage.progress import advance, watched
+from ramie.checkpoint.storage.progress import advance, unwatched, watched
 
 
 def test_whoever_watches_is_told():
@@ -14,6 +14,8 @@ def test_whoever_watches_is_told():
         advance(4)
         with watched(None, "nothing", 99):
             advance(3)
+        with unwatched():
+            advance(50)
         thread = threading.Thread(target=advance, args=(100,))
         thread.start()
         thread.join()
