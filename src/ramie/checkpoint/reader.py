@@ -75,7 +75,8 @@ def restore(
     What was saved by Ramie is compared with the checksums in its manifest on the way.
 
     Args:
-      path: a directory of checkpoints, or one checkpoint.
+      path: a directory of checkpoints, or one checkpoint: a msgpack or safetensors file, the index
+        of several, or an Orbax directory, which are told by their content.
       target: a tree of the structure that was saved, or None for the plain state dict. Arrays in
         it, or `jax.ShapeDtypeStruct`s, say which shape and dtype is wanted.
       step: which checkpoint of the directory; the latest by default.
