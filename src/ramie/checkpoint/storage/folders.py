@@ -189,9 +189,15 @@ def _parse(place: str) -> tuple[list[FolderRecord], bool]:
 
 def _record(content: dict[str, Any]) -> FolderRecord:
     files = {name: integrity.parse_record(file) for name, file in content["files"].items()}
-    if type(content["inode"]) is not int or any(".." in name.split("/") for name in files):
+    if type(content["inode"]) is not int or not all(map(_stays_inside, files)):
         raise ValueError(f"no proper names and numbers in {str(content)[:80]}")
     return FolderRecord(files, content["inode"])
+
+
+def _stays_inside(name: str) -> bool:
+    """Tell whether a path names a file below the directory that it is relative to."""
+    is_absolute = name.startswith("/") or os.path.isabs(name)
+    return not is_absolute and "\0" not in name and ".." not in name.split("/")
 
 
 def check(path: str, share: Share = _WHOLE) -> bool:
