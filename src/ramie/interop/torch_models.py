@@ -21,6 +21,10 @@ __all__ = ["LinenModel", "Model", "NNXModel", "Wrapped", "model_of"]
 
 Leaf = tuple[str, ...]
 
+_NO_LENGTHS = (
+    "is WeightNorm with use_scale=False, whose weights have length one; those of PyTorch have any"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Wrapped:
@@ -49,12 +53,14 @@ class Model:
       modules: modules by path.
       wrapped: weights that are normalised before each call.
       transparent: paths of layers that have the place of the wrapper around them.
+      refused: modules that compute what nothing in PyTorch does, and why.
     """
 
     shapes: dict[Leaf, Any]
     modules: dict[str, Any]
     wrapped: list[Wrapped]
     transparent: dict[str, str]
+    refused: list[str]
 
     def values(self, variables: Any) -> dict[Leaf, Any]:
         """Return variables of this model by address."""
@@ -88,7 +94,7 @@ class LinenModel(Model):
         self._boxed = dict(jax.eval_shape(create, arrays))
         self.shapes = self.values(self._boxed)
         self.modules = dict(module.module_paths(jax.random.key(0), *args, **kwargs))
-        self.wrapped, self.transparent = [], {}
+        self.wrapped, self.transparent, self.refused = [], {}, []
         for path, inner in self.modules.items():
             self._add_wrapper(path, inner)
 
@@ -97,6 +103,8 @@ class LinenModel(Model):
 
         if not isinstance(module, SpectralNorm | WeightNorm):
             return
+        if not getattr(module, "use_scale", True):
+            self.refused.append(f"{path!r} {_NO_LENGTHS}")
         place = _parts(path)
         if "/".join((*place, "layer_instance")) in self.modules:
             self.transparent["/".join((*place, "layer_instance"))] = path
@@ -144,7 +152,7 @@ class NNXModel(Model):
         }
         self.shapes = {at: variable.get_value() for at, (_, variable) in self._flat.items()}
         self.modules = {"/".join(map(_step, path)): inner for path, inner in iter_modules(module)}
-        self.wrapped, self.transparent = [], {}
+        self.wrapped, self.transparent, self.refused = [], {}, []
         for path, inner in self.modules.items():
             self._add_wrapper(path, inner)
 
@@ -153,6 +161,8 @@ class NNXModel(Model):
 
         if not isinstance(module, SpectralNorm | WeightNorm):
             return
+        if not getattr(module, "use_scale", True):
+            self.refused.append(f"{path!r} {_NO_LENGTHS}")
         place = (*_parts(path), "layer_instance")
         self.transparent["/".join(place)] = path
         kept: dict[Leaf, dict[str, Leaf]] = {}

@@ -31,7 +31,7 @@ class Reading:
         self._used: set[str] = set()
         self._missing: list[str] = []
         self._misshapen: list[str] = []
-        self._unfit: list[str] = []
+        self._unfit = list(model.refused)
 
     def take(self, layer: Layer) -> None:
         """Find the variables of a layer."""

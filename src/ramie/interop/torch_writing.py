@@ -29,7 +29,7 @@ class Writing:
         self.like = like
         self._values = values
         self._tensors: dict[str, Array] = {}
-        self._unfit: list[str] = []
+        self._unfit = list(model.refused)
 
     def put(self, layer: Layer) -> None:
         """Make the tensors of a layer."""

@@ -271,6 +271,19 @@ def test_weights_under_weight_norm():
         assert list(back) == [*parts, "bias"]
 
 
+def test_weights_without_lengths_are_refused():
+    tensors = {"weight": numbers(4, 3), "bias": numbers(4)}
+    module = nn.WeightNorm(nn.Dense(4), use_scale=False)
+    with pytest.raises(errors.StateDictMismatchError, match="use_scale=False"):
+        from_state_dict(tensors, module, shape(1, 3))
+    with pytest.raises(errors.StateDictMismatchError, match="use_scale=False"):
+        to_state_dict(module.init(KEY, numbers(1, 3)), module, shape(1, 3))
+    rngs = nnx.Rngs(0)
+    model = nnx.WeightNorm(nnx.Linear(3, 4, rngs=rngs), use_scale=False, rngs=rngs)
+    with pytest.raises(errors.StateDictMismatchError, match="use_scale=False"):
+        from_state_dict(tensors, model)
+
+
 def test_parts_of_a_weight_that_do_not_belong_together():
     tensors = {"weight_g": numbers(3, 1), "weight_v": numbers(4, 3), "bias": numbers(4)}
     with pytest.raises(errors.StateDictMismatchError, match=r"lengths of shape \(3, 1\)"):
