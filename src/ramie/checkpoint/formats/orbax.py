@@ -78,7 +78,8 @@ def is_orbax(path: str) -> bool:
         return True
     if orbax_layout.is_item(path):
         return True
-    return path[-1:].isdigit() and orbax_layout.looks_like_step(path)
+    # Under a longer name it might be the folder of a run that keeps trees beside its checkpoints.
+    return os.path.basename(path).isdigit() and orbax_layout.looks_like_step(path)
 
 
 def holds_tree(path: str) -> bool:
@@ -157,9 +158,10 @@ def check_device() -> None:
     try:
         jax.default_backend()
     except Exception as error:
+        platforms = getattr(jax.config, "jax_platforms", None)
         raise RuntimeError(
             "Orbax reads and writes nothing unless JAX has a device, and JAX finds none of the "
-            f"platforms {jax.config.jax_platforms!r} ({type(error).__name__}: {error}). Set the "
+            f"platforms {platforms!r} ({type(error).__name__}: {error}). Set the "
             "environment variable JAX_PLATFORMS=cpu before JAX is imported."
         ) from error
 

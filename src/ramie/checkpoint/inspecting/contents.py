@@ -13,6 +13,7 @@ from ramie.checkpoint.formats import (
     safetensors_index,
 )
 from ramie.checkpoint.formats.leaf import Leaf, open_regular
+from ramie.checkpoint.formats.orbax_layout import looks_like_step
 from ramie.checkpoint.inspecting import foreign
 from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import integrity, remote
@@ -81,7 +82,8 @@ def _recognise(place: str) -> Form:
     if kind == "directory":
         # First, since TensorFlow and Orbax in its first layout have files of one name.
         known = None if remote.is_remote(place) else foreign.name_directory(place)
-        if known is None and orbax.is_orbax(place):
+        is_old_step = place[-1:].isdigit() and looks_like_step(place)
+        if known is None and (orbax.is_orbax(place) or is_old_step):
             return "orbax"
         problem = "Orbax did not make this directory; name a file, or the directory of a step"
         if known:
@@ -214,6 +216,10 @@ def load(place: str, form: Form, *, separator: str | None = ".", partial: bool =
 
 def path_of(name: str, separator: str | None) -> tuple[str, ...]:
     """Return the keys that a name in a safetensors file is made of."""
+    if separator == "":
+        raise CheckpointOptionError(
+            "separator", separator, "it is empty; separator=None leaves names as they are"
+        )
     return (name,) if separator is None else tuple(name.split(separator))
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from ramie.checkpoint.formats.orbax import is_orbax
-from ramie.checkpoint.formats.orbax_layout import is_unfinished
+from ramie.checkpoint.formats.orbax_layout import is_unfinished, looks_like_step
 from ramie.checkpoint.storage import entries as storage
 from ramie.errors import CheckpointOptionError
 
@@ -163,9 +163,13 @@ def _look(directory: str, prefix: str) -> tuple[list[Found], bool]:
         path = os.path.join(directory, name)
         kind = storage.kind_of(path)
         is_whole = is_whole and kind != "absent"
-        if kind == "file" or (kind == "directory" and is_orbax(path) and not is_unfinished(path)):
+        if kind == "file" or (kind == "directory" and _is_step(path)):
             found.append(Found(step, name, path))
     return found, is_whole
+
+
+def _is_step(path: str) -> bool:
+    return (is_orbax(path) or looks_like_step(path)) and not is_unfinished(path)
 
 
 def natural_sort(file_list: Iterable[str], signed: bool = True) -> list[str]:

@@ -381,6 +381,25 @@ def test_names_of_steps_are_those_of_the_manager(tmp_path):
     assert [(item.prefix, item.step) for item in found][-2:] == [("", 100), ("checkpoint_", 100.0)]
 
 
+def test_steps_of_old_managers_have_no_page(tmp_path):
+    for name, folder in (("", "plain"), ("step", "named")):
+        place = tmp_path / folder
+        manage(place, {7: {"default": ocp.args.StandardSave(tree())}}, step_prefix=name or None)
+        step = place / (f"{name}_7" if name else "7")
+        for page in ("_CHECKPOINT_METADATA", "commit_success.txt"):
+            (step / page).unlink()
+        prefix = f"{name}_" if name else ""
+        assert [item.step for item in checkpoint.survey(place, prefix)] == [7]
+        assert_exact(checkpoint.restore(place, tree(0), prefix=prefix)["w"], tree()["w"])
+        assert checkpoint.verify(step).state == "readable"
+        assert checkpoint.describe(place).outline.path == str(step)
+    # The folder of a run that keeps a tree beside checkpoints, none of which is there yet.
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "run1" / "best", tree())
+    target = tree(0)
+    assert checkpoint.restore(tmp_path / "run1", target) is target
+
+
 def test_layouts_of_files_make_no_difference(tmp_path):
     for name, options in {
         "ocdbt": {"use_ocdbt": True},
