@@ -11,6 +11,7 @@ from ramie.checkpoint.inspecting.contents import Form, recognise
 from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import folders, integrity, remote
 from ramie.checkpoint.storage.progress import Progress, watched
+from ramie.checkpoint.storage.summing import sum_up_file
 from ramie.errors import (
     CheckpointNotFoundError,
     CheckpointOptionError,
@@ -20,8 +21,6 @@ from ramie.errors import (
 )
 
 __all__ = ["Health", "check", "is_good", "verify"]
-
-_PIECE = 1 << 22
 
 
 class Health(NamedTuple):
@@ -157,11 +156,6 @@ def _sum_up(path: str, manifest: integrity.Manifest) -> bool:
         inode = os.fstat(file.fileno()).st_ino
         if not manifest.records or not manifest.speaks_of(inode):
             return False
-        checksum = integrity.Checksum(manifest.records[0].chunk)
-        try:
-            while piece := file.read(_PIECE):
-                checksum.add(piece)
-            integrity.compare(path, manifest, checksum.record(), inode)
-        finally:
-            checksum.close()
+        found = sum_up_file(file.fileno(), manifest.records[0].chunk)
+        integrity.compare(path, manifest, found, inode)
     return True

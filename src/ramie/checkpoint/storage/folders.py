@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ramie.checkpoint.storage import commit, integrity
 from ramie.checkpoint.storage import entries as storage
+from ramie.checkpoint.storage.summing import sum_up_file
 from ramie.errors import DamagedCheckpointError, MalformedDataError
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
 
 _VERSION = 2
 _LIMIT = 1 << 28
-_PIECE = 1 << 22
 
 
 class FolderRecord(NamedTuple):
@@ -59,7 +59,7 @@ def settle(folder: str, share: Share = _WHOLE) -> FolderRecord:
     for place in _share(storage.files_below(folder), share):
         with open(place, "rb", buffering=0) as file:
             os.fsync(file.fileno())
-            files[os.path.relpath(place, folder)] = _sum_up(file)
+            files[os.path.relpath(place, folder)] = sum_up_file(file.fileno(), integrity.CHUNK)
     for parent, _, _ in os.walk(folder, topdown=False):
         storage.sync_directory(parent)
     return FolderRecord(files, inode)
@@ -81,16 +81,6 @@ def join_notes(paths: Iterable[str]) -> FolderRecord:
     found = [_parse(path)[0][0] for path in paths]
     files = {name: record for part in found for name, record in part.files.items()}
     return FolderRecord(dict(sorted(files.items())), found[0].inode)
-
-
-def _sum_up(file: Any, chunk: int = integrity.CHUNK) -> integrity.Record:
-    checksum = integrity.Checksum(chunk)
-    try:
-        while piece := file.read(_PIECE):
-            checksum.add(piece)
-        return checksum.record(os.fstat(file.fileno()).st_ino)
-    finally:
-        checksum.close()
 
 
 # --- publishing -----------------------------------------------------------------------------------
@@ -237,7 +227,7 @@ def _damage(
         place = os.path.join(path, name)
         try:
             with open(place, "rb", buffering=0) as file:
-                ranges = expected.damage(_sum_up(file, expected.chunk))
+                ranges = expected.damage(sum_up_file(file.fileno(), expected.chunk))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return place, [(0, expected.size)]
         if ranges:

@@ -4,6 +4,9 @@ Taking fresh memory and copying into it costs more than most disks do, and two p
 twice as fast. Whoever decodes the file sees only what is small; arrays are filled behind its back
 until `ParallelStream.settle` is called. The checksum of a chunk is taken from what was put into
 its place, not from the file again.
+
+Where the kernel has to fetch the file from the disk, it reads ahead of whoever reads in order, and
+several threads only disturb it: then arrays are filled at once, and the threads sum up.
 """
 
 import os
@@ -14,16 +17,34 @@ from typing import Any, NamedTuple
 from ramie.checkpoint.storage.integrity import Record
 from ramie.errors import MalformedDataError
 
-__all__ = ["SMALLEST", "ParallelStream"]
+__all__ = ["NO_WAIT", "SMALLEST", "ParallelStream", "read_at"]
 
 SMALLEST = 1 << 25
 """Bytes from which on a file is worth it."""
+NO_WAIT = getattr(os, "RWF_NOWAIT", 0)
+"""A flag for `read_at`: rather fail than wait for the disk; 0 where systems have no such thing."""
 
 _BLOCK = 1 << 16
 _DEFERRED = 1 << 17
 _STEP = 1 << 20
 _THREADS = min(4, os.cpu_count() or 1)
 _PENDING = 2
+_SEEKING = threading.Lock()
+
+
+def read_at(descriptor: int, memory: memoryview, place: int, flags: int = 0) -> int:
+    """Fill memory from a place in an open file; return how many bytes that were, 0 at the end.
+
+    Raises:
+      OSError: if the file cannot be read, or not as the flags ask for.
+    """
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [memory], place, flags)
+    with _SEEKING:  # Windows: the place to read from belongs to the file
+        os.lseek(descriptor, place, os.SEEK_SET)
+        data = os.read(descriptor, len(memory))
+    memory[: len(data)] = data
+    return len(data)
 
 
 class _Span(NamedTuple):
@@ -62,6 +83,7 @@ class ParallelStream:
         self._got = 0
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
+        self._is_on_disk = False
         self._threads = [
             threading.Thread(target=self._work, name="ramie-read", daemon=True)
             for _ in range(_THREADS)
@@ -78,7 +100,7 @@ class ParallelStream:
             self._end_run()
             want = min(max(size, _BLOCK), self._size - self._at)
             block = bytearray(want)
-            got = self._read_at(memoryview(block), self._at)
+            got = read_at(self._descriptor, memoryview(block), self._at)
             self._block, self._block_at = bytes(block[:got]), self._at
             offset = 0
         data = self._block[offset : offset + size]
@@ -93,10 +115,25 @@ class ParallelStream:
             return len(data)
         self._end_run()
         count = min(len(memory), self._size - self._at)
-        self._note(memory[:count], is_read=False)
+        self._is_on_disk = self._is_on_disk or not self._is_cached(self._at + count - 1)
+        if self._is_on_disk:
+            self._fill(memory[:count], self._at)
+        self._note(memory[:count], is_read=self._is_on_disk)
         self._at = self._run = self._at + count
         self._block, self._block_at = b"", self._at
         return count
+
+    def _is_cached(self, place: int) -> bool:
+        """Tell whether the kernel has a place in memory, as far as that can be found out."""
+        if not NO_WAIT:
+            return True
+        try:
+            read_at(self._descriptor, memoryview(bytearray(1)), place, NO_WAIT)
+        except BlockingIOError:
+            return False
+        except OSError:  # no such way to read here
+            return True
+        return True
 
     def settle(self) -> None:
         """Wait until all memory that was noted is filled.
@@ -107,7 +144,7 @@ class ParallelStream:
         """
         for index, span in enumerate(self._open.spans):
             if not span.is_read:
-                self._fill(span, None)
+                self._fill(span.memory, span.start)
                 self._open.spans[index] = span._replace(is_read=True)
         self._orders.join()
         self._raise()
@@ -183,31 +220,22 @@ class ParallelStream:
 
             checksum = xxhash.xxh3_64()
         for span in chunk.spans:
-            self._fill(span, checksum)
+            for start in range(0, len(span.memory), _STEP):
+                part = span.memory[start : start + _STEP]
+                if not span.is_read:
+                    self._fill(part, span.start + start)
+                if checksum is not None:
+                    checksum.update(part)
         with self._lock:
             self._got += sum(len(span.memory) for span in chunk.spans)
             if checksum is not None:
                 self._sums[chunk.number] = checksum.hexdigest()
 
-    def _fill(self, span: _Span, checksum: Any) -> None:
-        for start in range(0, len(span.memory), _STEP):
-            part = span.memory[start : start + _STEP]
-            done = len(part) if span.is_read else 0
-            while done < len(part):
-                place = span.start + start + done
-                count = self._read_at(part[done:], place)
-                if not count:
-                    problem = "the file became shorter while it was read"
-                    raise MalformedDataError(problem, source=self._source)
-                done += count
-            if checksum is not None:
-                checksum.update(part)
-
-    def _read_at(self, memory: memoryview, place: int) -> int:
-        if hasattr(os, "preadv"):
-            return os.preadv(self._descriptor, [memory], place)
-        with self._lock:  # Windows: the place to read from belongs to the file
-            os.lseek(self._descriptor, place, os.SEEK_SET)
-            data = os.read(self._descriptor, len(memory))
-        memory[: len(data)] = data
-        return len(data)
+    def _fill(self, memory: memoryview, place: int) -> None:
+        done = 0
+        while done < len(memory):
+            count = read_at(self._descriptor, memory[done:], place + done)
+            if not count:
+                problem = "the file became shorter while it was read"
+                raise MalformedDataError(problem, source=self._source)
+            done += count

@@ -250,3 +250,22 @@ def test_a_resumed_training_state_is_traced_once_and_fits_into_branches(tmp_path
     resumed = train(train(train(restored)))
     assert len(traces) == 1, "the restored state and those made of it are of one type"
     jax.tree.map(assert_exact, resumed, train(train(train(state))))
+
+
+@pytest.mark.parametrize("make", [np.zeros, jnp.zeros, jax.ShapeDtypeStruct])
+def test_levels_of_many_arrays_are_compared_as_those_of_few(make):
+    """Of a level of many, every way in which one of them may differ is found and named."""
+    names = [f"k{index:02}" for index in range(40)]
+    wanted = {name: make((2, 3), np.dtype(np.float32)) for name in names}
+    found = {name: np.ones((2, 3), np.float32) for name in reversed(names)}
+    assert not any(find_differences({"a": wanted}, {"a": found}).values())
+    others = [np.ones((3, 2), np.float32), np.ones((2, 3), np.int32), 1.0, "text", None, {}]
+    for other in [*others, {"b": np.ones((2, 3), np.float32)}]:
+        changed = find_differences({"a": wanted}, {"a": found | {"k17": other}})
+        alone = find_differences({"a": {"k17": wanted["k17"]}}, {"a": {"k17": other}})
+        assert changed == alone
+        assert any(alone.values())
+    more = find_differences(wanted, found | {"more": 1})
+    assert more["extra"] == ["./more"]
+    fewer = find_differences(wanted, {n: found[n] for n in names[1:]} | {"other": 1})
+    assert fewer["missing"] == ["./k00"] and fewer["extra"] == ["./other"]

@@ -1,6 +1,7 @@
 """Reading with several threads gives every byte its place, and sums up what was put there."""
 
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -27,10 +28,13 @@ def file(tmp_path_factory):
     pieces=st.lists(st.tuples(st.booleans(), st.integers(0, 400_000)), max_size=6),
     chunk=st.sampled_from([0, CHUNK, 300_007]),
     settled=st.integers(0, 6),
+    cached=st.lists(st.booleans(), min_size=6, max_size=6),
 )
-def test_large_and_small_pieces_get_their_bytes(file, pieces, chunk, settled):
+def test_large_and_small_pieces_get_their_bytes(file, pieces, chunk, settled, cached):
     data = file.read_bytes()
-    with open(file, "rb") as opened:
+    with open(file, "rb") as opened, pytest.MonkeyPatch.context() as patch:
+        answers = iter(cached)
+        patch.setattr(parallel.ParallelStream, "_is_cached", lambda *_: next(answers))
         stream = parallel.ParallelStream(opened.fileno(), len(data), chunk, str(file))
         at, found = 0, []
         for number, (whole, size) in enumerate(pieces):
@@ -134,3 +138,30 @@ def test_a_key_that_occurs_twice_among_many_is_found():
     data = b"".join(encode.encode_pieces(tree, 1 << 30)).replace(b"k250", b"k100")
     with pytest.raises(errors.MalformedDataError, match="'k100' occurs twice"):
         decode_whole.decode_whole(data)
+
+
+@pytest.mark.parametrize("error", [None, BlockingIOError(), OSError("not supported")])
+def test_what_has_to_come_from_the_disk_is_read_in_order(file, error, monkeypatch):
+    """Only where the kernel says that it lacks something does the decoding thread read it all."""
+    readers = set()
+
+    def read_at(descriptor, memory, place, flags=0):
+        if flags:
+            if error is not None:
+                raise error
+            return 1
+        readers.add(threading.current_thread().name)
+        return real(descriptor, memory, place)
+
+    real = parallel.read_at
+    monkeypatch.setattr(parallel, "NO_WAIT", 8)
+    monkeypatch.setattr(parallel, "read_at", read_at)
+    data = file.read_bytes()
+    with open(file, "rb") as opened:
+        stream = parallel.ParallelStream(opened.fileno(), len(data), CHUNK, str(file))
+        memory = np.empty(len(data), np.uint8)
+        stream.readinto(memory.data)
+        record = stream.record()
+    assert record == integrity.sum_up(data, CHUNK)
+    assert_exact(memory, np.frombuffer(data, np.uint8))
+    assert ("ramie-read" in readers) != isinstance(error, BlockingIOError)
