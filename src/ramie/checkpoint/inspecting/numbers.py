@@ -54,6 +54,9 @@ def patterns(array: Array) -> Array:
             # Ten bytes of sixteen are the number, the others are whatever was in memory.
             parts = rows.reshape(array.size, item // real, real)[:, :, :_X87_BYTES]
             return parts.reshape(array.size, item // real * _X87_BYTES)
+    if array.dtype.kind == "V" and number_kind(array.dtype) == "integer":
+        # Of the byte that holds an int4, or one still smaller, only the lowest bits count.
+        return rows & (2 ** int(array.dtype.name.lstrip("uint")) - 1)
     return rows
 
 

@@ -105,6 +105,15 @@ def test_patterns_have_a_row_for_each_element(dtype, shape):
     assert len(found) == math.prod(shape) and not found.any()
 
 
+@pytest.mark.parametrize("name", ["int4", "uint4", "int2", "uint2"])
+def test_patterns_leave_out_bits_that_mean_nothing(name):
+    every = np.arange(256, dtype=np.uint8).view(name)
+    count = 2 ** int(name[-1])
+    assert_exact(numbers.patterns(every)[:count], numbers.patterns(every)[-count:])
+    assert len({bytes(row) for row in numbers.patterns(every)}) == count
+    assert_exact(every[:count], every[-count:].astype(np.int64).astype(name))
+
+
 def test_patterns_leave_out_bytes_that_mean_nothing():
     one, two = np.ones(2, np.longdouble), np.ones(2, np.longdouble)
     if np.finfo(np.longdouble).nmant == 63:
