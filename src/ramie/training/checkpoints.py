@@ -49,6 +49,7 @@ MP_ARRAY_PH = "//GDAPlaceholder:"
 COMMIT_SUCCESS_FILE = "commit_success.txt"
 """What the multi-process checkpoints of early releases put beside, into and after their file."""
 
+_MOST_LINES = 40
 _NUMBERED = re.compile(r"(.*)_([0-9]+)", re.DOTALL)
 
 
@@ -252,12 +253,21 @@ def restore_checkpoint(
     for misfit in misfits[-1:]:
         warnings.warn(
             f'The checkpoint "{misfit.source}" does not fit the target. It was restored as it was '
-            f"saved:{misfit.listed}\nPass strict=True to refuse what does not fit, or give a "
-            "target of what was saved; None in it takes anything.",
+            f"saved:{_shortened(misfit.listed)}\nPass strict=True to refuse what does not fit, or "
+            "give a target of what was saved; None in it takes anything.",
             UserWarning,
             stacklevel=2,
         )
     return found
+
+
+def _shortened(listed: str) -> str:
+    """Return a list of which a warning need not show all: there may be thousands of parameters."""
+    lines = listed.split("\n")
+    rest = len(lines) - _MOST_LINES
+    if rest <= 0:
+        return listed
+    return "\n".join([*lines[:_MOST_LINES], f"    and {rest} more; strict=True lists them all"])
 
 
 def latest_checkpoint(ckpt_dir: str | os.PathLike[str], prefix: str = "checkpoint_") -> str | None:

@@ -60,6 +60,17 @@ def test_misfits_come_as_saved_with_one_warning_or_are_refused(tmp_path):
     assert checkpoints.restore_checkpoint(tmp_path, fits, strict=True)["step"] == 0.5
 
 
+def test_a_long_list_of_misfits_is_shown_in_part_and_refused_in_full(tmp_path):
+    checkpoints.save_checkpoint(tmp_path, {f"w{i}": np.ones(2) for i in range(100)}, 1)
+    target = {f"w{i}": np.zeros(3) for i in range(100)}
+    with pytest.warns(UserWarning, match="and 62 more; strict=True lists them all") as caught:
+        checkpoints.restore_checkpoint(tmp_path, target)
+    assert str(caught[0].message).count("wanted") == 38
+    with pytest.raises(errors.CheckpointMismatchError) as refused:
+        checkpoints.restore_checkpoint(tmp_path, target, strict=True)
+    assert len(refused.value.shapes) == 100
+
+
 def test_without_a_checkpoint_the_target_comes_back_unless_one_must_exist(tmp_path):
     target = {"a": 0}
     assert checkpoints.restore_checkpoint(tmp_path, target) is target
