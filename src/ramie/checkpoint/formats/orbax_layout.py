@@ -209,7 +209,7 @@ def is_item(path: str) -> bool:
 def looks_like_step(path: str) -> bool:
     """Tell whether a directory holds items and nothing else, though no page says so.
 
-    Managers wrote no page before 2024. A directory whose entries are called like steps is one of
+    Early managers wrote no page. A directory whose entries are called like steps is one of
     checkpoints, not a step.
     """
     names = [name for name in storage.list_names(path) if not name.startswith(".")]
