@@ -59,6 +59,7 @@ MIRROR = sources.ROOT / "tests" / "unit"
 # Tests of what several files of a folder do together. All others are named after their file.
 SUBJECTS = {
     "checkpoint/formats/test_calls_of_orbax": "Orbax itself on our trees",
+    "checkpoint/formats/test_orbax_elsewhere": "directories whose devices are not here",
     "checkpoint/formats/test_orbax_wheel": "the directories that come with Orbax",
     "checkpoint/formats/test_safetensors_oracle": "the package safetensors on the same files",
     "checkpoint/test_empty_trees": "what holds nothing, in every format and command",

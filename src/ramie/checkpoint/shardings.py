@@ -65,10 +65,9 @@ def _placed(keys: Iterable[Any], leaf: Any) -> Any:
     if mesh is not None and dict(mesh.shape) == dict(sharding.mesh.shape):
         there = NamedSharding(mesh, sharding.spec, memory_kind=sharding.memory_kind)
         return leaf.update(sharding=there)
-    no_mesh = mesh is None or mesh.empty
-    is_set = (
-        "no mesh is set" if no_mesh else f"the mesh that is set has the axes {dict(mesh.shape)}"
-    )
+    is_set = "no mesh is set"
+    if mesh is not None and not mesh.empty:
+        is_set = f"the mesh that is set has the axes {dict(mesh.shape)}"
     raise CheckpointOptionError(
         f"sharding of {jax.tree_util.keystr(tuple(keys))} in the target",
         sharding,

@@ -148,7 +148,7 @@ def may_be_a_view(array: jax.Array) -> bool:
     `jax.device_put` on a CPU, and DLPack, take the memory of the program as it is, which may go on
     writing there. JAX does not tell whose memory it is, so all host memory counts.
     """
-    sharding = array.sharding
+    sharding: Any = array.sharding
     kind = sharding.memory_kind or ""
     return "host" in kind or any(device.platform == "cpu" for device in sharding.device_set)
 

@@ -206,8 +206,9 @@ def _check_string_keys(state: dict[Any, Any], ty: type) -> None:
 def from_state_dict(target: T, state: Any, name: str = ".") -> T:
     """Return a copy of `target` that holds the values of a state dict.
 
-    Containers are those of the target; leaves are taken from the state as they are, without
-    looking at the target's leaf. Entries of a dict that the target lacks are ignored.
+    Containers are those of the target; leaves are taken from the state as they are (arrays are the
+    very same, not copies), without looking at the target's leaf. Entries of a dict that the target
+    lacks are ignored.
 
     Args:
       target: the tree whose structure and types the result has.

@@ -1,6 +1,7 @@
 """Saving and restoring by step, and everything that goes wrong on the way."""
 
 import os
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -251,3 +252,23 @@ def test_arrays_of_a_restored_file_are_writable_and_own_their_memory(tmp_path):
     assert restored["a"].flags.owndata
     assert restored["a"].flags.writeable
     assert isinstance(restored["b"], np.float32)
+
+
+@pytest.mark.parametrize("form", ["msgpack", "safetensors", "orbax"])
+def test_what_is_restored_outlives_the_file(tmp_path, form):
+    if form == "orbax":
+        pytest.importorskip("orbax.checkpoint")
+    tree = {"large": np.arange(100_000.0), "small": {"a": np.arange(3), "b": np.ones((2, 2))}}
+    source = checkpoint.save(tmp_path, tree, 1)
+    path = tmp_path / f"copy.{form}"
+    if form == "msgpack":
+        shutil.copy(source, path)
+    else:
+        checkpoint.convert(source, path)
+    restored = checkpoint.restore(path, tree)
+    for file in [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]:
+        size = file.stat().st_size
+        with open(file, "r+b") as stream:
+            stream.write(bytes(size))
+            stream.truncate(size // 2)
+    jax.tree.map(assert_exact, restored, tree)

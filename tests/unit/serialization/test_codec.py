@@ -172,6 +172,18 @@ def test_large_arrays_are_handed_on_without_a_copy():
     assert b"".join(pieces) == serialization.to_bytes({"a": array, "b": 1})
 
 
+@pytest.mark.parametrize("count", [1, 3, 200, 2**16])
+@pytest.mark.parametrize("alike", [1, 100])
+def test_what_is_restored_outlives_the_bytes(count, alike):
+    tree = {str(number): np.arange(count) + number for number in range(alike)}
+    data = bytearray(serialization.to_bytes(tree | {"raw": b"raw", "scalar": np.float32(2)}))
+    restored = serialization.msgpack_restore(memoryview(data))
+    data[:] = bytes(len(data))
+    for name, array in tree.items():
+        assert_exact(restored[name], array)
+    assert (restored["raw"], restored["scalar"]) == (b"raw", 2)
+
+
 def test_serializing_changes_nothing(monkeypatch):
     monkeypatch.setattr(serialization, "MAX_CHUNK_SIZE", 8)
     array, device_array = np.arange(4), jnp.arange(4)
