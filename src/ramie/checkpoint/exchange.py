@@ -19,7 +19,12 @@ from ramie.checkpoint.saving.directory_writer import save_tree
 from ramie.checkpoint.saving.writer import write_file
 from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage.progress import Progress, watched
-from ramie.errors import CheckpointOptionError, FormatLimitError, MalformedDataError
+from ramie.errors import (
+    CheckpointOptionError,
+    FormatLimitError,
+    IncompleteCheckpointError,
+    MalformedDataError,
+)
 from ramie.serialization.state_dict import to_state_dict
 
 __all__ = ["Format", "convert", "load_safetensors", "save_safetensors", "write_leaves"]
@@ -154,6 +159,7 @@ def convert(
     max_shard_bytes: int | None = None,
     metadata: Mapping[str, str] | None = None,
     drop_metadata: bool = False,
+    partial: bool = False,
     progress: Progress | None = None,
 ) -> str:
     """Write a checkpoint of one format in another; what is damaged is refused.
@@ -176,6 +182,8 @@ def convert(
       metadata: strings about a safetensors file, besides those that the source has.
       drop_metadata: leave out those that the source has. Only safetensors have a place for them;
         what says which library wrote the file (``format``) is left out without being asked.
+      partial: of an index that promises more or less than there is, write what is there; and
+        leave out arrays that cannot be read, where the new format is another.
       progress: is called with the source's name, how many bytes are done, and how many there are.
 
     Returns:
@@ -185,6 +193,8 @@ def convert(
       CheckpointOptionError: if the destination exists, the format is the same and not safetensors,
         or an option is for another format.
       MalformedDataError: if the source is damaged; a ValueError.
+      IncompleteCheckpointError: if it is incomplete, and not `partial`; a MalformedDataError.
+      UnsupportedCheckpointError: if it has arrays that cannot be read, and not `partial`.
       FormatLimitError: if the other format cannot hold something, metadata included.
     """
     old, new = storage.local_path(source), storage.local_path(destination)
@@ -198,16 +208,27 @@ def convert(
     _check_place(new, to, overwrite)
     # Verified, then written; what Orbax has is read before.
     passes = 3 if found == "orbax" != to else 2
-    with watched(progress, os.path.basename(old), passes * storage.size_of(old)):
-        check(old)
+    with watched(progress, os.path.basename(old), passes * _size_of(old, found)):
+        try:
+            check(old)
+        except IncompleteCheckpointError:
+            if not partial:
+                raise
         stays = to == "safetensors" and found != "msgpack" and found != "orbax"
         kept = None if stays else separator
-        whole = outline(old, separator=kept)
+        whole = outline(old, separator=kept, partial=partial)
         about = {**({} if drop_metadata else whole.metadata), **(metadata or {})}
         leaves = whole.leaves
         if to != "safetensors":
             leaves = sorted(leaves, key=lambda leaf: leaf.path)
+            leaves = [leaf for leaf in leaves if not (partial and leaf.unread)]
         return _write(new, to, leaves, kept, about, max_shard_bytes, overwrite, {old})
+
+
+def _size_of(path: str, form: str) -> int:
+    """Return the bytes of a checkpoint, for an index those of its files."""
+    files = safetensors_index.files_of(path) if form == "safetensors index" else [path]
+    return sum(storage.size_of(file) for file in files if storage.kind_of(file) != "absent")
 
 
 def write_leaves(

@@ -87,8 +87,8 @@ class DamagedCheckpointError(MalformedDataError):
 class IncompleteCheckpointError(MalformedDataError):
     """The index of several safetensors files, or the page about a step, promises what is not there.
 
-    What is there is not damaged: ``load_safetensors(path, partial=True)`` reads it, and of a step
-    each item can be read by its path.
+    What is there is not damaged. ``load_safetensors(path, partial=True)`` reads it, and ``convert``
+    with ``partial=True`` writes it anew; of a step each item can be read by its path.
 
     Args:
         source: The index, or the directory of the step.
@@ -111,7 +111,7 @@ class IncompleteCheckpointError(MalformedDataError):
         more = f"; and {len(lacks) - 4} more" if len(lacks) > 4 else ""
         RamieError.__init__(
             self,
-            f'The checkpoint of the index "{source}" is incomplete: {self.problem}{more}. {instead}',
+            f'The checkpoint "{source}" is incomplete: {self.problem}{more}. {instead}',
         )
 
 

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from ramie.cli.ckpt import subcommand
-from ramie.cli.output import print_json, waiting
+from ramie.cli.output import print_json, visible, waiting
 
 __all__ = ["add_parser"]
 
@@ -33,6 +33,11 @@ def add_parser(subcommands: Any) -> None:
         metavar="KEY=VALUE",
         help="a string about a safetensors file; may be given again",
     )
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="write what is there of an incomplete index, and what can be read",
+    )
     subcommand.add_writing(parser)
 
 
@@ -56,7 +61,8 @@ def _convert(arguments: argparse.Namespace) -> int:
             max_shard_bytes=arguments.max_shard_bytes,
             metadata=dict(arguments.metadata or ()),
             drop_metadata=arguments.drop_metadata,
+            partial=arguments.partial,
             progress=progress,
         )
-    print_json({"path": path}) if arguments.json else print(path)
+    print_json({"path": path}) if arguments.json else print(visible(path))
     return 0

@@ -95,6 +95,15 @@ def test_what_says_too_much_or_too_little_is_incomplete(index, spoil, capsys):
     jax.tree.map(assert_exact, found, {name: TREE[name] for name in there})
     assert {leaf.path[0] for leaf in checkpoint.outline(index, partial=True).leaves} == there
     blank = jax.tree.map(np.zeros_like, TREE)
+    one = index.replace("m.safetensors.index.json", "one.safetensors")
+    other = index.replace("m.safetensors.index.json", "msgpack")
+    for new in (one, other):
+        with pytest.raises(errors.IncompleteCheckpointError):
+            checkpoint.convert(index, new)
+        assert main(["ckpt", "convert", index, new]) == 1
+        assert not os.path.exists(new)
+        assert main(["ckpt", "convert", index, new, "--partial"]) == 0
+        jax.tree.map(assert_exact, checkpoint.restore(new, None), found)
     filled = checkpoint.load_safetensors(index, blank, partial=True)
     expected = {name: TREE[name] if name in there else blank[name] for name in TREE}
     jax.tree.map(assert_exact, filled, expected)
