@@ -16,7 +16,7 @@ from ramie.checkpoint.formats import (
     spread_arrays,
 )
 from ramie.checkpoint.formats.match import Report, restore_into
-from ramie.checkpoint.inspecting import contents, health
+from ramie.checkpoint.inspecting import contents, foreign, health
 from ramie.checkpoint.series import steps
 from ramie.checkpoint.shardings import on_devices
 from ramie.checkpoint.storage import entries as storage
@@ -184,7 +184,7 @@ def restore_by(
             raise explained from (error.__cause__ if explained is error else error)
     if storage.kind_of(place) == "absent":
         return _without(options, place, prefix, target)
-    if storage.kind_of(place) != "directory" or orbax.is_orbax(place):
+    if storage.kind_of(place) != "directory" or _is_step(place):
         try:
             return _load(place, target, options)
         except FileNotFoundError:
@@ -224,7 +224,7 @@ def _without(options: Options, place: str, prefix: str, target: Any) -> Any:
     hint = _without_prefix(folder, start)
     # With a target or a prefix of its own, a run may well begin beside them.
     if not hint and (options.must_exist or (target is None and prefix == _PREFIX)):
-        hint = _of_weights(place)
+        hint = _of_others(place)
     if options.must_exist:
         raise CheckpointNotFoundError(
             folder, f"{start}<step>", hint=hint or "Check the path and the prefix."
@@ -248,10 +248,18 @@ def _without_prefix(folder: str, start: str) -> str:
     return f'Steps without a prefix are there, such as {last}: pass prefix="" to restore them.'
 
 
-def _of_weights(folder: str) -> str:
-    """Say, of a folder that has safetensors in place of steps, how to read them; "" of others."""
+def _of_others(folder: str) -> str:
+    """Say, of a folder that has something else in place of steps, how to read it; "" of others."""
+    known = foreign.name_directory(folder)
+    if known:
+        return f"The directory is {known.kind}. {known.instead}"
     found = safetensors_index.sets_in(folder)
     return f'To read safetensors, name the file: "{found[0]}" is there.' if found else ""
+
+
+def _is_step(place: str) -> bool:
+    """Tell whether Orbax made a directory; TensorFlow calls a file as its first layout did."""
+    return orbax.is_orbax(place) and foreign.name_directory(place) is None
 
 
 def newest_intact(directory: str | os.PathLike[str], prefix: str = "checkpoint_") -> str | None:

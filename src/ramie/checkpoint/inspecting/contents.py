@@ -81,7 +81,7 @@ def _recognise(place: str) -> Form:
         raise CheckpointNotFoundError(*os.path.split(place), None)
     if kind == "directory":
         # First, since TensorFlow and Orbax in its first layout have files of one name.
-        known = None if remote.is_remote(place) else foreign.name_directory(place)
+        known = foreign.name_directory(place)
         is_old_step = place[-1:].isdigit() and looks_like_step(place)
         if known is None and (orbax.is_orbax(place) or is_old_step):
             return "orbax"

@@ -4,9 +4,10 @@ None of these beginnings is one of a msgpack file. The first byte of each is a n
 which would be the whole file, or begins a container that would end before the file does.
 """
 
-import os
 import re
 from typing import NamedTuple
+
+from ramie.checkpoint.storage import entries as storage
 
 __all__ = ["LONGEST", "Foreign", "name_directory", "name_file"]
 
@@ -166,9 +167,9 @@ def name_directory(path: str) -> Foreign | None:
     """Tell what a directory of another program is; None if it is none that is known here.
 
     Args:
-      path: the directory.
+      path: the directory; a URL too.
     """
-    names = set(os.listdir(path))
+    names = set(storage.list_names(path))
     if "saved_model.pb" in names:
         return Foreign(
             "a SavedModel of TensorFlow", "Load it with tf.saved_model.load, and save its arrays."

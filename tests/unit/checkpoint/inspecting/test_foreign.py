@@ -138,6 +138,10 @@ def test_directories_get_their_names(tmp_path):
             (folder / name).write_bytes(b"x")
         with pytest.raises(errors.CheckpointOptionError, match=kind):
             recognise(folder)
+        with pytest.raises(errors.CheckpointNotFoundError, match=kind):
+            checkpoint.restore(folder, {"w": ARRAY}, must_exist=True)
+        with pytest.warns(UserWarning, match=kind):
+            assert checkpoint.restore(folder, None) is None
 
 
 def first_bytes():
