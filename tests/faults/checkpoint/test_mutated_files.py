@@ -9,11 +9,14 @@ import random
 import pytest
 from tests.faults import mutations, orbax_pages, readers, scale, tally
 
+from ramie.checkpoint.storage import parallel
+
 KINDS = {
     # what is changed, how its meaning is changed, who has to be right, how often at length
-    "msgpack in memory": ("msgpack", mutations.of_msgpack, readers.check_bytes, 6000),
+    "msgpack in memory": ("msgpack", mutations.of_msgpack, readers.check_bytes, 5000),
     "msgpack": ("msgpack", mutations.of_msgpack, readers.check_file, 4000),
     "msgpack in chunks": ("chunked", mutations.of_msgpack, readers.check_file, 2000),
+    "msgpack by threads": ("chunked", mutations.of_msgpack, readers.check_file, 1000),
     "msgpack with a manifest": ("msgpack", mutations.of_msgpack, readers.check_summed, 2000),
     "manifest": ("manifest", mutations.of_json, readers.check_manifest, 2000),
     "safetensors": ("safetensors", mutations.of_safetensors, readers.check_safetensors, 2500),
@@ -31,7 +34,9 @@ def changed(data, structure, number, generator, others):
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_changed_file_is_read_as_it_says_or_refused(kind, tmp_path):
+def test_a_changed_file_is_read_as_it_says_or_refused(kind, tmp_path, monkeypatch):
+    if kind == "msgpack by threads":  # as large files are read
+        monkeypatch.setattr(parallel, "SMALLEST", 0)
     name, structure, check, full = KINDS[kind]
     good = readers.prepare(tmp_path)
     generator = random.Random(kind)
