@@ -7,6 +7,7 @@ import pytest
 from tests.faults import scale, tally
 
 from ramie import checkpoint, errors
+from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import integrity
 
 BLOCK = 4096
@@ -92,3 +93,40 @@ def test_no_change_of_a_manifest_is_worse_than_an_error(saved):
             except errors.MalformedDataError:
                 continue
             assert (restored["weights"] == tree["weights"]).all()
+
+
+def save_as(form, folder):
+    """Save a tree in a format; return its path, the files that are checked, and a reader."""
+    tree = {"w": np.arange(3000, dtype=np.float32), "b": np.ones(7)}
+    if form == "orbax":
+        pytest.importorskip("orbax.checkpoint")
+        source = checkpoint.save(folder / "source", tree, 1)
+        path = checkpoint.convert(source, folder / "m.orbax")
+        return path, storage.files_below(path), lambda: checkpoint.restore(path, None)
+    limit = 8000 if form == "shards" else None
+    path = checkpoint.save_safetensors(folder / "m.safetensors", tree, max_shard_bytes=limit)
+    files = [str(file) for file in folder.glob("m*")]
+    return path, files, lambda: checkpoint.load_safetensors(path)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("form", ["safetensors", "shards", "orbax"])
+def test_no_flipped_bit_of_any_format_is_read_silently(form, tmp_path):
+    path, files, read = save_as(form, tmp_path)
+    generator = np.random.default_rng(5)
+    for _ in range(scale.times(20, 300)):
+        place = files[int(generator.integers(len(files)))]
+        with open(place, "r+b", buffering=0) as file:
+            data = file.read()
+            changed = bytearray(data)
+            changed[int(generator.integers(len(data)))] ^= 1 << int(generator.integers(8))
+            file.seek(0)
+            file.write(changed)
+            with tally.fault("flipped bits"):
+                with pytest.raises(errors.MalformedDataError):
+                    read()
+                assert checkpoint.verify(path).state == "damaged"
+            file.seek(0)
+            file.write(data)
+    assert checkpoint.verify(path).state == "intact"
+    read()
