@@ -139,6 +139,13 @@ def rename(
       ...   checkpoint.rename(path, r"Dense_(\d+)", r"layer\1").changed
       [(('enc', 'Dense_0', 'bias'), ('enc', 'layer0', 'bias'))]
     """
+    if not pattern:
+        raise CheckpointOptionError("pattern", pattern, "it is empty")
+    try:
+        replacement.encode()
+    except UnicodeEncodeError as error:
+        problem = f"it is no text that a file could hold: {error.reason}"
+        raise CheckpointOptionError("replacement", replacement, problem) from None
     old = storage.local_path(source)
     whole = outline(old, separator=separator)
     paths = [_renamed(leaf.path, pattern, replacement) for leaf in whole.leaves]

@@ -28,6 +28,7 @@ DIFFERS, MISUSE, INTERRUPTED, CLOSED = 1, 2, 130, 141
 """Exit codes: files differ or are damaged; something cannot be read, written or understood; the
 user or the reader of a pipe has gone."""
 
+_TEMPORARY = ".ramie-tmp-"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -127,8 +128,14 @@ def _of_system(error: OSError) -> str:
     given = [
         place for place in (error.filename, error.filename2) if isinstance(place, (str, bytes))
     ]
-    places = " and ".join(f'"{os.fsdecode(place)}"' for place in given)
+    places = " and ".join(dict.fromkeys(f'"{_visible_place(place)}"' for place in given))
     return f"{places}: {error.strerror}" if places else error.strerror
+
+
+def _visible_place(place: str | bytes) -> str:
+    """Return a path; of a temporary file that in which it was, since it is gone."""
+    folder, name = os.path.split(os.fsdecode(place))
+    return folder if name.startswith(_TEMPORARY) else os.path.join(folder, name)
 
 
 def guarded(

@@ -123,6 +123,8 @@ def test_a_rename_may_move_leaves_up_and_down(source, tmp_path):
         ("(", "x", "it makes no sense: missing \\)"),
         ("step", r"\1", "it makes no sense: invalid group reference 1"),
         ("step", r"\g<name>", "name"),
+        ("", "x", "it is empty"),
+        ("step", "\udcff", "no text that a file could hold"),
     ],
 )
 def test_paths_that_cannot_be(source, tmp_path, pattern, replacement, words):

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from ramie.cli.ckpt import subcommand
-from ramie.cli.output import print_json, waiting
+from ramie.cli.output import print_json, visible, waiting
 
 __all__ = ["add_parser"]
 
@@ -38,5 +38,5 @@ def _extract(arguments: argparse.Namespace) -> int:
             drop_metadata=arguments.drop_metadata,
             progress=progress,
         )
-    print_json({"path": path}) if arguments.json else print(path)
+    print_json({"path": path}) if arguments.json else print(visible(path))
     return 0

@@ -43,8 +43,9 @@ def _prune(arguments: argparse.Namespace) -> int:
             keep_every_n_steps=arguments.keep_every_n_steps,
             dry_run=arguments.dry_run,
         )
+    nothing = "" if any(found) else nothing_found(arguments.directory, arguments.prefix)
     if arguments.json:
-        print_json({"dry_run": arguments.dry_run, **found._asdict()})
+        print_json({"dry_run": arguments.dry_run, **found._asdict(), "problem": nothing})
         return 0
     fate = "would be removed" if arguments.dry_run else "removed"
     rows = [(os.path.basename(path), fate) for path in found.removed]
@@ -53,5 +54,5 @@ def _prune(arguments: argparse.Namespace) -> int:
     if rows:
         print_table(("name", "what"), rows)
     else:
-        say(arguments.parser, nothing_found(arguments.directory, arguments.prefix))
+        say(arguments.parser, nothing)
     return 0
