@@ -221,7 +221,7 @@ class _Walk:
         if isinstance(items, dict) and CHUNK_MARKER in items:
             return self._joined(items)
         if isinstance(items, dict) and KEY_MARKER in items:
-            name, words = items[KEY_MARKER], items.get("words")
+            name, words = items[KEY_MARKER], items.get("words", "")
             if len(items) != 2 or not isinstance(name, str) or not _is_array(words):
                 self._fail("a PRNG key does not consist of a generator's name and words")
             try:
