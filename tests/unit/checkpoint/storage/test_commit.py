@@ -2,7 +2,9 @@
 
 import errno
 import os
+import time
 
+import numpy as np
 import pytest
 
 from ramie.checkpoint.storage import commit
@@ -184,3 +186,51 @@ def test_removal_takes_files_links_and_whole_directories(tmp_path):
 )
 def test_paths_are_normalised(path, normal):
     assert storage.safe_normpath(path) == normal
+
+
+def write_large(folder, sizes):
+    """Write pieces of random bytes; return them and what the file holds, and its blocks."""
+    generator = np.random.default_rng(0)
+    pieces = [generator.bytes(size) for size in sizes]
+    with commit.staging(str(folder)) as staged:
+        assert staged.write(pieces) == sum(sizes)
+        status = os.stat(staged.path)
+        with open(staged.path, "rb") as file:
+            return b"".join(pieces), file.read(), status.st_blocks * 512
+
+
+@pytest.mark.parametrize("sizes", [[100_000], [1000] * 300, [70_000, 5, 200_000], [0], [1 << 16]])
+def test_room_that_is_reserved_and_not_needed_is_given_back(tmp_path, sizes, monkeypatch):
+    monkeypatch.setattr(commit, "_AHEAD", 1 << 14)
+    monkeypatch.setattr(commit, "_RESERVED", 1 << 20)
+    written, found, room = write_large(tmp_path, sizes)
+    assert found == written
+    assert room < len(written) + (1 << 17)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="there is no such call")
+@pytest.mark.parametrize("delay, error", [(0, None), (0.03, None), (0, errno.ENOSPC)])
+def test_file_systems_that_cannot_reserve_are_asked_once(tmp_path, delay, error, monkeypatch):
+    calls = []
+
+    def reserve(descriptor, place, size):
+        calls.append(place)
+        time.sleep(delay)
+        os.ftruncate(descriptor, place + size // 2)  # as if zeros were written
+        if error:
+            raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "posix_fallocate", reserve)
+    monkeypatch.setattr(commit, "_AHEAD", 1 << 14)
+    monkeypatch.setattr(commit, "_RESERVED", 1 << 16)
+    monkeypatch.setattr(commit, "_SLOW", 0.02 if delay else 10.0)
+    written, found, _ = write_large(tmp_path, [50_000] * 10)
+    assert found == written
+    assert (len(calls) == 1) == bool(delay or error)
+
+
+def test_nothing_is_reserved_where_there_is_no_such_call(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    monkeypatch.setattr(commit, "_AHEAD", 1 << 14)
+    written, found, _ = write_large(tmp_path, [50_000] * 10)
+    assert found == written
