@@ -10,6 +10,7 @@ import pytest
 from tests.faults import mutations, orbax_pages, readers, scale, tally
 
 from ramie.checkpoint.storage import parallel
+from ramie.cli.main import main
 
 KINDS = {
     # what is changed, how its meaning is changed, who has to be right, how often at length
@@ -80,3 +81,31 @@ def test_changes_depend_on_the_seed_alone_and_are_changes(structure, tmp_path):
     first = [change(data, random.Random(seed)) for seed in range(50)]
     assert first == [change(data, random.Random(seed)) for seed in range(50)]
     assert len(set(first)) > 30
+
+
+COMMANDS = ["show FILE --stats", "show FILE --json", "verify FILE", "diff FILE OTHER"]
+COMMANDS += ["stats FILE OTHER", "convert FILE NEW", "extract FILE params NEW", "rename FILE w x"]
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", ["msgpack", "safetensors", "safetensors index"])
+def test_each_command_ends_in_a_line_and_an_exit_code(kind, tmp_path, capsys):
+    name, structure, _, _ = KINDS[kind]
+    good = readers.prepare(tmp_path)
+    place = {"safetensors": readers.SAFETENSORS, "index": readers.INDEX}.get(name, readers.FILE)
+    new = tmp_path / ("new.safetensors" if name == "msgpack" else "new")
+    names = {"OTHER": tmp_path / "other" / readers.FILE, "NEW": new, "FILE": tmp_path / place}
+    generator = random.Random(kind)
+    for number in range(scale.times(15, 100)):
+        data = changed(good[name], structure, number, generator, list(good.values()))
+        readers.write(tmp_path / place, data)
+        for command in COMMANDS:
+            words = [names.get(word, word) for word in command.split()]
+            with tally.fault("commands on mutated files"):
+                code = main(["ckpt", *map(str, words)])
+                printed = capsys.readouterr()
+                assert code in (0, 1, 2)
+                assert "Traceback" not in printed.err
+                assert code or printed.out
+            for left in tmp_path.glob("*new*"):
+                left.unlink()
