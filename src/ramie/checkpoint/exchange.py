@@ -1,12 +1,12 @@
 """Exchange: safetensors files out of trees and back, and one format into another."""
 
+import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ramie.checkpoint.formats import msgpack, orbax_items, orbax_saving, safetensors_index
 from ramie.checkpoint.formats.leaf import Leaf, read_array
@@ -25,6 +25,7 @@ from ramie.errors import (
     IncompleteCheckpointError,
     MalformedDataError,
 )
+from ramie.serialization.arrays import Deferred
 from ramie.serialization.state_dict import to_state_dict
 
 __all__ = ["Format", "convert", "load_safetensors", "save_safetensors", "write_leaves"]
@@ -168,7 +169,7 @@ def convert(
     stays as it is.
 
     Between files arrays go over one after the other, so that memory for the largest is enough. To
-    and from Orbax directories it takes memory for all of them.
+    Orbax directories it takes memory for all of them.
 
     Args:
       source: a msgpack file, a safetensors file, the index of several, or an Orbax directory.
@@ -176,8 +177,8 @@ def convert(
       form: its format, whatever the name. By default safetensors if the name ends in
         ``.safetensors``, Orbax if it ends in ``.orbax``, else msgpack.
       separator: what stands between the keys in the names of a safetensors file.
-      overwrite: whether the destination may exist; it is replaced at once, and several safetensors
-        files as `save_safetensors` says.
+      overwrite: whether the destination may exist; it is replaced at once, with `max_shard_bytes`
+        as `save_safetensors` says.
       max_shard_bytes: as in `save_safetensors`.
       metadata: strings about a safetensors file, besides those that the source has.
       drop_metadata: leave out those that the source has. Only safetensors have a place for them;
@@ -287,13 +288,15 @@ def _write(
             separator,
             metadata,
             max_shard_bytes,
-            overwrite=overwrite,
+            # One file was named: several of that name are another checkpoint.
+            overwrite=overwrite and max_shard_bytes is not None,
             spared={*read, *(leaf.file for leaf in leaves)},
         )
     _check_metadata(metadata, form)
     if form == "orbax":
         check_device()
-    entries = [(leaf.path, _mapped(leaf) if leaf.is_array else leaf.value) for leaf in leaves]
+    get = read_array if form == "orbax" else _deferred
+    entries = [(leaf.path, _value(leaf, get)) for leaf in leaves]
     tree = nest(entries, separator)
     if form == "orbax":
         save_tree(os.path.abspath(path), orbax_saving.prepare(tree))
@@ -358,12 +361,18 @@ def _flatten(state: Any, path: tuple[str, ...], leaves: dict[tuple[str, ...], An
         leaves[path] = state
 
 
-def _mapped(leaf: Leaf) -> Any:
-    """Return an array whose memory is the file itself, so that it takes none until it is used."""
+def _value(leaf: Leaf, get: Callable[[Leaf], Any]) -> Any:
+    if not leaf.is_array:
+        return leaf.value
     if leaf.note not in ("", "scalar"):
         return jax.random.wrap_key_data(jnp.asarray(read_array(leaf)), impl=leaf.note)
-    if leaf.load or len(leaf.spans) != 1 or not leaf.nbytes or leaf.dtype == np.bool_:
-        return read_array(leaf)  # checked or unpacked on the way, or nothing to map
-    raw = np.memmap(leaf.file, np.uint8, "r", leaf.spans[0][0], (leaf.nbytes,))
-    view = np.frombuffer(raw, leaf.dtype)
-    return view.reshape(leaf.shape or ())
+    return get(leaf)
+
+
+def _deferred(leaf: Leaf) -> Any:
+    """Return an array that takes no memory until it is written, one after the other.
+
+    Not a map of the file: that would end the program if the file became shorter meanwhile.
+    """
+    assert leaf.shape is not None and leaf.dtype is not None
+    return Deferred(leaf.shape, leaf.dtype, functools.partial(read_array, leaf))

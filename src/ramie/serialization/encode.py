@@ -16,6 +16,7 @@ import jax
 import msgpack
 import numpy as np
 
+from ramie.errors import MalformedDataError
 from ramie.errors.base import saved_instead
 from ramie.serialization import arrays
 
@@ -307,6 +308,8 @@ class _Encoder:
     def _host(self, value: Any) -> np.ndarray[Any, Any]:
         try:
             return arrays.to_host(value)
+        except MalformedDataError:
+            raise  # of the file that it is read from
         except ValueError as error:
             raise self._error(error) from error
 

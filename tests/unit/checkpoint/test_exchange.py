@@ -7,7 +7,8 @@ from tests.listing import names
 from tests.tolerance import assert_exact
 
 from ramie import checkpoint, errors
-from ramie.checkpoint.inspecting.contents import recognise
+from ramie.checkpoint import exchange
+from ramie.checkpoint.inspecting.contents import outline, recognise
 from ramie.cli.main import main
 from ramie.training import checkpoints
 
@@ -54,6 +55,18 @@ def test_the_source_stays_when_it_is_split_or_merged_in_place(tmp_path, one, mon
     checkpoint.convert(index, "one.safetensors", overwrite=True)
     assert names(tmp_path) == files
     same(checkpoint.load_safetensors(index))
+
+
+def test_converting_to_one_file_leaves_several_of_its_name_alone(tmp_path, one):
+    index = checkpoint.convert(one, tmp_path / "m.safetensors", max_shard_bytes=100)
+    other = checkpoint.save(tmp_path / "run", {"w": np.ones(3)}, 1)
+    for _ in range(2):
+        checkpoint.convert(other, tmp_path / "m.safetensors", overwrite=True)
+        same(checkpoint.load_safetensors(index))
+    checkpoint.convert(other, tmp_path / "m.safetensors", overwrite=True, max_shard_bytes=10)
+    same(checkpoint.load_safetensors(index), {"w": np.ones(3)})
+    left = [name for name in names(tmp_path) if name.startswith("m")]
+    assert left == ["m-00001-of-00001.safetensors", "m.safetensors.index.json"]
 
 
 def test_names_that_are_no_paths_stay_as_they_are(tmp_path):
@@ -225,3 +238,41 @@ def test_what_orbax_keeps_besides_arrays_is_kept_or_refused(tmp_path):
             tmp_path / place, tmp_path / "msgpack", overwrite=True, drop_metadata=True
         )
         same(checkpoint.restore(other, None), content)
+
+
+@pytest.mark.parametrize("form", ["msgpack", "orbax"])
+def test_a_source_that_becomes_shorter_meanwhile_is_told(tmp_path, form, monkeypatch):
+    if form == "orbax":
+        pytest.importorskip("orbax.checkpoint")
+    tree = {"a": np.arange(100_000.0), "b": np.ones(100_000, np.float32)}
+    source = checkpoint.save_safetensors(tmp_path / "model.safetensors", tree)
+
+    def cut(path, **options):
+        found = outline(path, **options)
+        with open(path, "r+b") as file:
+            file.truncate(1000)
+        return found
+
+    monkeypatch.setattr(exchange, "outline", cut)
+    with pytest.raises(errors.MalformedDataError, match="became shorter while it was read"):
+        checkpoint.convert(source, tmp_path / "new", form=form)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("form", ["msgpack", "safetensors", "orbax"])
+def test_more_arrays_than_files_may_be_open_are_converted(tmp_path, form):
+    resource = pytest.importorskip("resource")
+    if form == "orbax":
+        pytest.importorskip("orbax.checkpoint")
+    tree = {f"a{number}": np.full(200, number) for number in range(600)}
+    if form == "safetensors":
+        source = checkpoint.save(tmp_path, tree, 1)
+    else:
+        source = checkpoint.save_safetensors(tmp_path / "model.safetensors", tree)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (400, limits[1]))
+    try:
+        new = checkpoint.convert(source, tmp_path / f"new.{form}", form=form)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    same(checkpoint.restore(new, tree), tree)
