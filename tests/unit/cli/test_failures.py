@@ -224,11 +224,11 @@ def test_names_that_no_encoding_has_are_escaped(tmp_path, encoding):
     tree = {"\N{SNOWMAN}": np.ones(2), "\ud800"[:0] + "a b": "\N{SNOWMAN}"}
     checkpoint.save(os.fsdecode(folder), tree, 1, prefix="é_")
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
-    for words in ("ls", "verify"):
+    for words in ("ls", "verify", "show"):
         line = [sys.executable.encode(), b"-m", b"ramie", b"ckpt", words.encode(), folder]
         done = subprocess.run(line, capture_output=True, env=environment)
         assert (done.returncode, done.stderr) == (0, b"") and b"\x1b" not in done.stdout
-    line = [sys.executable.encode(), b"-m", b"ramie", b"ckpt", b"show", folder]
+    line = [sys.executable.encode(), b"-m", b"ramie", b"ckpt", b"show", folder + b"/none"]
     done = subprocess.run(line, capture_output=True, env=environment)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
     assert b"\x1b" not in done.stderr
