@@ -374,5 +374,6 @@ def _deferred(leaf: Leaf) -> Any:
 
     Not a map of the file: that would end the program if the file became shorter meanwhile.
     """
-    assert leaf.shape is not None and leaf.dtype is not None
+    if leaf.shape is None or leaf.dtype is None:
+        return read_array(leaf)  # says why it cannot be
     return Deferred(leaf.shape, leaf.dtype, functools.partial(read_array, leaf))
