@@ -23,6 +23,7 @@ from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import folders
 from ramie.errors import (
     CheckpointNotFoundError,
+    CheckpointOptionError,
     DamagedCheckpointError,
     MalformedDataError,
 )
@@ -150,6 +151,7 @@ def _read_file(place: str, target: Any, partial: bool) -> Any:
 
     Raises:
       FileNotFoundError: if it is gone.
+      CheckpointOptionError: if the names in it are no paths.
     """
     try:
         form = contents.recognise(place)
@@ -157,7 +159,11 @@ def _read_file(place: str, target: Any, partial: bool) -> Any:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), place) from error
     if form == "msgpack":
         return spread_arrays.fill(msgpack.read(place), target, place, partial=partial)
-    return contents.load(place, form)
+    try:
+        return contents.load(place, form)
+    except CheckpointOptionError as error:
+        error.add_note(f'load_safetensors("{place}", separator=None) reads it.')
+        raise
 
 
 def _check_share(place: str) -> None:

@@ -74,6 +74,10 @@ def test_names_that_are_no_paths_stay_as_they_are(tmp_path):
     one = checkpoint.save_safetensors(tmp_path / "m.safetensors", flat, separator=None)
     index = checkpoint.convert(one, tmp_path / "p.safetensors", max_shard_bytes=16)
     same(checkpoint.load_safetensors(index, separator=None), flat)
+    for path in (one, index):
+        with pytest.raises(errors.CheckpointOptionError) as caught:
+            checkpoint.restore(path, None)
+        assert f'load_safetensors("{path}", separator=None)' in caught.value.__notes__[0]
 
 
 @pytest.mark.parametrize("form", ["msgpack", "orbax"])
