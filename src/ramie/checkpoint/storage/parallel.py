@@ -6,7 +6,8 @@ until `ParallelStream.settle` is called. The checksum of a chunk is taken from w
 its place, not from the file again.
 
 Where the kernel has to fetch the file from the disk, it reads ahead of whoever reads in order, and
-several threads only disturb it: then arrays are filled at once, and the threads sum up.
+several threads only disturb it: then the whole file is read in order, to nowhere, and the threads
+find it in the kernel's memory.
 """
 
 import os
@@ -83,7 +84,7 @@ class ParallelStream:
         self._got = 0
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
-        self._is_on_disk = False
+        self._is_on_disk, self._scratch = False, bytearray(_STEP)
         self._threads = [
             threading.Thread(target=self._work, name="ramie-read", daemon=True)
             for _ in range(_THREADS)
@@ -117,8 +118,8 @@ class ParallelStream:
         count = min(len(memory), self._size - self._at)
         self._is_on_disk = self._is_on_disk or not self._is_cached(self._at + count - 1)
         if self._is_on_disk:
-            self._fill(memory[:count], self._at)
-        self._note(memory[:count], is_read=self._is_on_disk)
+            self._fetch(self._at, count)
+        self._note(memory[:count], is_read=False)
         self._at = self._run = self._at + count
         self._block, self._block_at = b"", self._at
         return count
@@ -134,6 +135,12 @@ class ParallelStream:
         except OSError:  # no such way to read here
             return True
         return True
+
+    def _fetch(self, place: int, count: int) -> None:
+        """Have the kernel read a part of the file from the disk."""
+        scratch = memoryview(self._scratch)
+        for start in range(0, count, _STEP):
+            read_at(self._descriptor, scratch[: count - start], place + start)
 
     def settle(self) -> None:
         """Wait until all memory that was noted is filled.

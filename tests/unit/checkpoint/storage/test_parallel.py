@@ -141,27 +141,31 @@ def test_a_key_that_occurs_twice_among_many_is_found():
 
 
 @pytest.mark.parametrize("error", [None, BlockingIOError(), OSError("not supported")])
-def test_what_has_to_come_from_the_disk_is_read_in_order(file, error, monkeypatch):
+def test_what_has_to_come_from_the_disk_is_fetched_in_order(file, error, monkeypatch):
     """Only where the kernel says that it lacks something does the decoding thread read it all."""
-    readers = set()
+    places = []
 
     def read_at(descriptor, memory, place, flags=0):
         if flags:
             if error is not None:
                 raise error
             return 1
-        readers.add(threading.current_thread().name)
+        if threading.current_thread() is decoding:
+            places.append(place)
         return real(descriptor, memory, place)
 
-    real = parallel.read_at
+    real, decoding = parallel.read_at, threading.current_thread()
     monkeypatch.setattr(parallel, "NO_WAIT", 8)
+    monkeypatch.setattr(parallel, "_STEP", 1 << 18)
     monkeypatch.setattr(parallel, "read_at", read_at)
     data = file.read_bytes()
     with open(file, "rb") as opened:
         stream = parallel.ParallelStream(opened.fileno(), len(data), CHUNK, str(file))
         memory = np.empty(len(data), np.uint8)
         stream.readinto(memory.data)
+        fetched = list(places)
         record = stream.record()
     assert record == integrity.sum_up(data, CHUNK)
     assert_exact(memory, np.frombuffer(data, np.uint8))
-    assert ("ramie-read" in readers) != isinstance(error, BlockingIOError)
+    is_asked = isinstance(error, BlockingIOError)
+    assert fetched == (list(range(0, len(data), 1 << 18)) if is_asked else [])
