@@ -24,7 +24,7 @@ help:
 	@echo "make demo     train the digits network (resumes where it stopped; ARGS='--epochs 3' is passed on)"
 	@echo "make test     run the tests; with $(PEERS) present also those that compare with Flax"
 	@echo "make matrix   run all tests on the oldest and on the newest Python and JAX, Flax included"
-	@echo "make faults   kill, damage and mislead at length (RAMIE_FAULTS=2 for twice as often); half an hour"
+	@echo "make faults   kill, damage and mislead at length (RAMIE_FAULTS=2 for twice as often); ten to twenty minutes"
 	@echo "make lint     ruff (rules and format) and mypy"
 	@echo "make format   let ruff rewrite the files"
 	@echo "make stubs    write the stubs of packages anew, after a table of names has changed"

@@ -4,7 +4,11 @@ At length these are 20 000 inputs. A value is compared with what another reader 
 there are checksums, no change is read at all.
 """
 
+import contextlib
+import importlib
 import random
+import sys
+import types
 
 import pytest
 from tests.faults import mutations, orbax_pages, readers, scale, tally
@@ -71,6 +75,18 @@ def test_unchanged_files_are_read(name, tmp_path):
     data = readers.prepare(tmp_path)[name]
     check = next(check for source, _, check, _ in list(KINDS.values())[::-1] if source == name)
     assert check(data, tmp_path)
+
+
+def test_the_fuzz_target_has_a_check_and_a_seed_for_each_kind(tmp_path, monkeypatch):
+    atheris = types.ModuleType("atheris")
+    atheris.instrument_imports = lambda include: contextlib.nullcontext()
+    monkeypatch.setitem(sys.modules, "atheris", atheris)
+    target = importlib.import_module("tests.faults.fuzz.target")
+    seeds = readers.prepare(tmp_path)
+    for kind, (structure, check) in target.TARGETS.items():
+        seed = seeds[target.SEEDS.get(kind, kind)]
+        assert check(seed, tmp_path)
+        assert structure(seed, random.Random(0)) != seed
 
 
 @pytest.mark.parametrize("structure", ["of_msgpack", "of_json", "of_safetensors", "of_bytes"])

@@ -27,6 +27,9 @@ TARGETS: dict[str, tuple[mutations.Mutate, Check]] = {
 }
 """How the meaning of each kind of input is changed, and who has to be right about it."""
 
+SEEDS = {"bytes": "msgpack"}
+"""What a kind begins with, where it is not the file of that name."""
+
 
 def main(arguments: list[str]) -> None:
     """Fuzz until stopped; an input that fails a check is written down by libFuzzer.
@@ -41,7 +44,7 @@ def main(arguments: list[str]) -> None:
     folder = Path(tempfile.mkdtemp())
     seeds = readers.prepare(folder)
     corpus.mkdir(parents=True, exist_ok=True)
-    (corpus / "seed").write_bytes(seeds["msgpack" if kind == "bytes" else kind])
+    (corpus / "seed").write_bytes(seeds[SEEDS.get(kind, kind)])
 
     def mutate(data: bytes, most: int, seed: int) -> bytes:
         """Change what an input means, where it means something; else its bytes."""
