@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -198,10 +199,11 @@ class CheckpointNotFoundError(RamieError, ValueError):
         self, directory: str, name: str, available: Sequence[str] | None = (), hint: str = ""
     ) -> None:
         if available is None:
-            super().__init__(
-                f'There is no {name!r} in "{directory or "."}". Check the path; '
-                "`ramie ckpt ls DIR` lists the checkpoints of a directory."
-            )
+            folder = directory or "."
+            hint = "There is no such directory either."
+            if os.path.isdir(folder) or "://" in folder:
+                hint = f"`ramie ckpt ls {shlex.quote(folder)}` lists the checkpoints there."
+            super().__init__(f'There is no {name!r} in "{folder}". {hint}')
             return
         last = ", ".join(available[-5:])
         there = f"The latest there are {last}" if available else "There is none at all"

@@ -31,7 +31,7 @@ def hint(line, home, path):
         ["bash", "-c", line], cwd=home, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 2, done.stderr
-    return done.stderr.split("`")[1].removesuffix(" ckpt ls DIR")
+    return done.stderr.split("`")[1].removesuffix(" ckpt ls .")
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,16 @@ def test_another_program_gets_what_works(monkeypatch, tmp_path):
     line = command.command_line("ckpt", "ls", Path("my run"))
     done = subprocess.run(shlex.split(line), capture_output=True, text=True)
     assert done.returncode == 2 and "There is no 'my run'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "named", ["ls nowhere", "show 'a b/nowhere'", "ls 'a b/ramie'", "diff . ."]
+)
+def test_a_hint_runs_as_it_stands(home, named):
+    line = f"{shlex.quote(sys.executable)} -m ramie ckpt {named}"
+    said = subprocess.run(["bash", "-c", line], cwd=home, capture_output=True, text=True)
+    assert said.returncode == 2
+    again = said.stderr.split("`")[1]
+    done = subprocess.run(["bash", "-c", again], cwd=home, capture_output=True, text=True)
+    # The script in "a b" is no checkpoint, which is told of the path that was meant.
+    assert done.returncode == 0 or ("a b/ramie" in done.stderr and "ckpt show" in again)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
@@ -85,7 +86,8 @@ def _recognise(place: str) -> Form:
         is_old_step = place[-1:].isdigit() and looks_like_step(place)
         if known is None and (orbax.is_orbax(place) or is_old_step):
             return "orbax"
-        problem = "Orbax did not make this directory; name a file, or the directory of a step"
+        hint = f"`ramie ckpt ls {shlex.quote(place)}` lists those that are in it"
+        problem = f"Orbax did not make this directory; name one checkpoint, {hint}"
         if known:
             problem = f"it is {known.kind}. {known.instead.rstrip('.')}"
         raise CheckpointOptionError("path", place, problem)

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import re
+import shlex
 import shutil
 import stat
 import uuid
@@ -90,7 +91,8 @@ def check_directory(path: str) -> None:
     if kind == "absent":
         raise CheckpointNotFoundError(*os.path.split(path), None)
     if kind != "directory":
-        problem = "it is a file and no directory; `ramie ckpt show FILE` tells what is in it"
+        hint = f"`ramie ckpt show {shlex.quote(path)}` tells what is in it"
+        problem = f"it is a file and no directory; {hint}"
         raise CheckpointOptionError("directory", path, problem)
 
 
