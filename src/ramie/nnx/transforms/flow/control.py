@@ -8,8 +8,8 @@ import jax
 
 from ramie.nnx.transforms.arguments.boundary import Boundary
 from ramie.nnx.transforms.arguments.outline import Result, only_changed
+from ramie.nnx.transforms.arguments.repeats import Given, Repeatable, repeated
 from ramie.nnx.transforms.arguments.statics import with_cells
-from ramie.nnx.transforms.flow.repeats import Given, Repeatable, repeated
 from ramie.nnx.variable.base import Variable
 
 __all__ = ["cond", "switch"]
@@ -121,7 +121,7 @@ class _Branches(Repeatable):
         def pure(given: Given, values: Any) -> Any:
             self.was_traced = True
             inside = self.edge.enter(given.outline, (with_cells(values, given.cells),))
-            out = f(*inside.tree)
+            out = self.functions[number](*inside.tree)
             self.changed.setdefault(given, set()).update(inside.changed())
             carried = set(range(given.outline.num_leaves)).difference(given.cells)
             left = only_changed(inside.leave(out, complete=True), carried)
@@ -131,7 +131,7 @@ class _Branches(Repeatable):
 
         return pure
 
-    def begin(self) -> None:
+    def forget(self) -> None:
         """Forget what branches returned in another call."""
         self._results = {}
 
@@ -153,7 +153,7 @@ def _branched(
     operands = edge.take_apart(args)
     given = Given(operands)
     chosen_from = repeated(_Branches, edge, tuple(branches), given)
-    chosen_from.begin()
+    chosen_from.forget()
     returned = run(chosen_from.pure, given, given.values)
     chosen_from.settle()
     return operands.write_back(only_changed(returned, chosen_from.changed.get(given, ())))

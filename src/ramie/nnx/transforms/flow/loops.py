@@ -14,8 +14,8 @@ from ramie.nnx.transforms.arguments.boundary import Boundary
 from ramie.nnx.transforms.arguments.inside import Inside
 from ramie.nnx.transforms.arguments.operands import Operands
 from ramie.nnx.transforms.arguments.outline import Outline
+from ramie.nnx.transforms.arguments.repeats import Given, Repeatable, repeated
 from ramie.nnx.transforms.arguments.statics import with_cells
-from ramie.nnx.transforms.flow.repeats import Given, Repeatable, repeated
 from ramie.nnx.variable.base import Variable
 
 __all__ = ["fori_loop", "while_loop"]
@@ -241,13 +241,13 @@ class _While(_Loop):
 
         @functools.wraps(cond_fun)  # JAX says in messages where the function is
         def goes_on(carry: tuple[Given, Any]) -> Any:
-            go_on = cond_fun(self.enter(*carry).tree)
+            go_on = self.functions[0](self.enter(*carry).tree)
             return go_on.get_value() if isinstance(go_on, Variable) else go_on
 
         @functools.wraps(body_fun)
         def body(carry: tuple[Given, Any]) -> Any:
             inside = self.enter(*carry)
-            return self.leave(carry[0], inside, body_fun(inside.tree))
+            return self.leave(carry[0], inside, self.functions[1](inside.tree))
 
         self.goes_on, self.body = goes_on, body
 
@@ -263,7 +263,7 @@ class _For(_Loop):
         @functools.wraps(body_fun)
         def body(i: Any, carry: tuple[Given, Any]) -> Any:
             inside = self.enter(*carry)
-            return self.leave(carry[0], inside, body_fun(i, inside.tree))
+            return self.leave(carry[0], inside, self.functions[0](i, inside.tree))
 
         self.body = body
 

@@ -20,6 +20,7 @@ from ramie.nnx.transforms.arguments.boundary import Boundary
 from ramie.nnx.transforms.arguments.inside import Inside
 from ramie.nnx.transforms.arguments.outline import Outline, Result
 from ramie.nnx.transforms.arguments.prefixes import path_text
+from ramie.nnx.transforms.arguments.repeats import Repeatable, found_or_made, has_hash
 from ramie.nnx.transforms.iteration.axes import AxisMetadata, Carry, axis_length, is_axis
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.variable.cells import is_ref
@@ -47,7 +48,7 @@ def _childless(trip: _Trip) -> tuple[Any, Any]:
 jax.tree_util.register_pytree_node(_Trip, _childless, lambda fields, _: _Trip(*fields))
 
 
-class ScanLoop:
+class ScanLoop(Repeatable):
     """A function to be scanned.
 
     Args:
@@ -66,9 +67,10 @@ class ScanLoop:
         places: tuple[int | None, int | None],
         metadata: Mapping[str, Any],
     ) -> None:
+        super().__init__(edge, (f,))
         in_axes, out_axes = axes
-        self.f = f
-        self.edge = edge
+        self._settings = axes, places, metadata
+        self._is_used = False
         self.carry_in, self.carry_out = places
         self.is_tuple = isinstance(out_axes, tuple)
         self.num_outputs = len(out_axes) if self.is_tuple else 1
@@ -91,7 +93,13 @@ class ScanLoop:
         return tuple(changed)
 
     def __call__(self, run: Callable[..., Any], length: int | None, args: tuple[Any, ...]) -> Any:
-        """Run all iterations."""
+        """Run all iterations.
+
+        Args:
+          run: `jax.lax.scan` with all that it needs, but for the function and values.
+          length: the number of iterations, if it is given.
+          args: the arguments.
+        """
         edge = self.edge
         operands = edge.take_apart((args, {}))
         found = axis_length(operands, edge.inputs, "scan")
@@ -115,8 +123,10 @@ class ScanLoop:
                 self.stacked, operands.groups, edge.inputs.values, strict=True
             )
         )
-        body = functools.partial(self.iterate, cells=cells) if cells else self.body
+        loop = self if cells else self._repeated(operands.outline)
+        body = functools.partial(self.iterate, cells=cells) if cells else loop.body
         (_, final), (trip, stacks) = run(body, (operands.outline, kept), slices)
+        loop.settle()
         axes = (*edge.inputs.values, *edge.outputs.values)
         groups = [
             _moved(stack, 0, axis) if places is None else [final[g][n] for g, n in places]
@@ -127,6 +137,24 @@ class ScanLoop:
             return out
         carry = self._carry_with(args[self.carry_in], final[self.carried[0]])
         return self._replaced(out, carry) if self.is_tuple else carry
+
+    def _repeated(self, outline: Outline) -> "ScanLoop":
+        """Return a loop like this one that JAX knows already, if there is one."""
+        axes, places, metadata = self._settings
+        options = ScanLoop, axes, tuple(sorted(metadata.items()))
+        (f,), mode = self.functions, self.edge.mode
+        if not has_hash(outline) or not has_hash(options):
+            return self
+
+        def another() -> ScanLoop:
+            if not self._is_used:
+                return self
+            edge = Boundary("scan", mode.graph, mode.updates)
+            return ScanLoop(f, edge, axes, places, metadata)
+
+        loop = found_or_made(another, self.edge, (f,), outline, options) or self
+        self._is_used = True
+        return loop
 
     def _carry_with(self, carry: Any, values: Sequence[Any]) -> Any:
         """Return what was carried with new values; variables are those of the caller."""
@@ -150,6 +178,7 @@ class ScanLoop:
         Returns:
           `kept` for the next iteration, and what is stacked: a `_Trip` and groups.
         """
+        self.was_traced = True
         outline, kept_groups = kept
         kept_groups = _with_cells(kept_groups, cells)
         edge = self.edge
@@ -163,7 +192,7 @@ class ScanLoop:
         before = None
         if self.carry_in is not None:
             before = _Carried(self, args[self.carry_in])
-        out = self.f(*args)
+        out = self.functions[0](*args)
         carry, rest = self._split(out)
         if edge.mode.updates:
             self._forget(inside, kept_groups)
