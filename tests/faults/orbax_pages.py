@@ -72,3 +72,41 @@ def _described(step: Path) -> Any:
 
 def _compared(step: Path) -> Any:
     return checkpoint.diff(step, step.parent.parent / "summed" / _STEP)
+
+
+# --- steps of several items -----------------------------------------------------------------------
+
+
+def prepare_step(folder: Path) -> dict[str, bytes]:
+    """Save a step of a `CheckpointManager`; return its pages of JSON by their path in it."""
+    import orbax.checkpoint as orbax
+
+    with orbax.CheckpointManager(folder / "run") as manager:
+        items = orbax.args.Composite(
+            state=orbax.args.PyTreeSave({"a": np.arange(4.0), "step": 3}),
+            about=orbax.args.JsonSave({"k": [1, 2]}),
+            array=orbax.args.ArraySave(np.ones(3)),
+        )
+        manager.save(7, args=items, metrics={"loss": 0.5})
+    step = folder / "run" / "7"
+    found = {str(path.relative_to(step)): path for path in step.rglob("*") if path.is_file()}
+    pages = {name: path.read_bytes() for name, path in found.items()}
+    return {name: data for name, data in sorted(pages.items()) if data.startswith(b"{")}
+
+
+def check_step(name: str, data: bytes, folder: Path) -> None:
+    """Check all that reads a step, or looks through its folder."""
+    step = folder / "run" / "7"
+    whole = (step / name).read_bytes()
+    try:
+        write(step / name, data)
+        for look in (checkpoint.outline, checkpoint.verify, _described):
+            outcome(lambda look=look: look(step))
+        outcome(lambda: checkpoint.restore(step, None))
+        outcome(lambda: checkpoint.restore(folder / "run", None, prefix=""))
+        outcome(lambda: checkpoint.diff(step, step))
+        listed = outcome(lambda: checkpoint.survey(folder / "run", "", health=True, others=True))
+        assert listed is not REFUSED, "one odd page ended the survey"
+        assert outcome(lambda: checkpoint.newest_intact(folder / "run", "")) is not REFUSED
+    finally:
+        write(step / name, whole)

@@ -70,6 +70,22 @@ def test_a_changed_page_of_an_orbax_directory_is_read_or_refused(page, tmp_path)
             orbax_pages.check(page, data, tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:Left out")
+@pytest.mark.timeout(3600)
+def test_a_changed_page_of_a_step_of_several_items_ends_nothing(tmp_path):
+    pytest.importorskip("orbax.checkpoint")
+    good = orbax_pages.prepare_step(tmp_path)
+    assert len(good) >= 4
+    generator = random.Random(0)
+    for number in range(scale.times(8, 200)):
+        page = generator.choice(list(good))
+        data = changed(good[page], mutations.of_json, number, generator, list(good.values()))
+        with tally.fault("mutated inputs"):
+            orbax_pages.check_step(page, data, tmp_path)
+
+
 @pytest.mark.parametrize("name", ["msgpack", "chunked", "safetensors", "index", "manifest"])
 def test_unchanged_files_are_read(name, tmp_path):
     data = readers.prepare(tmp_path)[name]
