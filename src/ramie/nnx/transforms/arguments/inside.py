@@ -1,7 +1,7 @@
 """Inside: arguments put together inside of a transformation, and what a function did to them."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax
@@ -34,13 +34,26 @@ class Inside:
 
     Attributes:
       tree: the arguments, made of new objects.
+      returned: after `leave`, the numbers of the leaves whose value it returned.
     """
 
-    __slots__ = ("_edge", "_filled", "_made", "_outline", "_roots", "_values", "tree")
+    __slots__ = (
+        "_always",
+        "_edge",
+        "_filled",
+        "_made",
+        "_outline",
+        "_roots",
+        "_values",
+        "returned",
+        "tree",
+    )
 
     def __init__(self, edge: Edge, outline: Outline, groups: Sequence[Sequence[Any]]) -> None:
         self._edge = edge
         self._outline = outline
+        self._always: Collection[int] = ()
+        self.returned: set[int] = set()
         self._values = outline.joined(groups)
         self._made: list[Any] = []
         self._filled: list[Any] = []
@@ -120,13 +133,20 @@ class Inside:
             groups[self._outline.place(number)].append(value_of(leaf))
         return groups
 
-    def leave(self, out: Any, *, complete: bool | Sequence[bool] = False) -> tuple[Any, ...]:
+    def leave(
+        self,
+        out: Any,
+        *,
+        complete: bool | Sequence[bool] = False,
+        always: Collection[int] = (),
+    ) -> tuple[Any, ...]:
         """Take the output apart, and the arguments once more.
 
         Args:
           out: what the function returned.
           complete: whether values of all variables in the arguments are returned, even those
             that the function did not touch; or that for each group.
+          always: numbers of leaves, variables, whose values are returned whatever `complete` says.
 
         Returns:
           The Result, a list of values per input prefix, and one per output prefix.
@@ -152,6 +172,7 @@ class Inside:
             objects.extend(its_objects)
         refuse_captured(objects, known, mode)
         all_complete = self._complete(complete)
+        self._always = always
         is_aliased = any(id(x) in known for x in objects)
         is_shared = is_aliased or len(set(map(id, objects))) < len(objects)
         if not mode.updates and (is_aliased or (is_shared and not mode.graph)):
@@ -197,7 +218,8 @@ class Inside:
             if not isinstance(leaf, Variable) or isinstance(leaf._raw_value, jax.Ref):
                 continue
             place = self._outline.place(number)
-            if complete[place] or self._has_changed(number):
+            if complete[place] or number in self._always or self._has_changed(number):
+                self.returned.add(number)
                 groups[place].append((number, leaf._raw_value))
         return groups
 
@@ -249,11 +271,13 @@ class Inside:
             number = numbers.get(id(leaf))
             if number is not None and (source is not None or root < len(roots)):
                 place = self._outline.place(number)
-                is_kept = not complete[place] and not self._has_changed(number)
+                is_complete = complete[place] or number in self._always
+                is_kept = not is_complete and not self._has_changed(number)
                 if is_kept or isinstance(value_of(leaf), jax.Ref):
                     leaf_sources.append(source)
                     takes.append(-1 - number)
                     continue
+                self.returned.add(number)
             if source is None or number is None:
                 place = slots[root].place(path[1:], leaf)
                 place += len(inputs.values) if root >= len(roots) else 0

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ramie.core.donation import can_tell
 from ramie.core.tracing.arguments import from_start, named_positions, names_at
 from ramie.core.tracing.trace import is_top_level
+from ramie.foundation.configurations import config
 from ramie.nnx.graph.cache import flatten
 from ramie.nnx.graph.functional import clone
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
@@ -17,6 +19,7 @@ from ramie.nnx.transforms.arguments.checks import refuse_other_values
 from ramie.nnx.transforms.arguments.operands import Operands
 from ramie.nnx.transforms.arguments.prefixes import StateSharding
 from ramie.nnx.transforms.arguments.statics import Statics, with_statics, without_statics
+from ramie.nnx.transforms.compilation.donating import Donating
 from ramie.nnx.transforms.compilation.stages import Lowered, Traced
 from ramie.typing import MISSING
 
@@ -96,6 +99,7 @@ class JitWrapped:
       graph_updates: whether structure may change.
       partial_args: the first arguments of each call.
       name: for messages.
+      donate: see `jit`.
       **options: further ones of `jax.jit`.
     """
 
@@ -110,16 +114,21 @@ class JitWrapped:
         graph_updates: bool | None,
         partial_args: tuple[Any, ...] = (),
         name: str = "jit",
+        donate: str | None = None,
         **options: Any,
     ) -> None:
         functools.update_wrapper(self, fun)
         self._fun = fun
+        self._name_of_function = getattr(fun, "__name__", "function")
         self._in_shardings, self._out_shardings = in_shardings, out_shardings
         self._static, self._donated = static, donated
         self._mode = graph, graph_updates
         self._partial_args = partial_args
         self._name = name
         self._options = options
+        self._donate = donate
+        self._may_donate = not donated and in_shardings is None and out_shardings is None
+        self._donating: Donating | None = None
         self._variants: dict[Hashable, _Variant] = {}
         if not donated:
             self._variants[None] = self._variant(self._placings(in_shardings, frozenset(), 0, {}))
@@ -148,18 +157,13 @@ class JitWrapped:
         edge = Boundary(self._name, *self._mode)
         edge.set_prefixes(in_shardings=placings, out_shardings=self._out_shardings)
         values = [x if isinstance(x, _Placing) else _Placing(x, False) for x in edge.inputs.values]
-        fun = self._fun
         complete = [x.is_donated or x.sharding is not None for x in values]
 
         def pure(outline: Any, *groups: Any) -> Any:
             inside = edge.enter(outline, groups)
-            args, kwargs = inside.tree
-            if outline.note is not None:
-                args = with_statics(args, outline.note.args)
-                kwargs = {**kwargs, **{name: value for name, _, value in outline.note.kwargs}}
-            return inside.leave(fun(*args, **kwargs), complete=complete)
+            return inside.leave(self._called(inside, outline), complete=complete)
 
-        pure.__name__ = pure.__qualname__ = getattr(fun, "__name__", "function")
+        pure.__name__ = pure.__qualname__ = self._name_of_function
         options = dict(self._options)
         before = [x.sharding for x in values]
         if any(x is not None for x in (*before, *edge.outputs.values)):
@@ -170,6 +174,25 @@ class JitWrapped:
             options["donate_argnums"] = donated
         kept = tuple(i for i, all_return in enumerate(complete) if not all_return)
         return _Variant(edge, jax.jit(pure, **options), kept)
+
+    def _called(self, inside: Any, outline: Any) -> Any:
+        """Call the function with arguments that were put together inside of a trace."""
+        args, kwargs = inside.tree
+        if outline.note is not None:
+            args = with_statics(args, outline.note.args)
+            kwargs = {**kwargs, **{name: value for name, _, value in outline.note.kwargs}}
+        return self._fun(*args, **kwargs)
+
+    def _giving_away(self, variant: _Variant) -> Donating | None:
+        """Return what runs the function here and now, if it donates without being told."""
+        if (self._donate or config.ramie_donate) != "auto" or not self._may_donate:
+            return None
+        if not (is_top_level() and can_tell()):
+            return None
+        if self._donating is None:
+            name = self._name_of_function
+            self._donating = Donating(name, self._called, variant.edge, **self._options)
+        return self._donating
 
     def _taken_apart(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -205,8 +228,12 @@ class JitWrapped:
         for group in variant.kept:  # of the others all variables get what the program returns
             if np.ndarray in map(type, operands.groups[group]) and is_top_level():
                 operands.move_to_device(group)
+        donating = self._giving_away(variant)
         try:
-            returned = variant.jitted(operands.outline, *operands.groups)
+            if donating is None:
+                returned = variant.jitted(operands.outline, *operands.groups)
+            else:
+                returned = donating.run(operands)
         except TypeError:
             refuse_other_values(operands, self._name)
             raise
@@ -218,12 +245,20 @@ class JitWrapped:
     def trace(self, *args: Any, **kwargs: Any) -> Traced:
         """Trace the function for these arguments, whose values do not matter."""
         variant, operands = self._taken_apart(args, kwargs)
-        return Traced(variant.jitted.trace(operands.outline, *operands.groups), self)
+        donating = self._giving_away(variant)
+        if donating is None:
+            return Traced(variant.jitted.trace(operands.outline, *operands.groups), self)
+        program = donating.program(operands)
+        return Traced(program.trace(operands.outline, *operands.groups[0]), self, donating)
 
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
         """Trace and lower the function for these arguments, whose values do not matter."""
         variant, operands = self._taken_apart(args, kwargs)
-        return Lowered(variant.jitted.lower(operands.outline, *operands.groups), self)
+        donating = self._giving_away(variant)
+        if donating is None:
+            return Lowered(variant.jitted.lower(operands.outline, *operands.groups), self)
+        program = donating.program(operands)
+        return Lowered(program.lower(operands.outline, *operands.groups[0]), self, donating)
 
     def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
         """Return the output with shapes and dtypes in place of arrays; arguments do not change."""
@@ -234,6 +269,7 @@ class JitWrapped:
         """Forget all that was compiled."""
         for variant in self._variants.values():
             variant.jitted.clear_cache()
+        self._donating = None
 
 
 def _check_hashable(static: _Static, name: str) -> None:
@@ -257,6 +293,7 @@ def jit(
     static_argnames: Names = None,
     donate_argnums: Indices = None,
     donate_argnames: Names = None,
+    donate: str | None = None,
     keep_unused: bool = False,
     device: jax.Device | None = None,
     backend: str | None = None,
@@ -279,6 +316,10 @@ def jit(
       static_argnames: names of such.
       donate_argnums: positions of arguments whose buffers may be reused.
       donate_argnames: names of such.
+      donate: "auto" to reuse the buffers of the variables which the function replaces, unless
+        something else can reach them; the first call finds out which these are. "named" to reuse
+        those of `donate_argnums` and `donate_argnames` only. None for what the flag `ramie_donate`
+        says; it does not bear on functions with shardings or named arguments.
       keep_unused: whether unused values are passed to the compiled program.
       device: as for `jax.jit`.
       backend: as for `jax.jit`.
@@ -292,7 +333,8 @@ def jit(
       The compiled function, with methods `lower`, `trace`, `eval_shape` and `clear_cache`.
 
     Raises:
-      ValueError: for a bound method; for prefixes that do not go with the mode.
+      ValueError: for a bound method; for prefixes that do not go with the mode; for donate="auto"
+        together with named arguments or shardings.
 
     Example:
         >>> from ramie import nnx
@@ -311,6 +353,7 @@ def jit(
         out_shardings=out_shardings,
         static=(static_argnums, static_argnames),
         donated=(donate_argnums, donate_argnames),
+        donate=donate,
         modes=(graph, graph_updates),
         keep_unused=keep_unused,
         device=device,
@@ -327,6 +370,7 @@ def _compiled(
     partial_args: tuple[Any, ...] = (),
     static: tuple[Indices, Names],
     donated: tuple[Indices, Names],
+    donate: str | None,
     in_shardings: Any,
     out_shardings: Any,
     modes: tuple[bool | None, bool | None],
@@ -334,6 +378,23 @@ def _compiled(
 ) -> JitWrapped:
     """Make what `jit` and `jit_partial` return."""
     refuse_bound_method(fun, name)
+    if donate not in (None, "auto", "named"):
+        raise ValueError(
+            f'nnx.{name} got donate={donate!r}. It is "auto", "named", or None for what the flag '
+            "ramie_donate says."
+        )
+    named = {
+        "donate_argnums": donated[0],
+        "donate_argnames": donated[1],
+        "in_shardings": in_shardings,
+        "out_shardings": out_shardings,
+    }
+    for other, value in named.items():
+        if donate == "auto" and value is not None:
+            raise ValueError(
+                f'nnx.{name} got donate="auto" and {other}. Which variables are donated then '
+                "follows from the function and from where their arrays lie: leave one of them out."
+            )
     return JitWrapped(
         fun,
         in_shardings,
@@ -343,6 +404,7 @@ def _compiled(
         *modes,
         partial_args,
         name,
+        donate,
         **{key: value for key, value in options.items() if value},  # the others are JAX's defaults
     )
 
@@ -356,6 +418,7 @@ def jit_partial(
     static_argnames: Names = None,
     donate_argnums: Indices = None,
     donate_argnames: Names = None,
+    donate: str | None = None,
     keep_unused: bool = False,
     device: jax.Device | None = None,
     backend: str | None = None,
@@ -374,6 +437,7 @@ def jit_partial(
       static_argnames: ...
       donate_argnums: ...
       donate_argnames: ...
+      donate: ...
       keep_unused: ...
       device: ...
       backend: ...
@@ -402,6 +466,7 @@ def jit_partial(
         out_shardings=out_shardings,
         static=(static_argnums, static_argnames),
         donated=(donate_argnums, donate_argnames),
+        donate=donate,
         modes=(graph, graph_updates),
         keep_unused=keep_unused,
         device=device,

@@ -11,11 +11,13 @@ class Stage:
     Args:
       stage: of JAX.
       wrapped: the function that `nnx.jit` returned.
+      donating: what knows how to call it, if it donates without being told.
     """
 
-    def __init__(self, stage: Any, wrapped: Any) -> None:
+    def __init__(self, stage: Any, wrapped: Any, donating: Any = None) -> None:
         self._inner_obj = stage
         self.jit_wrapped = wrapped
+        self._donating = donating
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "_inner_obj":
@@ -29,13 +31,14 @@ class Compiled(Stage):
     Args:
       compiled: of JAX.
       wrapped: the function that `nnx.jit` returned.
+      donating: see `Stage`.
 
     Attributes:
       compiled: that of JAX.
     """
 
-    def __init__(self, compiled: Any, wrapped: Any) -> None:
-        super().__init__(compiled, wrapped)
+    def __init__(self, compiled: Any, wrapped: Any, donating: Any = None) -> None:
+        super().__init__(compiled, wrapped, donating)
         self.compiled = compiled
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -45,6 +48,8 @@ class Compiled(Stage):
           TypeError: if structure or shapes are others.
         """
         _, operands = self.jit_wrapped._taken_apart(args, kwargs)
+        if self._donating is not None:
+            return operands.write_back(self._donating.run(operands, self.compiled))
         return operands.write_back(self.compiled(operands.outline, *operands.groups))
 
     call = __call__
@@ -56,13 +61,14 @@ class Lowered(Stage):
     Args:
       lowered: of JAX.
       wrapped: the function that `nnx.jit` returned.
+      donating: see `Stage`.
 
     Attributes:
       lowered: that of JAX.
     """
 
-    def __init__(self, lowered: Any, wrapped: Any) -> None:
-        super().__init__(lowered, wrapped)
+    def __init__(self, lowered: Any, wrapped: Any, donating: Any = None) -> None:
+        super().__init__(lowered, wrapped, donating)
         self.lowered = lowered
 
     def compile(self, compiler_options: Any = None) -> Compiled:
@@ -72,7 +78,7 @@ class Lowered(Stage):
           compiler_options: as for JAX.
         """
         compiled = self.lowered.compile(compiler_options=compiler_options)
-        return Compiled(compiled, self.jit_wrapped)
+        return Compiled(compiled, self.jit_wrapped, self._donating)
 
 
 class Traced(Stage):
@@ -81,13 +87,14 @@ class Traced(Stage):
     Args:
       traced: of JAX.
       wrapped: the function that `nnx.jit` returned.
+      donating: see `Stage`.
 
     Attributes:
       traced: that of JAX.
     """
 
-    def __init__(self, traced: Any, wrapped: Any) -> None:
-        super().__init__(traced, wrapped)
+    def __init__(self, traced: Any, wrapped: Any, donating: Any = None) -> None:
+        super().__init__(traced, wrapped, donating)
         self.traced = traced
 
     def lower(self, **options: Any) -> Lowered:
@@ -96,4 +103,4 @@ class Traced(Stage):
         Args:
           **options: as for JAX.
         """
-        return Lowered(self.traced.lower(**options), self.jit_wrapped)
+        return Lowered(self.traced.lower(**options), self.jit_wrapped, self._donating)
