@@ -145,6 +145,20 @@ FLAGS = (
         "change.",
     ),
     Flag(
+        "ramie_share_traces",
+        False,
+        "Under jax.jit, trace modules that agree in class, fields, shapes and state once, and call "
+        "the program.",
+    ),
+    Flag(
+        "ramie_donate",
+        "named",
+        "Which buffers nnx.jit lets JAX reuse: those of the arguments that are named in a call of "
+        "it; or, auto, where none are named, those of variables that the function replaces and "
+        "nothing else can reach.",
+        ("named", "auto"),
+    ),
+    Flag(
         "ramie_keep_proofs",
         True,
         "Keep on disk which fast ways were found to give the bits of plain JAX, beside JAX's "
@@ -204,7 +218,9 @@ class Config:
     nnx_sow_capture_noop: bool
     ramie_compiled_layers: str
     ramie_exact_variance: bool
+    ramie_donate: str
     ramie_keep_proofs: bool
+    ramie_share_traces: bool
 
     _values: dict[str, Any]
 
