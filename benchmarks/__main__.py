@@ -24,11 +24,16 @@ IMPORT_BARS = dict.fromkeys(processes.IMPORTS, "0.5x") | {
     title: "0.25x" for title in processes.IMPORTS if "checkpoint" in title
 }
 CHECKPOINT_BARS = {
-    "large save": "1.1x, memory 0.1x",
-    "large restore": "1.15x, memory 1.05x",
+    "large save": "0.6x, memory 0.1x",
+    "large save again": "0.6x, memory 0.1x",
+    "large restore": "1.0x, memory 1.05x",
+    "large restore cold": "1.0x, memory 1.05x",
+    "large verify": "1.25x, memory 0.1x",
+    "large verify cold": "1.25x, memory 0.1x",
     "large defer": "1.0x",
     "small save": "0.2x",
     "small restore": "0.2x",
+    "small restore into": "0.2x",
 }
 
 
@@ -121,13 +126,19 @@ def _checkpoint(rounds: int, megabytes: int) -> str:
         "## Checkpoints\n\n"
         f"Wall time over {rounds} rounds, each in a process of its own, as ratio of the minima / "
         "ratio of the medians (middle half of the ratios within a round). The yardstick writes, "
-        "with fsync, or reads the same bytes as one plain file. Extra memory is the most that was "
-        "taken beyond the state itself, in sizes of the state. Flax and Ramie save msgpack files "
-        "by `save_checkpoint`; of all the others only Ramie syncs the file and its directory."
+        "with fsync, or reads the same bytes as one plain file: into memory for each array where "
+        "they are restored, through one buffer where they are verified. Extra memory is the most "
+        "that was taken beyond the state itself, in sizes of the state. Flax and Ramie save "
+        "msgpack files by `save_checkpoint`; of all the others only Ramie syncs the file and its "
+        "directory."
     ]
     for title, key, yardstick, size in (
         (f"Saving {megabytes} MB in {checkpoint.ARRAYS} arrays", "large save", 0, megabytes),
+        ("Saving them over the ones before", "large save again", 0, megabytes),
         ("Restoring them", "large restore", 0, megabytes),
+        ("Restoring them from the disk", "large restore cold", 0, megabytes),
+        ("Verifying them", "large verify", 0, megabytes),
+        ("Verifying them from the disk", "large verify cold", 0, megabytes),
         (
             "Saving them in the background: how long the caller is held up",
             "large defer",
@@ -136,6 +147,7 @@ def _checkpoint(rounds: int, megabytes: int) -> str:
         ),
         (f"Saving {checkpoint.SMALL_ARRAYS} arrays of 256 bytes", "small save", 2, small),
         ("Restoring those", "small restore", 2, small),
+        ("Restoring those into a target of JAX arrays", "small restore into", 2, small),
     ):
         base = (checkpoint.PLAIN, checkpoint.COPY, "flax")[yardstick]
         times, peaks = found[key]

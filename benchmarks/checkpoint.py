@@ -2,6 +2,13 @@
 
 Each measurement is a process of its own: the peak of its memory is then the peak of one action.
 `python -m benchmarks.checkpoint CONTENDER ACTION WORKLOAD MEGABYTES FOLDER` prints seconds and MB.
+
+A plain file is written array by array and synced. It is read into as many new arrays as are saved,
+since that is what one has after a restore; a row of its own says what one block for all of them
+takes, which the kernel may give in large pages. Against verifying stands reading through one small
+buffer, which takes no memory. What is read is in the kernel's cache, or, where "cold" is said, was
+dropped from there. "Into" is a restore into a target of JAX arrays, otherwise there is no target.
+A save goes into an empty folder, or, where "again" is said, is the second of a process.
 """
 
 import functools
@@ -12,7 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +31,7 @@ SMALL_ARRAYS = 20_000
 SMALL_ITEMS = 64
 MEGABYTE = 10**6
 STEP = 1
+BUFFER = 1 << 20
 
 Work = Callable[[], Any]
 
@@ -49,34 +57,54 @@ STATES = {"large": large_state, "small": small_state}
 
 
 class Contender(NamedTuple):
-    """How a library saves and restores; `defer` saves in the background and returns how to wait."""
+    """How a library saves a state, restores it into a target, and looks for damage.
+
+    `defer` saves in the background and returns how to wait for it.
+    """
 
     save: Callable[[Path, Any], Any]
-    restore: Callable[[Path], Any]
+    restore: Callable[[Path, Any], Any]
     defer: Callable[[Path, Any], Work] | None = None
+    verify: Callable[[Path], Any] | None = None
 
 
-def _plain(arrays: Any) -> Contender:
+def _plain(leaves: Any, *, in_one_block: bool = False) -> Contender:
     def save(folder: Path, state: dict[str, Any]) -> None:
         import numpy as np
 
         with open(folder / "plain", "wb") as file:
-            for array in arrays(state):
+            for array in leaves(state):
                 file.write(np.asarray(array).data)
             file.flush()
             os.fsync(file.fileno())
 
-    def restore(folder: Path) -> Any:
+    def restore(folder: Path, _: Any) -> Any:
         import numpy as np
 
         path = folder / "plain"
-        found = np.empty((ARRAYS, path.stat().st_size // ARRAYS), np.uint8)
+        size = path.stat().st_size // ARRAYS
+        arrays = np.empty((ARRAYS, size), np.uint8) if in_one_block else _new_arrays(size)
+        found = []
         with open(path, "rb", buffering=0) as file:
-            for array in found:
+            for array in arrays:
                 file.readinto(array.data)
+                found.append(array)
         return found
 
-    return Contender(save, restore)
+    def verify(folder: Path) -> None:
+        memory = memoryview(bytearray(BUFFER))
+        with open(folder / "plain", "rb", buffering=0) as file:
+            while file.readinto(memory):
+                pass
+
+    return Contender(save, restore, verify=verify)
+
+
+def _new_arrays(size: int) -> Iterator[Any]:
+    import numpy as np
+
+    for _ in range(ARRAYS):
+        yield np.empty(size, np.uint8)
 
 
 def _documented(library: str, *, orbax: bool = False) -> Contender:
@@ -88,26 +116,31 @@ def _documented(library: str, *, orbax: bool = False) -> Contender:
         return importlib.import_module(f"{library}.training.checkpoints")
 
     def save(folder: Path, state: Any) -> None:
-        checkpoints().save_checkpoint(str(folder), state, step=STEP)
+        checkpoints().save_checkpoint(str(folder), state, step=STEP, overwrite=True)
 
-    def restore(folder: Path) -> Any:
-        return checkpoints().restore_checkpoint(str(folder), target=None)
+    def restore(folder: Path, target: Any) -> Any:
+        return checkpoints().restore_checkpoint(str(folder), target)
 
     def defer(folder: Path, state: Any) -> Work:
         manager = checkpoints().AsyncManager()
         checkpoints().save_checkpoint(str(folder), state, step=STEP, async_manager=manager)
         return manager.wait_previous_save
 
-    return Contender(save, restore, None if orbax else defer)
+    def verify(folder: Path) -> None:
+        health = importlib.import_module(library).checkpoint.verify(folder / f"checkpoint_{STEP}")
+        if health.state != "intact":
+            raise RuntimeError(health.problem)
+
+    return Contender(save, restore, None if orbax else defer, verify)
 
 
 def _orbax() -> Contender:
     def save(folder: Path, state: Any) -> None:
         import orbax.checkpoint as ocp
 
-        ocp.PyTreeCheckpointer().save(folder / "orbax", state)
+        ocp.PyTreeCheckpointer().save(folder / "orbax", state, force=True)
 
-    def restore(folder: Path) -> Any:
+    def restore(folder: Path, _: Any) -> Any:
         import orbax.checkpoint as ocp
 
         return ocp.PyTreeCheckpointer().restore(folder / "orbax")
@@ -130,7 +163,7 @@ def _safetensors() -> Contender:
         flat = importlib.import_module("ramie.traverse_util").flatten_dict(state, sep="/")
         save_file({name: np.asarray(array) for name, array in flat.items()}, folder / "tensors")
 
-    def restore(folder: Path) -> Any:
+    def restore(folder: Path, _: Any) -> Any:
         from safetensors.numpy import load_file
 
         return load_file(folder / "tensors")
@@ -159,9 +192,10 @@ def _leaves(state: Any) -> list[Any]:
     return jax.tree.leaves(state)
 
 
-PLAIN, COPY = "plain file", "np.copyto"
+PLAIN, BLOCK, COPY = "plain file", "plain file, one block", "np.copyto"
 CONTENDERS: dict[str, Contender] = {
     PLAIN: _plain(_leaves),
+    BLOCK: _plain(_leaves, in_one_block=True),
     "ramie": _documented("ramie"),
     "flax": _documented("flax"),
     "flax, orbax backend": _documented("flax", orbax=True),
@@ -174,12 +208,19 @@ SYNCHRONOUS = (PLAIN, "ramie", "flax", "flax, orbax backend", "orbax", "safetens
 NOT_MANY = ("flax, orbax backend", "orbax")
 WORKLOADS = (
     ("large", "save"),
+    ("large", "save again"),
     ("large", "restore"),
+    ("large", "restore cold"),
+    ("large", "verify"),
+    ("large", "verify cold"),
     ("large", "defer"),
     ("small", "save"),
     ("small", "restore"),
+    ("small", "restore into"),
 )
 BACKGROUND = (COPY, "ramie", "ramie, numpy", "flax", "orbax")
+VERIFYING = (PLAIN, "ramie")
+RESTORING_INTO = ("ramie", "flax")
 
 # --- one measurement ------------------------------------------------------------------------------
 
@@ -199,6 +240,14 @@ def _forget_peak() -> None:
         reset.write_text("5")
 
 
+def _drop(folder: Path) -> None:
+    """Have the kernel forget the content of files, so that it has to be read from the disk."""
+    for path in folder.rglob("*"):
+        if path.is_file() and hasattr(os, "posix_fadvise"):
+            with open(path, "rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def main(name: str, action: str, workload: str, megabytes: int, folder: Path) -> None:
     """Perform one action once and print its wall seconds and the memory it added at its peak."""
     import jax
@@ -206,25 +255,33 @@ def main(name: str, action: str, workload: str, megabytes: int, folder: Path) ->
 
     contender = CONTENDERS[name.removesuffix(", numpy")]
     on_host = name.endswith(", numpy") or name == COPY
+    verb, _, manner = action.partition(" ")
     state: Any = None
-    if action != "restore":
+    if verb in ("save", "defer") or manner == "into":
         state = STATES[workload](megabytes, np if on_host else jax.numpy)
         if on_host:
             state = jax.tree.map(lambda array: array.astype(np.float32), state)
         jax.block_until_ready(state)
     works = {
         "save": lambda: contender.save(folder, state),
-        "restore": lambda: contender.restore(folder),
+        "restore": lambda: contender.restore(folder, state),
         "defer": lambda: contender.defer(folder, state),  # type: ignore[misc]
+        "verify": lambda: contender.verify(folder),  # type: ignore[misc]
     }
     _import_all(name)
+    if manner == "again":
+        works[verb]()
     os.sync()  # what others left to the kernel to write is not to be paid for here
+    if manner == "cold":
+        _drop(folder)
     gc.collect()
     _forget_peak()
     before = _memory("VmRSS")
     start = time.perf_counter()
-    kept = works[action]()
+    kept = works[verb]()
     seconds = time.perf_counter() - start
+    if verb == "restore" and kept is state:
+        raise RuntimeError("there was nothing to restore")
     print(seconds, _memory("VmHWM") - before)
     if action == "defer":
         kept()
@@ -236,7 +293,7 @@ def _import_all(name: str) -> None:
 
     jax.numpy.zeros(1).block_until_ready()
     needs = {
-        "ramie": ("ramie.training.checkpoints", "xxhash"),
+        "ramie": ("ramie.training.checkpoints", "ramie.checkpoint", "xxhash"),
         "flax": ("flax.training.checkpoints",),
         "orbax": ("orbax.checkpoint",),
         "safetensors": ("safetensors.numpy", "ramie.traverse_util"),
@@ -260,8 +317,9 @@ def measure(workload: str, action: str, rounds: int, megabytes: int, workspace: 
     peaks: dict[str, float] = {}
 
     def run(name: str) -> float:
-        folder = workspace / "".join(letter for letter in name if letter.isalnum())
-        if action != "restore":
+        owner = PLAIN if name == BLOCK else name
+        folder = workspace / "".join(letter for letter in owner if letter.isalnum())
+        if action.startswith(("save", "defer")):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
         arguments = ("-m", "benchmarks.checkpoint", name, action, workload, str(megabytes))
@@ -272,8 +330,13 @@ def measure(workload: str, action: str, rounds: int, megabytes: int, workspace: 
         peaks[name] = max(peak, peaks.get(name, 0.0))
         return seconds
 
-    names = BACKGROUND if action == "defer" else SYNCHRONOUS
-    if workload == "small":
+    verb, _, manner = action.partition(" ")
+    names = {"defer": BACKGROUND, "verify": VERIFYING}.get(verb, SYNCHRONOUS)
+    if verb == "restore" and workload == "large":
+        names = (PLAIN, BLOCK, *names[1:])
+    if manner == "into":
+        names = RESTORING_INTO
+    elif workload == "small":
         names = tuple(name for name in names if name not in NOT_MANY)
         if action == "save":  # where much of the time goes into asking JAX for each array
             names += ("ramie, numpy", "flax, numpy")
