@@ -342,10 +342,10 @@ def _form_by_name(path: str) -> str:
 def _check_place(path: str, form: str, overwrite: bool) -> None:
     there = storage.kind_of(path)
     problem = ""
-    if there != "absent" and not overwrite:
+    if there == "directory" and not (form == "orbax" and is_orbax(path)):
+        problem = "it is a directory, which could not be replaced at once; name another one"
+    elif there != "absent" and not overwrite:
         problem = "it exists; overwrite=True replaces it"
-    elif there == "directory" and not (form == "orbax" and is_orbax(path)):
-        problem = "it is a directory, which could not be replaced at once"
     if problem:
         raise CheckpointOptionError("destination", path, problem)
 

@@ -280,3 +280,12 @@ def test_more_arrays_than_files_may_be_open_are_converted(tmp_path, form):
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     same(checkpoint.restore(new, tree), tree)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_directory_in_the_place_of_a_new_file_is_never_said_to_be_replaced(tmp_path, overwrite):
+    source = checkpoint.save_safetensors(tmp_path / "model.safetensors", {"a": np.ones(2)})
+    (tmp_path / "new").mkdir()
+    with pytest.raises(ValueError, match="could not be replaced at once; name another one"):
+        checkpoint.convert(source, tmp_path / "new", overwrite=overwrite)
+    assert list((tmp_path / "new").iterdir()) == []

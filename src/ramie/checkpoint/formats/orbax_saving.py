@@ -41,7 +41,8 @@ def prepare(target: Any) -> Any:
         reason = "Orbax saves no tree that holds nothing"
     if reason:
         raise CheckpointOptionError("target", _describe(target), reason)
-    tree = target if all(map(_is_leaf, jax.tree.leaves(target))) else to_state_dict(target)
+    is_usable = all(map(_is_leaf, jax.tree.leaves(target))) and _can_be_mapped(target)
+    tree = target if is_usable else to_state_dict(target)
     _check(tree)
     return jax.tree.map(_of_all_processes, tree) if jax.process_count() > 1 else tree
 
@@ -55,7 +56,31 @@ def _is_leaf(value: Any) -> bool:
     return isinstance(value, (jax.Array, np.ndarray, np.generic, numbers.Number, str))
 
 
+def _can_be_mapped(tree: Any) -> bool:
+    """Tell whether a tree can hold what Orbax puts in the place of values and empty containers.
+
+    A `jax.tree_util.Partial` needs a dictionary for its keywords, and constructors of the user may
+    ask for arrays.
+    """
+    stand_in = object()
+    try:
+        jax.tree.map(lambda leaf: stand_in, tree, is_leaf=_is_empty)
+    except Exception:
+        return False
+    return True
+
+
+def _is_empty(node: Any) -> bool:
+    return isinstance(node, (dict, list, tuple)) and not node
+
+
 def _check(tree: Any) -> None:
+    if not _can_be_mapped(tree):
+        for keys, node in jax.tree.leaves_with_path(tree, is_leaf=lambda x: type(x) is not dict):
+            if not _can_be_mapped(node):
+                what = f"a pytree of type {type(node).__name__} that accepts nothing but its values"
+                place = "/".join(orbax.names_of(keys))
+                raise FormatLimitError(_FORM, what, place, "Save its values in a dictionary")
     names = []
     for keys, leaf in jax.tree.leaves_with_path(tree):
         path = orbax.names_of(keys)

@@ -87,7 +87,7 @@ def _recognise(place: str) -> Form:
         if known is None and (orbax.is_orbax(place) or is_old_step):
             return "orbax"
         hint = f"`ramie ckpt ls {shlex.quote(place)}` lists those that are in it"
-        problem = f"Orbax did not make this directory; name one checkpoint, {hint}"
+        problem = f"Orbax did not make this directory as a checkpoint; name one, {hint}"
         if known:
             problem = f"it is {known.kind}. {known.instead.rstrip('.')}"
         raise CheckpointOptionError("path", place, problem)

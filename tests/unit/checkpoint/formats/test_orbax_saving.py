@@ -147,6 +147,38 @@ def test_refusals_come_first_and_name_the_leaf(tmp_path, save, name, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_partials_are_saved_like_the_values_in_them(tmp_path, save):
+    def tree(value):
+        partial = jax.tree_util.Partial(len, jnp.full(2, value), scale=jnp.full(3, value))
+        return {"f": partial, "bare": jax.tree_util.Partial(len), "w": jnp.full(1, value)}
+
+    save(tmp_path, tree(2.0))
+    found = checkpoints.restore_checkpoint(tmp_path, tree(0.0), strict=True)
+    jax.tree.map(assert_exact, found, tree(2.0))
+
+
+@jax.tree_util.register_pytree_node_class
+class Arrays:
+    """A container whose constructor takes arrays alone."""
+
+    def __init__(self, value):
+        self.value = value + 0
+
+    def tree_flatten(self):
+        return (self.value,), None
+
+    @classmethod
+    def tree_unflatten(cls, _, children):
+        return cls(*children)
+
+
+def test_containers_that_hold_arrays_alone_are_named(tmp_path, save):
+    match = "a pytree of type Arrays that accepts nothing but its values at a/b. Save its values"
+    with pytest.raises(errors.FormatLimitError, match=match):
+        save(tmp_path / "run", {"a": {"b": Arrays(np.ones(2)), "c": 1}})
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_key_that_is_no_text_is_refused(tmp_path, save):
     with pytest.raises(errors.FormatLimitError, match=r"surrogate pair.* at a\\ud800/b\. Replace"):
         save(tmp_path / "run", {"a\ud800": {"b": 1}})
