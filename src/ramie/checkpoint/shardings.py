@@ -40,7 +40,10 @@ def on_devices(target: Any) -> Any:
     Raises:
       CheckpointOptionError: if no mesh is set, or one with other axes.
     """
-    leaves, structure = jax.tree.flatten_with_path(target)
+    try:
+        leaves, structure = jax.tree.flatten_with_path(target)
+    except ValueError:  # keys that JAX cannot sort, as 1 and "a": no tree that it made
+        return target
     if not any(_is_abstract(leaf) for _, leaf in leaves):
         return target
     return jax.tree.unflatten(

@@ -18,6 +18,7 @@ from ramie.checkpoint.formats import orbax
 from ramie.errors import CheckpointOptionError, FormatLimitError, MalformedDataError
 from ramie.errors.base import saved_instead
 from ramie.serialization.arrays import check_value, is_prng_key, own
+from ramie.serialization.codec import msgpack_serialize
 from ramie.serialization.state_dict import to_state_dict
 
 __all__ = ["is_background", "prepare", "start"]
@@ -34,15 +35,14 @@ def prepare(target: Any) -> Any:
       RuntimeError: if JAX has no device, without which Orbax does nothing.
     """
     orbax.check_device()
+    tree = target if _is_usable(target) else to_state_dict(target)
     reason = ""
-    if jax.tree_util.all_leaves([target]) and not isinstance(to_state_dict(target), dict):
+    if jax.tree_util.all_leaves([tree]):
         reason = "Orbax saves trees, and this is a single value; put it into a dictionary"
-    elif not jax.tree.leaves(target) and not to_state_dict(target):
+    elif not jax.tree.leaves(tree) and not to_state_dict(target):
         reason = "Orbax saves no tree that holds nothing"
     if reason:
         raise CheckpointOptionError("target", _describe(target), reason)
-    is_usable = all(map(_is_leaf, jax.tree.leaves(target))) and _can_be_mapped(target)
-    tree = target if is_usable else to_state_dict(target)
     _check(tree)
     return jax.tree.map(_of_all_processes, tree) if jax.process_count() > 1 else tree
 
@@ -50,6 +50,14 @@ def prepare(target: Any) -> Any:
 def _describe(value: Any) -> str:
     shape = getattr(value, "shape", None)
     return f"of type {type(value).__name__}" if shape is None else f"array of shape {shape}"
+
+
+def _is_usable(tree: Any) -> bool:
+    try:
+        leaves = jax.tree.leaves(tree)
+    except ValueError:  # keys that cannot be sorted, as 1 and "a"; in a state dict they are strings
+        return False
+    return all(map(_is_leaf, leaves)) and _can_be_mapped(tree)
 
 
 def _is_leaf(value: Any) -> bool:
@@ -105,33 +113,45 @@ _NO_TEXT = ("text with half a surrogate pair, which is no Unicode", "Replace it"
 
 def _limit(leaf: Any) -> tuple[str, str] | None:
     """Return what Orbax cannot hold and what to do instead; None if it can hold the leaf."""
-    what, instead = "", "Leave it out, or save as msgpack"
+    what, instead = "", f"Leave it out{_OR_MSGPACK}"
     if isinstance(leaf, np.ma.MaskedArray):
         what, instead = "the mask of an array", "Save the data and the mask as two arrays"
     elif isinstance(leaf, (jax.Array, np.ndarray)):
         if 0 in leaf.shape:
             what = "an array without elements"
         elif leaf.ndim > _MOST_AXES:
-            what, instead = f"an array of {leaf.ndim} axes", "Reshape it, or save as msgpack"
+            what, instead = f"an array of {leaf.ndim} axes", f"Reshape it{_OR_MSGPACK}"
         elif not is_prng_key(leaf) and not _is_held(leaf.dtype):
-            what, instead = f"an array of dtype {leaf.dtype}", "Cast it, or save as msgpack"
+            what, instead = f"an array of dtype {leaf.dtype}", f"Cast it{_OR_MSGPACK}"
     elif isinstance(leaf, str):
         return None if _is_text(leaf) else _NO_TEXT
     elif isinstance(leaf, np.generic):
         if not _is_held(leaf.dtype):
-            what, instead = f"a scalar of dtype {leaf.dtype}", "Cast it, or save as msgpack"
+            what, instead = f"a scalar of dtype {leaf.dtype}", f"Cast it{_OR_MSGPACK}"
         elif not isinstance(leaf, np.number):
             what = f"a scalar of dtype {leaf.dtype}"
-            instead = "Make it an array with numpy.asarray, or save as msgpack"
+            instead = f"Make it an array with numpy.asarray{_OR_MSGPACK}"
     elif isinstance(leaf, int):
         if not _LEAST <= leaf <= _LARGEST:
             what, instead = "an integer beyond 64 bits", "Save it as a string"
     elif not isinstance(leaf, float):
         what = f"a value of type {type(leaf).__name__}"
         instead = saved_instead(leaf) or instead
-    return (what, instead) if what else None
+    if not what:
+        return None
+    return what, instead if _is_held_by_msgpack(leaf) else instead.removesuffix(_OR_MSGPACK)
 
 
+def _is_held_by_msgpack(leaf: Any) -> bool:
+    is_array = isinstance(leaf, (jax.Array, np.ndarray))
+    try:
+        msgpack_serialize(np.empty(0, leaf.dtype) if is_array else leaf)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+_OR_MSGPACK = ", or save as msgpack"
 _MOST_AXES = 32
 _LEAST, _LARGEST = -(2**63), 2**64 - 1
 

@@ -6,6 +6,7 @@ dict, or a part of either.
 
 import contextlib
 import os
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from ramie.serialization.state_dict import to_state_dict
 __all__ = ["nested", "restore", "transform"]
 
 _PLAIN = (str, bytes, bool, int, float, complex, type(None))
+_OF_PYTREES = (OrderedDict, defaultdict)
 
 
 def nested(leaves: Mapping[Names, Any]) -> Any:
@@ -70,7 +72,7 @@ def restore(
     known = orbax.contents(path)
     form = _form_of(target, known.entries)
     pairs = dict(_pairs(form.wanted, known.entries))
-    if form.is_state and not all(map(_is_known, jax.tree.leaves(target))):
+    if form.is_state and not all(_is_known(leaf) for _, leaf in _by_keys(target) or ()):
         pairs = dict.fromkeys(known.entries) | pairs  # who knows what such types will take
     if not partial and jax.process_count() > 1:
         for names, leaf in pairs.items():
@@ -112,12 +114,22 @@ def _form_of(target: Any, entries: Mapping[Names, Entry]) -> _Form:
     is_known = all(map(_is_known, state.wanted.values()))
     if is_known and all(_is_nothing(x) or names in entries for names, x in state.wanted.items()):
         return state
-    leaves = jax.tree.leaves_with_path(target, is_leaf=lambda x: x is None)
+    leaves = _by_keys(target)
+    if leaves is None:
+        return state
     tree = _Form({orbax.names_of(keys): leaf for keys, leaf in leaves}, False)
     if not is_known and all(map(_is_known, tree.wanted.values())):
         return tree
     names = {names for names, leaf in tree.wanted.items() if not _is_nothing(leaf)}
     return tree if names and names <= set(entries) else state
+
+
+def _by_keys(target: Any) -> list[tuple[Any, Any]] | None:
+    """Return the leaves of a pytree; None if JAX cannot sort its keys, as 1 and "a"."""
+    try:
+        return list(jax.tree.leaves_with_path(target, is_leaf=lambda x: x is None))
+    except ValueError:
+        return None
 
 
 def _pairs(
@@ -209,8 +221,11 @@ def _is_array(leaf: Any) -> bool:
 
 
 def _flatten(state: Any, names: Names = ()) -> Iterator[tuple[Names, Any]]:
-    """Yield the leaves of a state dict by name; containers without content are some."""
-    if not isinstance(state, Mapping) or not state:
+    """Yield the leaves of a state dict by name; containers without content are some.
+
+    So are containers that serialization would give back as plain dictionaries.
+    """
+    if not isinstance(state, Mapping) or not state or isinstance(state, _OF_PYTREES):
         yield names, state
         return
     for key, value in state.items():

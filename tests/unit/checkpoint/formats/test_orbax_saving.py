@@ -1,10 +1,13 @@
 """What Orbax cannot hold is refused before anything is written; the rest comes back bit for bit."""
 
+import collections
 import enum
 import fractions
+import functools
 import os
 import subprocess
 import sys
+from collections import defaultdict
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +77,7 @@ def test_a_dtype_comes_back_or_is_refused(tmp_path, dtype, shape):
     try:
         path = checkpoints.save_checkpoint(tmp_path / "run", {"a": {"b": array}}, 1)
     except errors.FormatLimitError as error:
-        assert f"of dtype {array.dtype} at a/b. Cast it, or save as msgpack" in str(error)
+        assert f"of dtype {array.dtype} at a/b. Cast it" in str(error)
         assert not (tmp_path / "run").exists()
         assert not orbax_alone_holds(tmp_path / "alone", array)
     else:
@@ -155,6 +158,43 @@ def test_partials_are_saved_like_the_values_in_them(tmp_path, save):
     save(tmp_path, tree(2.0))
     found = checkpoints.restore_checkpoint(tmp_path, tree(0.0), strict=True)
     jax.tree.map(assert_exact, found, tree(2.0))
+
+
+def test_keys_that_jax_cannot_sort_are_saved_and_restored(tmp_path, save):
+    save(tmp_path, {"a": {1: np.ones(2), "one": {"b": 3}}})
+    found = checkpoints.restore_checkpoint(tmp_path, {"a": {1: np.zeros(2), "one": {"b": 0}}})
+    assert_exact(found["a"][1], np.ones(2))
+    assert found["a"]["one"] == {"b": 3}
+    with pytest.raises(errors.CheckpointMismatchError, match="a/2"):
+        checkpoints.restore_checkpoint(tmp_path, {"a": {1: np.zeros(2), "one": 0, 2: 0}})
+
+
+@pytest.mark.parametrize("kind", [collections.OrderedDict, functools.partial(defaultdict, int)])
+def test_dictionaries_of_other_types_keep_their_type_and_order(tmp_path, save, kind):
+    def tree(value):
+        inner = kind({"z": np.full(2, value), "a": value, "none": None})
+        return kind({"inner": inner, "bare": inner}), [inner]
+
+    save(tmp_path, tree(2.0))
+    found = checkpoints.restore_checkpoint(tmp_path, tree(0.0), strict=True)
+    jax.tree.map(assert_exact, found, tree(2.0))
+    assert type(found[1][0]) is type(kind())
+    if kind is collections.OrderedDict:
+        assert list(found[1][0]) == ["z", "a", "none"]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_msgpack_is_advised_only_where_it_holds_the_value(tmp_path, name):
+    with pytest.raises(errors.FormatLimitError) as caught:
+        tree = {"a": REFUSED[name]}
+        user = ocp.PyTreeCheckpointer()
+        checkpoints.save_checkpoint(tmp_path / "orbax", tree, 1, orbax_checkpointer=user)
+    try:
+        checkpoint.save(tmp_path / "msgpack", tree, 1)
+    except (TypeError, ValueError, OverflowError):
+        assert "msgpack" not in str(caught.value)
+    else:
+        assert "msgpack" in str(caught.value) or name == "mask"
 
 
 @jax.tree_util.register_pytree_node_class
