@@ -76,7 +76,10 @@ class Tensor(NamedTuple):
             packed = types.is_packed(self.code) and leaf.load is not None and bool(leaf.spans)
             array = read_array(types.raw(leaf) if packed else leaf)
         else:
-            array, packed = arrays.to_host(self.source), False
+            try:
+                array, packed = arrays.to_host(self.source), False
+            except ValueError as error:
+                raise ValueError(f"Cannot save the array {self.name!r}: {error}.") from None
         if types.is_packed(self.code) and not packed:
             array = types.pack(array)
         return arrays.raw_bytes(array)

@@ -35,7 +35,10 @@ def snapshot(state: Any) -> Any:
         if is_ready and not leaf.is_deleted() and leaf.is_fully_addressable:
             leaf.copy_to_host_async()  # of all arrays, before the first one is waited for
     copies: list[tuple[Any, Any]] = []
-    held = _hold(state, copies)
+    try:
+        held = _hold(state, copies)
+    except ValueError as error:
+        raise ValueError(_with_path(state, error)) from None
     if copies:
         with ThreadPoolExecutor(_COPIERS) as pool:
             list(pool.map(lambda pair: np.copyto(*pair), copies))
@@ -57,6 +60,17 @@ def _hold(value: Any, copies: list[tuple[Any, Any]]) -> Any:
     if isinstance(value, np.ndarray):
         return _copied(to_host(value), copies)
     return bytes(value) if isinstance(value, (bytearray, memoryview)) else value
+
+
+def _with_path(state: Any, error: ValueError) -> str:
+    """Say where the value is that cannot be held. Asked only then: keeping paths takes time."""
+    for keys, leaf in jax.tree_util.tree_leaves_with_path(state):
+        try:
+            _hold(leaf, [])
+        except ValueError:
+            path = "/".join([".", *(str(key.key) for key in keys if hasattr(key, "key"))])
+            return f"Cannot serialize the value at path {path}: {error}."
+    return str(error)
 
 
 def _copied(host: np.ndarray[Any, Any], copies: list[tuple[Any, Any]]) -> np.ndarray[Any, Any]:

@@ -306,3 +306,13 @@ def test_conversions_that_would_lie_or_lose_are_refused(tmp_path):
         checkpoint.convert(old, tmp_path / "new.safetensors")
     with pytest.raises(errors.CheckpointNotFoundError):
         checkpoint.convert(tmp_path / "nothing", tmp_path / "new.safetensors")
+
+
+def test_arrays_without_a_value_are_named_and_nothing_is_left(tmp_path):
+    gone = jnp.ones(3)
+    gone.delete()
+    masked = np.ma.masked_array([1.0, 2.0], [True, False])
+    for leaf, problem in ((gone, "deleted or donated"), (masked, "lose its mask")):
+        with pytest.raises(ValueError, match=f"the array 'a.b': .*{problem}"):
+            checkpoint.save_safetensors(tmp_path / "m.safetensors", {"a": {"b": leaf}})
+    assert names(tmp_path) == []

@@ -86,8 +86,8 @@ def test_what_cannot_be_read_fails_at_once(tmp_path):
     gone = jnp.ones(3)
     gone.delete()
     manager = checkpoints.AsyncManager()
-    with pytest.raises(ValueError, match="deleted or donated"):
-        checkpoints.save_checkpoint(tmp_path, {"a": gone}, 1, async_manager=manager)
+    with pytest.raises(ValueError, match=r"at path \./a/0/b: the array was deleted or donated"):
+        checkpoints.save_checkpoint(tmp_path, {"a": [{"b": gone}]}, 1, async_manager=manager)
     assert manager.save_future is None
 
 
