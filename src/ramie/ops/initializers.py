@@ -125,6 +125,7 @@ class DescribedInitializer:
     _sample: Callable[..., Any]
     __name__ = "init"  # how the repr of a module prints it, as for the closures of JAX
     takes_host_keys = True
+    reads_nothing = True  # that could change: see `ramie.core.tracing.reads`
 
     def __new__(cls, distribution: str, settings: Mapping[str, Any]) -> "DescribedInitializer":
         """Return the initializer with these settings: the one there is, or a new one."""

@@ -37,7 +37,12 @@ _MOST = 400
 _EXACT = (int, str, bytes, type(None), EllipsisType, np.dtype, enum.Enum)
 _NUMBERS = (float, complex, np.generic)
 _OWN = __name__.partition(".")[0]
-_LIBRARIES = frozenset(("jax", "jaxlib", "numpy", _OWN, "flax", "math", "builtins"))
+_LIBRARIES = frozenset(
+    (
+        *("jax", "jaxlib", "numpy", _OWN, "flax"),
+        *("math", "builtins", "dataclasses", "functools", "operator", "typing", "abc"),
+    )
+)
 _LOADS = frozenset(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"))
 _STORES = frozenset(("STORE_GLOBAL", "DELETE_GLOBAL"))
 _CELL_STORES = frozenset(("STORE_DEREF", "DELETE_DEREF"))
@@ -200,12 +205,14 @@ class _Reader:
             return kind, self.described(x.__func__, depth)
         if kind is property:
             return kind, self._all((x.fget, x.fset, x.fdel), depth)
+        if _is_mark(x):
+            return _Same(x)
         if _top(kind.__module__) == _OWN:
+            if getattr(kind, "reads_nothing", False):
+                return x
             if dataclasses.is_dataclass(x) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
                 fields = dataclasses.fields(x)
                 return kind, self._all((getattr(x, f.name) for f in fields), depth)
-            if getattr(x, "__dict__", None) == {}:
-                return _Same(x)  # a mark such as `broadcast`
         raise _Unknown
 
     def _function(self, f: FunctionType, depth: int) -> Any:
@@ -219,10 +226,11 @@ class _Reader:
             except ValueError:  # nothing is in it yet
                 cells.append((name, None))
         defaults = described(f.__defaults__), described(f.__kwdefaults__)
-        own = described(f.__dict__) if f.__dict__ else ()
+        own = {name: x for name, x in f.__dict__.items() if name != "__signature__"}
+        notes = described(own) if own else ()
         whose = f.__globals__
         if _top(whose.get("__name__")) in _LIBRARIES:
-            return code, tuple(cells), defaults, own
+            return code, tuple(cells), defaults, notes
         found = _read_in(code)
         if found is None:
             raise _Unknown
@@ -231,14 +239,15 @@ class _Reader:
         if found.has_random and np in outside.values():
             raise _Unknown  # numbers of NumPy's own stream
         seen = tuple((name, described(value)) for name, value in outside.items())
-        return code, _Same(whose), tuple(cells), defaults, own, seen
+        return code, _Same(whose), tuple(cells), defaults, notes, seen
 
     def _class(self, cls: type, depth: int) -> Any:
         """Describe a class by what it and its bases hold."""
         meta = type(cls)
         if meta not in (type, abc.ABCMeta) and _top(meta.__module__) not in _LIBRARIES:
             raise _Unknown
-        parts: list[Any] = [_Same(cls)]
+        # One that a transformation made of another may be made anew at each call.
+        parts: list[Any] = [cls.__name__ if "_lifted_methods" in vars(cls) else _Same(cls)]
         for base in cls.__mro__:
             if _belongs_to_library(base) or base is abc.ABC or base.__module__ == "typing":
                 parts.append(base)
@@ -260,7 +269,6 @@ def _belongs_to_library(x: Any) -> bool:
             x.__closure__ is None
             and _top(x.__module__) in _LIBRARIES
             and _top(x.__globals__.get("__name__")) in _LIBRARIES
-            and "__wrapped__" not in x.__dict__
         )
     if isinstance(x, ModuleType):
         return _top(x.__name__) in _LIBRARIES
@@ -271,7 +279,16 @@ def _belongs_to_library(x: Any) -> bool:
     wrapped = getattr(x, "__wrapped__", None)  # by jit, custom_jvp and the like
     if wrapped is not None and not _belongs_to_library(wrapped):
         return False
+    if isinstance(x, functools.partial) or hasattr(x, "pyfunc") or not hasattr(x, "__name__"):
+        return False  # of JAX and NumPy, but made of what a user has: `np.vectorize`, `np.poly1d`
     return callable(x) and _top(type(x).__module__) in ("jax", "jaxlib", "numpy")
+
+
+def _is_mark(x: Any) -> bool:
+    """Tell whether something is an object without content, such as `broadcast`."""
+    if _top(type(x).__module__) not in (_OWN, "dataclasses") or getattr(x, "__dict__", None) != {}:
+        return False
+    return not any(vars(base).get("__slots__") for base in type(x).__mro__)
 
 
 def _top(module: str | None) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import jax
@@ -32,7 +32,15 @@ class _ById:
         return id(self.held)
 
 
-def fingerprint(value: Any, seen: dict[int, int] | None = None) -> Hashable:
+def _itself(cls: type) -> Hashable:
+    return cls
+
+
+def fingerprint(
+    value: Any,
+    seen: dict[int, int] | None = None,
+    class_key: Callable[[type], Hashable] = _itself,
+) -> Hashable:
     """Return something equal for values that lead to the same trace.
 
     Names and places of modules do not count; what they share does. Containers and types that
@@ -41,22 +49,24 @@ def fingerprint(value: Any, seen: dict[int, int] | None = None) -> Hashable:
     Args:
       value: a module, or a value of one of its fields.
       seen: the modules met so far, by identity, with their numbers.
+      class_key: what stands for the class of a module.
     """
     seen = {} if seen is None else seen
+    inner = functools.partial(fingerprint, seen=seen, class_key=class_key)
     kind = type(value)
     if isinstance(value, _ATOMS):
         return kind, value
     if isinstance(value, Module):
-        return _of_module(value, seen)
+        return _of_module(value, seen, inner, class_key)
     if isinstance(value, Variable):
         return Variable, value.collection, value.name, value.unbox
     if isinstance(value, list | tuple):
-        return (kind, *[fingerprint(item, seen) for item in value])
+        return (kind, *[inner(item) for item in value])
     if isinstance(value, Mapping):
-        return (kind, *[(key, fingerprint(item, seen)) for key, item in value.items()])
+        return (kind, *[(key, inner(item)) for key, item in value.items()])
     if isinstance(value, functools.partial):
         parts = value.func, value.args, value.keywords
-        return (kind, *[fingerprint(part, seen) for part in parts])
+        return (kind, *[inner(part) for part in parts])
     if isinstance(value, jax.core.Tracer):
         return object()  # lives for this trace only: no other call may use it
     if isinstance(value, jax.Array | np.ndarray | np.generic):
@@ -65,9 +75,9 @@ def fingerprint(value: Any, seen: dict[int, int] | None = None) -> Hashable:
         return kind, str(value.dtype), array.shape, array.tobytes()
     if dataclasses.is_dataclass(value) and hasattr(value, "_flax_dataclass"):
         fields = dataclasses.fields(value)
-        return (kind, *[fingerprint(getattr(value, f.name), seen) for f in fields])
+        return (kind, *[inner(getattr(value, f.name)) for f in fields])
     if is_serializable(value):
-        return kind, fingerprint(to_state_dict(value), seen)
+        return kind, inner(to_state_dict(value))
     try:
         hash(value)
     except TypeError:
@@ -79,16 +89,21 @@ def _is_key(array: Any) -> bool:
     return bool(jnp.issubdtype(array.dtype, jax.dtypes.prng_key))
 
 
-def _of_module(module: Module, seen: dict[int, int]) -> Hashable:
+def _of_module(
+    module: Module,
+    seen: dict[int, int],
+    inner: Callable[[Any], Hashable],
+    class_key: Callable[[type], Hashable],
+) -> Hashable:
     number = seen.get(id(module))
     if number is not None:
         return Module, number
     seen[id(module)] = len(seen)
     own = module.__dict__
     state = own["_state"]
-    fields = [(name, fingerprint(own.get(name), seen)) for name in module._plan.fields]
+    fields = [(name, inner(own.get(name))) for name in module._plan.fields]
     return (
-        type(module),
+        class_key(type(module)),
         own["scope"] is None,
         state.in_compact_method,
         state.in_setup,
@@ -106,13 +121,19 @@ class ModuleKey:
     Args:
       modules: the modules, and variables, that the function is called with.
       payload: what the function needs while it is being traced.
+      class_key: what stands for the class of a module.
     """
 
-    def __init__(self, modules: list[Any], payload: Any = None) -> None:
+    def __init__(
+        self,
+        modules: list[Any],
+        payload: Any = None,
+        class_key: Callable[[type], Hashable] = _itself,
+    ) -> None:
         seen: dict[int, int] = {}
         # Interceptors, captures and names leave their marks in a trace.
         around = (*interceptors.get(), context.capture[-1], named_call.get())
-        self._key = (*[fingerprint(module, seen) for module in modules], *around)
+        self._key = (*[fingerprint(module, seen, class_key) for module in modules], *around)
         self._hash = hash(self._key)
         self.payload = payload
 
