@@ -7,8 +7,8 @@ that is asked for.
 import json
 import os
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,11 +19,14 @@ from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import integrity, remote
 from ramie.errors import IncompleteCheckpointError, MalformedDataError
 
-__all__ = ["SUFFIX", "files_of", "is_one", "outline", "page", "read", "sets_in", "survey"]
+__all__ = ["SUFFIX", "files_of", "is_one", "outline", "page", "read", "sets_in", "steady", "survey"]
 
 SUFFIX = ".safetensors.index.json"
 """How the name of an index ends."""
 
+T = TypeVar("T")
+
+_MOST_TRIES = 20
 _COUNTED = ("total_size", "total_parameters")
 _PART = re.compile(r".*-\d{5}-of-\d{5}\.safetensors", re.DOTALL)
 _SHARD = re.compile(r"[^/\\\0]+")
@@ -81,6 +84,40 @@ def files_of(path: str) -> list[str]:
     return [os.path.join(os.path.dirname(path), name) for name in sorted(set(places.values()))]
 
 
+def steady(path: str, look: Callable[[], T]) -> T:
+    """Look at an index and its files, once more whenever another set took its place meanwhile.
+
+    A writer that replaces a set changes the index at once and then removes the old files, whose
+    names later sets may have again.
+
+    Args:
+      path: the index.
+      look: what is to be done; its errors count only if the index is still the same.
+    """
+    for _ in range(_MOST_TRIES):
+        before = _version(path)
+        try:
+            found = look()
+        except (OSError, ValueError):
+            if _version(path) == before:
+                raise
+        else:
+            if _version(path) == before:
+                return found
+    return look()
+
+
+def _version(path: str) -> tuple[int, int, int] | None:
+    """Return what is another for each index at a path; behind URLs nothing is known."""
+    if remote.is_remote(path):
+        return None
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def _page(path: str) -> dict[str, Any]:
     if remote.is_remote(path):
         with remote.open_file(path) as upload:
@@ -119,8 +156,8 @@ def survey(path: str) -> Found:
     metadata = {key: _text(value) for key, value in about.items() if key not in _COUNTED}
     values: dict[str, Any] = {}
     files, lacks = [], []
-    for file in files_of(path):
-        name = os.path.basename(file)
+    for name in sorted(set(places.values())):
+        file = os.path.join(os.path.dirname(path), name)
         if storage.kind_of(file) != "file":
             lacks.append(f"the file {name!r} is missing")
             continue
@@ -164,7 +201,7 @@ def outline(path: str, *, partial: bool = False) -> Found:
       MalformedDataError: if the page or a file is damaged.
       IncompleteCheckpointError: if they contradict each other, and not `partial`.
     """
-    found = survey(path)
+    found = steady(path, lambda: survey(path))
     if found.lacks and not partial:
         raise IncompleteCheckpointError(path, found.lacks)
     return found
@@ -181,6 +218,10 @@ def read(path: str, *, partial: bool = False) -> tuple[Header, dict[str, np.ndar
       IncompleteCheckpointError: as `outline`.
       MalformedDataError, UnsupportedCheckpointError: as for one file.
     """
+    return steady(path, lambda: _read(path, partial))
+
+
+def _read(path: str, partial: bool) -> tuple[Header, dict[str, np.ndarray[Any, Any]]]:
     whole = outline(path, partial=partial)
     owner = {leaf.path[0]: leaf.file for leaf in whole.header.leaves}
     found: dict[str, np.ndarray[Any, Any]] = {}

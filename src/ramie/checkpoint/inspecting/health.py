@@ -117,10 +117,7 @@ def check(place: str) -> bool:
         orbax_items.check(place)
         return False
     if form == "safetensors index":
-        # Damage of a file that is there is worse than the lack of another.
-        summed = [_is_summed_up(place), *map(check, safetensors_index.survey(place).files)]
-        safetensors_index.outline(place)
-        return all(summed)
+        return safetensors_index.steady(place, lambda: _check_set(place))
     if _is_summed_up(place):
         return True
     if form == "safetensors":
@@ -130,6 +127,13 @@ def check(place: str) -> bool:
     else:
         msgpack.read(place)
     return False
+
+
+def _check_set(index: str) -> bool:
+    """Check the files of an index: damage of one that is there is worse than lack of another."""
+    summed = [_is_summed_up(index), *map(check, safetensors_index.survey(index).files)]
+    safetensors_index.outline(index)
+    return all(summed)
 
 
 def _check_remote(place: str, form: Form) -> bool:

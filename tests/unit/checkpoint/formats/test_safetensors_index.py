@@ -219,3 +219,37 @@ def test_files_behind_urls_are_read(tmp_path, index):
     system.rm(f"{url}/{os.path.basename(file_of(index, 'b'))}")
     assert checkpoint.verify(places[1]).state == "incomplete"
     assert one.endswith("one.safetensors")
+
+
+@pytest.mark.parametrize("read", ["load", "outline", "verify"])
+def test_a_set_that_is_replaced_while_it_is_read_is_read_again(tmp_path, index, monkeypatch, read):
+    """Another writer replaces the set whenever the first file of it has been looked at."""
+    versions = iter(range(1, 4))
+    outline = safetensors_index.safetensors.outline
+
+    def disturbed(path):
+        found = outline(path)
+        version = next(versions, None)
+        if version is not None:
+            tree = jax.tree.map(lambda array: np.full_like(array, version), TREE)
+            checkpoint.save_safetensors(
+                tmp_path / "m.safetensors", tree, max_shard_bytes=32, overwrite=True
+            )
+        return found
+
+    monkeypatch.setattr(safetensors_index.safetensors, "outline", disturbed)
+    if read == "load":
+        found = checkpoint.load_safetensors(index)
+        jax.tree.map(lambda array: assert_exact(array, np.full_like(array, 3)), found)
+    elif read == "outline":
+        assert len(checkpoint.outline(index).leaves) == 4
+    else:
+        assert checkpoint.verify(index).state == "intact"
+    assert next(versions, None) is None
+
+
+def test_an_index_that_never_rests_ends_in_an_error(index, monkeypatch):
+    monkeypatch.setattr(safetensors_index, "_version", lambda path, count=[0]: count.append(0))
+    os.remove(file_of(index, "b"))
+    with pytest.raises(errors.IncompleteCheckpointError):
+        checkpoint.load_safetensors(index)
