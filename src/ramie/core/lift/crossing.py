@@ -144,6 +144,11 @@ class Crossing:
         for scope, frozen in zip(self._leaves, counts, strict=True):
             _thaw_counts(scope.rng_counters, frozen)
 
+    def restore_counts(self, counts: tuple[Any, ...]) -> None:
+        """Go back to what `counts` returned, as if nothing had been drawn since."""
+        for scope, frozen in zip(self._leaves, counts, strict=True):
+            _reset_counts(scope.rng_counters, frozen)
+
     def split_mutable(self, group: Group) -> tuple[Group, Group]:
         """Divide a group of what goes in into what may be written inside and what may not."""
         parts: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
@@ -410,6 +415,17 @@ def _thaw_counts(counters: dict[Any, Any], frozen: tuple[Any, ...]) -> None:
             _thaw_counts(counters.setdefault(key, {}), count)
         else:
             counters[key] = count
+
+
+def _reset_counts(counters: dict[Any, Any], frozen: tuple[Any, ...]) -> None:
+    before = dict(frozen)
+    for key, count in list(counters.items()):
+        if isinstance(count, dict):
+            _reset_counts(count, before.get(key, ()))
+        elif key in before:
+            counters[key] = before[key]
+        else:
+            del counters[key]
 
 
 def _contents(scope: Scope) -> dict[str, Any]:
