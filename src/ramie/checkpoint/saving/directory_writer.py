@@ -51,12 +51,13 @@ def save_planned(
     tree = orbax_saving.prepare(target)
     multiprocess.done_by_first(lambda: planning.check(plan, as_directory=True))
     if manager is not None:
-        manager.save_async(_begin(plan, tree, checkpointer, background=True))
+        manager.save_async(_begin(planning.lasting(plan), tree, checkpointer, background=True))
         return plan.path
     if checkpointer is not None and orbax_saving.is_background(checkpointer):
         there = multiprocess.decided_by_first(lambda: storage.kind_of(plan.path))
         if there == "absent":
-            return _FOLLOWED.start(plan, tree, checkpointer)
+            _FOLLOWED.start(planning.lasting(plan), tree, checkpointer)
+            return plan.path
     return _begin(plan, tree, checkpointer, background=False)()
 
 
@@ -163,7 +164,7 @@ class _Followed:
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
         background.before_exit(self.finish)
 
-    def start(self, plan: Plan, tree: Any, checkpointer: Any) -> str:
+    def start(self, plan: Plan, tree: Any, checkpointer: Any) -> None:
         """Let a checkpointer save under the final name, and finish when it is waited for."""
         if multiprocess.is_first():
             storage.make_directory(plan.folder)
@@ -176,7 +177,6 @@ class _Followed:
 
         with self._lock:
             self._pending[id(checkpointer)] = complete
-        return plan.path
 
     def _attach(self, checkpointer: Any) -> None:
         if checkpointer in self._known:

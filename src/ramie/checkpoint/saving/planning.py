@@ -10,7 +10,7 @@ from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage import integrity, remote
 from ramie.errors import InvalidCheckpointError, UnsupportedCheckpointError
 
-__all__ = ["Plan", "check", "later", "make_plan", "remove", "replaced"]
+__all__ = ["Plan", "check", "lasting", "later", "make_plan", "remove", "replaced"]
 
 
 class Plan(NamedTuple):
@@ -45,6 +45,14 @@ def make_plan(
     number, *older = steps.numbers_of(step)
     path = os.path.join(folder, name)
     return Plan(folder, start, number, tuple(older), path, keep, overwrite, keep_every_n_steps)
+
+
+def lasting(plan: Plan) -> Plan:
+    """Return a plan that leads to the same place after the working directory has changed."""
+    if remote.is_remote(plan.folder):
+        return plan
+    folder = os.path.abspath(plan.folder)
+    return plan._replace(folder=folder, path=os.path.join(folder, os.path.basename(plan.path)))
 
 
 def check(plan: Plan, *, as_directory: bool = False) -> None:

@@ -80,8 +80,8 @@ def save_planned(plan: Plan, target: Any, manager: AsyncManager | None) -> str:
     state = to_state_dict(target)
     if manager is None:
         return write(plan, state)
-    state = snapshot(state)
-    manager.save_async(lambda: write(plan, state))
+    state, later = snapshot(state), planning.lasting(plan)
+    manager.save_async(lambda: write(later, state))
     return plan.path
 
 

@@ -14,9 +14,10 @@ from tests.listing import names
 from tests.memory import aligned
 from tests.tolerance import assert_exact
 
-from ramie import errors
+from ramie import checkpoint, errors
 from ramie.checkpoint.saving import background, writer
 from ramie.configurations import config
+from ramie.serialization import to_bytes
 from ramie.training import checkpoints
 
 
@@ -89,6 +90,34 @@ def test_what_cannot_be_read_fails_at_once(tmp_path):
     with pytest.raises(ValueError, match=r"at path \./a/0/b: the array was deleted or donated"):
         checkpoints.save_checkpoint(tmp_path, {"a": [{"b": gone}]}, 1, async_manager=manager)
     assert manager.save_future is None
+
+
+@pytest.mark.parametrize("how", ["msgpack", "orbax", "checkpointer of the user"])
+def test_a_new_working_directory_does_not_lead_a_save_elsewhere(tmp_path, monkeypatch, gate, how):
+    """Of two directories called `run`, the one that was meant gets the save and the retention."""
+    for place in ("here", "there"):
+        (tmp_path / place / "run").mkdir(parents=True)
+        (tmp_path / place / "run" / "checkpoint_1").write_bytes(to_bytes({"a": 1}))
+    manager = checkpoints.AsyncManager()
+    options, finish = {"async_manager": manager}, manager.wait_previous_save
+    if how != "msgpack":
+        ocp = pytest.importorskip("orbax.checkpoint")
+    if how == "checkpointer of the user":
+        user = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
+        options, finish = {"orbax_checkpointer": user}, lambda: user.wait_until_finished()
+    monkeypatch.chdir(tmp_path / "here")
+    config.update("flax_use_orbax_checkpointing", how == "orbax")
+    try:
+        path = checkpoints.save_checkpoint("run", {"a": np.ones(1_000_000)}, 2, **options)
+    finally:
+        config.update("flax_use_orbax_checkpointing", False)
+    monkeypatch.chdir(tmp_path / "there")
+    gate.set()
+    finish()
+    assert path == os.path.join("run", "checkpoint_2")
+    assert names(tmp_path / "here" / "run") == ["checkpoint_2"]
+    assert names(tmp_path / "there" / "run") == ["checkpoint_1"]
+    assert checkpoint.verify(tmp_path / "here" / "run" / "checkpoint_2").state == "intact"
 
 
 def run(code, folder):
