@@ -216,7 +216,9 @@ class Operands:
         if written:
             leaves = self._leaves
             values = groups[0] if count == 1 else [x for g in groups[:count] for x in g]
-            _write([leaves[number] for number in written], values)
+            if count > 1 or len(written) < len(leaves):  # of one group they are in order
+                leaves = [leaves[number] for number in written]
+            _write(leaves, values)
         for number, definition in result.redefined:
             _set_metadata(self._leaves[number], definition.metadata)
         outline = result.outline
