@@ -14,7 +14,8 @@ import sys
 import sysconfig
 from collections import deque
 from collections.abc import Sequence
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import jax
@@ -25,6 +26,7 @@ from ramie.typing import Array, Shape
 __all__ = ["can_tell", "copied", "counts", "held", "is_plain"]
 
 _aval = attrgetter("aval")
+_address = methodcaller("unsafe_buffer_pointer")
 _jax_config: Any = jax.config
 
 
@@ -117,15 +119,33 @@ def _aliased(arrays: Sequence[Any]) -> list[int]:
         deque(map(rest.pop, map(id, arrays)), maxlen=0)
     except KeyError:  # not all are listed, so others may be missing as well
         return list(range(len(arrays)))
-    several = jax.device_count() > 1
-    shapes: set[Shape | None] = (
-        set(map(_part_shape, arrays)) if several else {x.shape for x in set(map(_aval, arrays))}
-    )
-    part_shape: Any = _part_shape if several else attrgetter("shape")
-    suspects = [x for x in rest.values() if part_shape(x) in shapes]
-    # The memory of two arrays is the same or apart, and what shares it has the same form. JAX
-    # remembers the parts of an array that was asked for them, and they are aliases from then on.
-    places = set().union(*map(_addresses, suspects))
+    others = list(rest.values())
+    shares = _shares_on_several if jax.device_count() > 1 else _shares
+    return shares(arrays, others)
+
+
+def _shares(arrays: Sequence[Any], others: Sequence[Any]) -> list[int]:
+    """Do the work of `_aliased` where all arrays lie on one device: many at once, in C."""
+    # The memory of two arrays is the same or apart, and what shares it has the same form.
+    shapes = {x.shape for x in set(map(_aval, arrays))}
+    kinds = list(map(_aval, others))
+    alike = {x for x in set(kinds) if x.shape in shapes}
+    if not alike:
+        return []
+    suspects = compress(others, map(alike.__contains__, kinds))
+    places = set(map(_address, suspects))
+    own = list(map(_address, arrays))
+    if places.isdisjoint(own):
+        return []
+    return [i for i, place in enumerate(own) if place in places]
+
+
+def _shares_on_several(arrays: Sequence[Any], others: Sequence[Any]) -> list[int]:
+    """Do the work of `_aliased` where arrays may lie on several devices, in parts."""
+    shapes = set(map(_part_shape, arrays))
+    suspects = [x for x in others if _part_shape(x) in shapes]
+    # JAX remembers the parts of an array that was asked for them, and they are aliases then.
+    places: set[int] = set().union(*map(_addresses, suspects))
     if not places:
         return []
     return [i for i, x in enumerate(arrays) if not places.isdisjoint(_addresses(x))]

@@ -72,6 +72,25 @@ def test_what_refers_to_an_array_holds_it(holder, place):
     del other
 
 
+@pytest.fixture(params=["one device here", "several"])
+def devices(request, monkeypatch):
+    """Take the way for one device, which looks at many arrays at once, or for several."""
+    if request.param == "one device here":
+        monkeypatch.setattr(jax, "device_count", lambda: 1)
+
+
+@pytest.mark.usefixtures("devices")
+@pytest.mark.parametrize("alias", ALIASES)
+def test_another_array_over_the_memory_of_one_device(alias):
+    arrays = [_fresh(start=i) for i in range(3)]
+    other = ALIASES[alias](arrays[1])
+    assert held(arrays, others=0) == [1]
+    unlike = jnp.ones(5), jnp.arange(4096), arrays[0] + 1
+    assert held(arrays, others=0) == [1]
+    del other, unlike
+    assert held([_fresh(), _fresh()], others=0) == []
+
+
 @pytest.mark.parametrize("place", SHARDINGS)
 @pytest.mark.parametrize("alias", ALIASES)
 def test_another_array_over_the_same_memory_holds_it(alias, place):
