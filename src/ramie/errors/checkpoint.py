@@ -192,7 +192,7 @@ class CheckpointNotFoundError(RamieError, ValueError):
         directory: Where it was looked for.
         name: The name it would have.
         available: The names of checkpoints that are there; None if it was asked for by its path.
-        hint: What to do; by default, to leave out the step.
+        hint: What to do; by default, to leave out the step or, if none is there, what to check.
     """
 
     def __init__(
@@ -207,10 +207,14 @@ class CheckpointNotFoundError(RamieError, ValueError):
             return
         last = ", ".join(available[-5:])
         there = f"The latest there are {last}" if available else "There is none at all"
+        if not hint:
+            hint = "Leave out `step` to restore the latest." if available else _CHECKS
         super().__init__(
-            f"Matching checkpoint not found: {os.path.join(directory, name)}. {there}. "
-            + (hint or "Leave out `step` to restore the latest.")
+            f"Matching checkpoint not found: {os.path.join(directory, name)}. {there}. {hint}"
         )
+
+
+_CHECKS = "Check the path and the prefix."
 
 
 class CheckpointOptionError(RamieError, ValueError):

@@ -115,7 +115,7 @@ def test_a_missing_step_says_which_there_are(tmp_path):
     checkpoint.save(tmp_path, {}, 2, keep=2)
     with pytest.raises(errors.CheckpointNotFoundError, match="checkpoint_1, checkpoint_2"):
         checkpoint.restore(tmp_path, {}, step=3)
-    with pytest.raises(ValueError, match="none at all"):
+    with pytest.raises(ValueError, match=r"none at all\. Check the path and the prefix"):
         checkpoint.restore(tmp_path / "nowhere", {}, step=3)
 
 
