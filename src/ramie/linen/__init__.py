@@ -11,6 +11,7 @@ __all__, __getattr__, __dir__ = doors.door(
             "PARTITION_NAME Partitioned get_partition_spec get_sharding unbox with_partitioning"
         ),
         "ramie.core.scope.variables": "Variable",
+        "ramie.core.stacking": "stack_layers unstack_layers",
         "ramie.core.sharding": "get_logical_axis_rules logical_axis_rules set_logical_axis_rules",
         "ramie.linen.inspection.summary": "tabulate",
         "ramie.linen.layers.activations": "PReLU",
@@ -31,6 +32,7 @@ __all__, __getattr__, __dir__ = doors.door(
             "ConvLSTMCell GRUCell LSTMCell MGUCell OptimizedLSTMCell SimpleCell"
         ),
         "ramie.linen.layers.recurrent.sequence": "Bidirectional RNN",
+        "ramie.linen.layers.repeat": "Repeat",
         "ramie.linen.layers.stochastic": "Dropout",
         "ramie.linen.layers.weight_norm": "SpectralNorm WeightNorm",
         "ramie.linen.machinery.adopt": "share_scope",

@@ -24,6 +24,8 @@ from ramie.core.scope.variables import Variable as Variable
 from ramie.core.sharding import get_logical_axis_rules as get_logical_axis_rules
 from ramie.core.sharding import logical_axis_rules as logical_axis_rules
 from ramie.core.sharding import set_logical_axis_rules as set_logical_axis_rules
+from ramie.core.stacking import stack_layers as stack_layers
+from ramie.core.stacking import unstack_layers as unstack_layers
 from ramie.linen import experimental as experimental
 from ramie.linen import module as module
 from ramie.linen import transforms as transforms
@@ -63,6 +65,7 @@ from ramie.linen.layers.recurrent.cells import OptimizedLSTMCell as OptimizedLST
 from ramie.linen.layers.recurrent.cells import SimpleCell as SimpleCell
 from ramie.linen.layers.recurrent.sequence import Bidirectional as Bidirectional
 from ramie.linen.layers.recurrent.sequence import RNN as RNN
+from ramie.linen.layers.repeat import Repeat as Repeat
 from ramie.linen.layers.stochastic import Dropout as Dropout
 from ramie.linen.layers.weight_norm import SpectralNorm as SpectralNorm
 from ramie.linen.layers.weight_norm import WeightNorm as WeightNorm

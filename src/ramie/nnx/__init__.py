@@ -44,6 +44,7 @@ __all__, _answer, __dir__ = doors.door(
         "ramie.nnx.layers.recurrent.cell": "RNNCellBase",
         "ramie.nnx.layers.recurrent.cells": "GRUCell LSTMCell OptimizedLSTMCell SimpleCell",
         "ramie.nnx.layers.recurrent.sequence": "Bidirectional RNN",
+        "ramie.nnx.layers.repeat": "Repeat",
         "ramie.nnx.layers.stochastic": "Dropout",
         "ramie.nnx.layers.weight_norm": "SpectralNorm WeightNorm",
         "ramie.nnx.modes": (
@@ -64,6 +65,7 @@ __all__, _answer, __dir__ = doors.door(
             "abstract_with_sharding as_abstract get_abstract_model get_named_sharding "
             "get_partition_spec with_partitioning"
         ),
+        "ramie.nnx.sharding.stacking": "stack_layers unstack_layers",
         "ramie.nnx.states.filters": "All Any Everything Not Nothing OfType PathContains WithTag",
         "ramie.nnx.states.functions": (
             "filter_state from_flat_state map_state merge_state replace_by_pure_dict split_state "

@@ -79,6 +79,7 @@ from ramie.nnx.layers.recurrent.cells import OptimizedLSTMCell as OptimizedLSTMC
 from ramie.nnx.layers.recurrent.cells import SimpleCell as SimpleCell
 from ramie.nnx.layers.recurrent.sequence import Bidirectional as Bidirectional
 from ramie.nnx.layers.recurrent.sequence import RNN as RNN
+from ramie.nnx.layers.repeat import Repeat as Repeat
 from ramie.nnx.layers.stochastic import Dropout as Dropout
 from ramie.nnx.layers.weight_norm import SpectralNorm as SpectralNorm
 from ramie.nnx.layers.weight_norm import WeightNorm as WeightNorm
@@ -130,6 +131,8 @@ from ramie.nnx.sharding.specs import get_abstract_model as get_abstract_model
 from ramie.nnx.sharding.specs import get_named_sharding as get_named_sharding
 from ramie.nnx.sharding.specs import get_partition_spec as get_partition_spec
 from ramie.nnx.sharding.specs import with_partitioning as with_partitioning
+from ramie.nnx.sharding.stacking import stack_layers as stack_layers
+from ramie.nnx.sharding.stacking import unstack_layers as unstack_layers
 from ramie.nnx.states import filters as filterlib
 from ramie.nnx.states import saving as saving
 from ramie.nnx.states import traversals as traversals

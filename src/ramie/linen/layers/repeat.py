@@ -1,0 +1,198 @@
+"""A tower of equal layers, written out or as one loop."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ramie.core.lift.repeating import begin_layer, draw_streams, split_streams, stacked
+from ramie.core.meta import PARTITION_NAME
+from ramie.linen.layers.linear import place
+from ramie.linen.machinery.adopt import map_modules
+from ramie.linen.module import Module, compact, nowrap
+from ramie.linen.transforms.compilation import remat as lift_remat
+from ramie.linen.transforms.mapping import scan as lift_scan
+
+__all__ = ["Repeat"]
+
+
+class Repeat(Module):
+    """Call `length` layers of one kind one after another: in a loop of Python, or in one scan.
+
+    Both forms compute the same from the same keys: initial values, dropout, statistics and sown
+    values of the i-th layer are equal bit for bit. In a loop of Python the layers are called
+    ``layers_0``, ``layers_1`` and so on. A scan has one set of variables called ``layers``, each
+    with a first axis for the layers; it is traced and compiled once for all of them. `stack_layers`
+    and `unstack_layers` turn variables of one form into those of the other.
+
+    The first `carried` positional arguments go from layer to layer: a layer returns what the next
+    one gets (a tuple if there are several). All others, and keyword arguments, reach each layer as
+    they are; numbers, strings and booleans are static.
+
+    Attributes:
+      block: a module class, or a `functools.partial` of one. Modules among its fields are made anew
+        for each layer.
+      length: the number of layers.
+      scan: whether to run them as one `jax.lax.scan`. Then each has to return its carried arguments
+        in the shapes and dtypes in which they came.
+      remat: whether to recompute each layer in the backward pass instead of storing what is inside.
+      policy: what to store after all, with `remat`; from `jax.checkpoint_policies`.
+      unroll: how many layers one iteration of the scan runs.
+      carried: the number of arguments that are carried.
+      has_aux: whether a layer returns a pair, what is carried and an output of its own.
+      partition_name: what the boxes of partitioned variables call the axis of a scan.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, ramie.linen as nn
+      >>> from functools import partial
+      >>> x = jnp.ones((2, 4))
+      >>> tower = nn.Repeat(partial(nn.Dense, 4), 3)
+      >>> variables = tower.init(jax.random.key(0), x)
+      >>> sorted(variables["params"])
+      ['layers_0', 'layers_1', 'layers_2']
+      >>> scanned = tower.clone(scan=True)
+      >>> stacked = nn.stack_layers(variables)
+      >>> stacked["params"]["layers"]["kernel"].shape, scanned.apply(stacked, x).shape
+      ((3, 4, 4), (2, 4))
+    """
+
+    block: Callable[..., Module]
+    length: int
+    scan: bool = False
+    remat: bool = False
+    policy: Callable[..., Any] | None = None
+    unroll: int = 1
+    carried: int = 1
+    has_aux: bool = False
+    partition_name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no tower.
+
+        Raises:
+          TypeError: if `block` is a module or something else that is no class.
+          ValueError: if a number is below 1, or `policy` is given without `remat`.
+        """
+        made = self.block.func if isinstance(self.block, partial) else self.block
+        if not (isinstance(made, type) and issubclass(made, Module)):
+            found = f"a {type(made).__name__}" if isinstance(made, Module) else repr(made)
+            raise TypeError(
+                f"nn.Repeat makes its layers: give it a module class, or a functools.partial of "
+                f"one, such as nn.Repeat(partial(nn.Dense, 8), 3), not {found}."
+            )
+        for name in ("length", "unroll", "carried"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} of nn.Repeat has to be 1 or more, found {getattr(self, name)}."
+                )
+        if self.policy is not None and not self.remat:
+            raise ValueError(
+                f"policy of nn.Repeat says what remat stores: set remat=True beside {self.policy}."
+            )
+        super().__post_init__()
+
+    @compact
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run all layers.
+
+        Args:
+          *args: what is carried, then what each layer gets as it is.
+          **kwargs: what each layer gets as it is.
+
+        Returns:
+          What the last layer handed on; with `has_aux` a pair, the second of which holds the
+          outputs of all layers, stacked along a new first axis.
+
+        Raises:
+          TypeError: if there are fewer arguments than are carried, or a layer returns something
+            else than it should.
+        """
+        if len(args) < self.carried:
+            raise TypeError(
+                f"{place(self)} carries {self.carried} arguments from layer to layer, but was "
+                f"called with {len(args)}. Give them by position, or set carried."
+            )
+        others = args[self.carried :]
+
+        @nowrap  # in tables and among captured values there are only calls of layers
+        def step(layer: Module, carry: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
+            begin_layer(layer.__dict__["scope"])
+            return self._taken(layer, layer(*carry, *others, **kwargs))  # type: ignore[operator]
+
+        if self.remat:
+            # In a scan there is nothing that the compiler could join the recomputation with.
+            step = lift_remat(step, policy=self.policy, prevent_cse=not self.scan)
+        run = self._scanned if self.scan else self._written_out
+        carry, aux = run(step, args[: self.carried])
+        result = carry[0] if self.carried == 1 else carry
+        return (result, aux) if self.has_aux else result
+
+    @nowrap
+    def _layer(self, name: str) -> Module:
+        return _anew(self.block(parent=None), {}).clone(parent=self, name=name)
+
+    @nowrap
+    def _written_out(self, step: Callable[..., Any], carry: tuple[Any, ...]) -> tuple[Any, Any]:
+        outputs = []
+        streams = split_streams(draw_streams(self.__dict__["scope"]), self.length)
+        for i, of_layer in enumerate(streams):
+            layer = self._layer(f"layers_{i}")
+            begin_layer(layer.__dict__["scope"], of_layer)
+            carry, aux = step(layer, carry)
+            outputs.append(aux)
+        return carry, stacked(*outputs)
+
+    @nowrap
+    def _scanned(self, step: Callable[..., Any], carry: tuple[Any, ...]) -> tuple[Any, Any]:
+        streams = draw_streams(self.__dict__["scope"])
+        layer = self._layer("layers")
+        begin_layer(layer.__dict__["scope"], streams)
+        run = lift_scan(
+            step,
+            variable_axes={True: 0},
+            split_rngs={True: True},
+            length=self.length,
+            unroll=self.unroll,
+            metadata_params={PARTITION_NAME: self.partition_name},
+            check_constancy_invariants=False,  # nothing is shared, and one trace is enough
+        )
+        result: tuple[Any, Any] = run(layer, carry)
+        return result
+
+    @nowrap
+    def _taken(self, layer: Module, y: Any) -> tuple[tuple[Any, ...], Any]:
+        """Divide what a layer returned into what is carried and its output."""
+        aux = None
+        if self.has_aux:
+            if not isinstance(y, tuple) or len(y) != 2:
+                raise TypeError(
+                    f"With has_aux a layer returns a pair, what is carried and its output, but "
+                    f"{place(layer)} returned one value of type {type(y).__name__}."
+                )
+            y, aux = y
+        if self.carried == 1:
+            return (y,), aux
+        if not isinstance(y, tuple) or len(y) != self.carried:
+            raise TypeError(
+                f"A layer returns the {self.carried} arguments that are carried as a tuple, but "
+                f"{place(layer)} returned one value of type {type(y).__name__}. See "
+                "carried of nn.Repeat."
+            )
+        return y, aux
+
+
+def _anew(module: Any, memo: dict[int, Any]) -> Any:
+    """Copy a module with those in its fields, which else all layers would share.
+
+    Modules that have a place already stay the ones they are.
+    """
+    if module.scope is not None or module.parent is not None:
+        return module
+    if id(module) not in memo:
+        fields = {
+            name: map_modules(module.__dict__[name], lambda inner, _: _anew(inner, memo))
+            for name in module._plan.init_fields
+            if name in module.__dict__ and name not in ("name", "parent")
+        }
+        others = {n: x for n, x in fields.items() if x is not module.__dict__[n]}
+        memo[id(module)] = module.clone(name=module.name, **others), module
+    return memo[id(module)][0]

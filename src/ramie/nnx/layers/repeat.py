@@ -1,0 +1,227 @@
+"""A tower of equal layers, as a list or stacked for one loop."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ramie.core.lift.repeating import stacked
+from ramie.core.meta import PARTITION_NAME
+from ramie.nnx.graph.functional import merge, split
+from ramie.nnx.graph.walk import iter_graph
+from ramie.nnx.modules.containers import List
+from ramie.nnx.modules.module import Module
+from ramie.nnx.randomness.rng import Rngs
+from ramie.nnx.sharding.axes import add_axis
+from ramie.nnx.transforms.autodiff.rematerialization import remat as nnx_remat
+from ramie.nnx.transforms.iteration.axes import Carry
+from ramie.nnx.transforms.iteration.scanning import scan as nnx_scan
+from ramie.nnx.variable.base import Variable
+
+__all__ = ["Repeat"]
+
+
+class Repeat(Module):
+    """Call `length` layers of one kind one after another: in a loop of Python, or in one scan.
+
+    Both forms compute the same from the same keys: initial values, dropout, statistics and sown
+    values of the i-th layer are equal bit for bit. The attribute `layers` is a list of layers, or
+    for a scan one layer whose variables have a first axis for the layers; the scan is traced and
+    compiled once for all of them. `stack_layers` and `unstack_layers` turn a state of one form into
+    that of the other.
+
+    The first `carried` positional arguments go from layer to layer: a layer returns what the next
+    one gets (a tuple if there are several). All others, and keyword arguments, reach each layer as
+    they are; numbers, strings and booleans are static, and modules are not among them.
+
+    Args:
+      block: makes a layer, called as ``block(rngs=rngs)``: a class, a `functools.partial` of one,
+        or any function.
+      length: the number of layers.
+      rngs: from each of its streams one key is drawn for all layers.
+      scan: whether to run them as one `jax.lax.scan`. Then each has to return its carried arguments
+        in the shapes and dtypes in which they came.
+      remat: whether to recompute each layer in the backward pass instead of storing what is inside.
+      policy: what to store after all, with `remat`; from `jax.checkpoint_policies`.
+      unroll: how many layers one iteration of the scan runs.
+      carried: the number of arguments that are carried.
+      has_aux: whether a layer returns a pair, what is carried and an output of its own.
+      partition_name: what the metadata of sharded variables calls the axis of a scan.
+
+    Raises:
+      ValueError: if a number is below 1, if `policy` is given without `remat`, or if the layers
+        for a scan differ or share variables.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from functools import partial
+      >>> from ramie import nnx
+      >>> tower = nnx.Repeat(partial(nnx.Linear, 4, 4), 3, rngs=nnx.Rngs(0), scan=True)
+      >>> tower.layers.kernel.shape, tower(jnp.ones((2, 4))).shape
+      ((3, 4, 4), (2, 4))
+    """
+
+    def __init__(
+        self,
+        block: Callable[..., Any],
+        length: int,
+        *,
+        rngs: Rngs,
+        scan: bool = False,
+        remat: bool = False,
+        policy: Callable[..., Any] | None = None,
+        unroll: int = 1,
+        carried: int = 1,
+        has_aux: bool = False,
+        partition_name: str | None = None,
+    ) -> None:
+        if not callable(block) or isinstance(block, Module):
+            raise TypeError(
+                "nnx.Repeat makes its layers: give it a class of modules, or a functools.partial "
+                "of one, such as nnx.Repeat(partial(nnx.Linear, 8, 8), 3, rngs=rngs), not a "
+                f"{type(block).__name__}."
+            )
+        for name, number in (("length", length), ("unroll", unroll), ("carried", carried)):
+            if number < 1:
+                raise ValueError(f"{name} of nnx.Repeat has to be 1 or more, found {number}.")
+        if policy is not None and not remat:
+            raise ValueError(
+                f"policy of nnx.Repeat says what remat stores: set remat=True beside {policy}."
+            )
+        layers = [block(rngs=of_layer) for of_layer in _split_streams(rngs, length)]
+        self.layers: Any = _stacked(layers, partition_name) if scan else List(layers)
+        self.length = length
+        self.scan = scan
+        self.remat = remat
+        self.policy = policy
+        self.unroll = unroll
+        self.carried = carried
+        self.has_aux = has_aux
+        self.partition_name = partition_name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run all layers.
+
+        Args:
+          *args: what is carried, then what each layer gets as it is.
+          **kwargs: what each layer gets as it is.
+
+        Returns:
+          What the last layer handed on; with `has_aux` a pair, the second of which holds the
+          outputs of all layers, stacked along a new first axis.
+
+        Raises:
+          TypeError: if there are fewer arguments than are carried, or a layer returns something
+            else than it should.
+        """
+        if len(args) < self.carried:
+            raise TypeError(
+                f"nnx.Repeat carries {self.carried} arguments from layer to layer, but was called "
+                f"with {len(args)}. Give them by position, or set carried."
+            )
+        others = args[self.carried :]
+
+        def step(layer: Any, carry: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
+            return self._taken(layer, layer(*carry, *others, **kwargs))
+
+        run: Any = step
+        if self.remat:
+            # In a scan there is nothing that the compiler could join the recomputation with.
+            run = nnx_remat(step, policy=self.policy, prevent_cse=not self.scan)
+        carry, aux = (self._scanned if self.scan else self._written_out)(run, args[: self.carried])
+        result = carry[0] if self.carried == 1 else carry
+        return (result, aux) if self.has_aux else result
+
+    def _written_out(self, step: Callable[..., Any], carry: tuple[Any, ...]) -> tuple[Any, Any]:
+        outputs = []
+        for layer in self.layers:
+            carry, aux = step(layer, carry)
+            outputs.append(aux)
+        return carry, stacked(*outputs)
+
+    def _scanned(self, step: Callable[..., Any], carry: tuple[Any, ...]) -> tuple[Any, Any]:
+        run = nnx_scan(
+            step,
+            in_axes=(0, Carry),
+            out_axes=(Carry, 0),
+            length=self.length,
+            unroll=self.unroll,
+            transform_metadata={PARTITION_NAME: self.partition_name},
+        )
+        result: tuple[Any, Any] = run(self.layers, carry)
+        return result
+
+    def _taken(self, layer: Any, y: Any) -> tuple[tuple[Any, ...], Any]:
+        """Divide what a layer returned into what is carried and its output."""
+        aux = None
+        kind = type(layer).__name__
+        if self.has_aux:
+            if not isinstance(y, tuple) or len(y) != 2:
+                raise TypeError(
+                    "With has_aux a layer of nnx.Repeat returns a pair, what is carried and its "
+                    f"output, but {kind} returned one value of type {type(y).__name__}."
+                )
+            y, aux = y
+        if self.carried == 1:
+            return (y,), aux
+        if not isinstance(y, tuple) or len(y) != self.carried:
+            raise TypeError(
+                f"A layer returns the {self.carried} arguments that are carried as a tuple, but "
+                f"{kind} returned one value of type {type(y).__name__}. See carried of nnx.Repeat."
+            )
+        return y, aux
+
+
+def _split_streams(rngs: Rngs, count: int) -> list[Rngs]:
+    """Give each layer streams of its own, which do not depend on how the layers are held."""
+    keys = {name: list(jax.random.split(stream(), count)) for name, stream in rngs.items()}
+    return [Rngs({name: of_stream[i] for name, of_stream in keys.items()}) for i in range(count)]
+
+
+def _stacked(layers: list[Any], partition_name: str | None) -> Any:
+    """Make one layer of several, whose variables have a first axis for them."""
+    _refuse_shared(layers)
+    graphdef: Any = None
+    flat: list[list[Any]] = []
+    trees: list[Any] = []
+    for number, layer in enumerate(layers):
+        found, state = split(layer)
+        graphdef = found if number == 0 else graphdef
+        leaves, tree = jax.tree_util.tree_flatten(state)
+        flat.append(leaves)
+        trees.append(tree)
+        if found != graphdef or tree != trees[0]:
+            raise ValueError(
+                f"The layers 0 and {number} of nnx.Repeat differ in structure, static attributes "
+                "or metadata, and a scan runs equal ones. Build them alike, or set scan=False."
+            )
+    layers.clear()  # of each array the parts go as soon as they are stacked
+    values = []
+    for place in range(len(flat[0])):
+        parts = [leaves[place] for leaves in flat]
+        kinds = {(jnp.shape(x), jnp.result_type(x)) for x in parts}
+        if len(kinds) > 1:
+            raise ValueError(
+                f"The layers of nnx.Repeat have arrays of several kinds in one place, "
+                f"{sorted(map(str, kinds))}, and a scan runs equal ones. Build them alike, or set "
+                "scan=False."
+            )
+        values.append(jnp.stack(parts))
+        for leaves in flat:
+            leaves[place] = None
+    state = jax.tree_util.tree_unflatten(trees[0], values)
+    return merge(graphdef, add_axis(state, 0, {PARTITION_NAME: partition_name}))
+
+
+def _refuse_shared(layers: list[Any]) -> None:
+    owners: dict[int, int] = {}
+    for number, layer in enumerate(layers):
+        for path, node in iter_graph(layer):
+            if isinstance(node, Variable) and owners.setdefault(id(node), number) != number:
+                raise ValueError(
+                    f"The layers {owners[id(node)]} and {number} of nnx.Repeat share the "
+                    f"{type(node).__name__} at {'/'.join(map(str, path))}; in a scan each has its "
+                    "own. Make it inside of the layer, pass its value to the call, or set "
+                    "scan=False."
+                )
