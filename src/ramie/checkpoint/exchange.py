@@ -17,6 +17,7 @@ from ramie.checkpoint.inspecting.health import check
 from ramie.checkpoint.saving import shards
 from ramie.checkpoint.saving.directory_writer import save_tree
 from ramie.checkpoint.saving.writer import write_file
+from ramie.checkpoint.stacking import check_options, rearranged
 from ramie.checkpoint.storage import entries as storage
 from ramie.checkpoint.storage.progress import Progress, watched
 from ramie.errors import (
@@ -161,6 +162,8 @@ def convert(
     metadata: Mapping[str, str] | None = None,
     drop_metadata: bool = False,
     partial: bool = False,
+    stack: str | None = None,
+    unstack: str | None = None,
     progress: Progress | None = None,
 ) -> str:
     """Write a checkpoint of one format in another; what is damaged is refused.
@@ -185,6 +188,12 @@ def convert(
         what says which library wrote the file (``format``) is left out without being asked.
       partial: of an index that promises more or less than there is, write what is there; and
         leave out arrays that cannot be read, where the new format is another.
+      stack: a name such as ``layers``: the entries ``layers_0``, ``layers_1`` and so on, or those
+        with only a number below it, become one entry with a first axis for them, as
+        `linen.stack_layers` does. ``encoder/layers`` takes only those below ``encoder``. The format
+        may stay the same then.
+      unstack: such a name, to take the entry apart again; with a slash at its end (``layers/``) the
+        numbers come below the name, as NNX has them.
       progress: is called with the source's name, how many bytes are done, and how many there are.
 
     Returns:
@@ -192,7 +201,7 @@ def convert(
 
     Raises:
       CheckpointOptionError: if the destination exists, the format is the same and not safetensors,
-        or an option is for another format.
+        an option is for another format, or layers to stack are not there or not alike.
       MalformedDataError: if the source is damaged; a ValueError.
       IncompleteCheckpointError: if it is incomplete, and not `partial`; a MalformedDataError.
       UnsupportedCheckpointError: if it has arrays that cannot be read, and not `partial`.
@@ -201,8 +210,10 @@ def convert(
     old, new = storage.local_path(source), storage.local_path(destination)
     to = form or _form_by_name(new)
     _check_options(new, to, metadata, max_shard_bytes)
+    check_options(old, new, stack, unstack)
+    changes = stack is not None or unstack is not None
     found = recognise(old)
-    if found == to != "safetensors":
+    if found == to != "safetensors" and not changes:
         raise CheckpointOptionError(
             "destination", new, f"it would have the format of the source, {to}; name another one"
         )
@@ -216,14 +227,15 @@ def convert(
             if not partial:
                 raise
         stays = to == "safetensors" and found != "msgpack" and found != "orbax"
-        kept = None if stays else separator
+        kept = None if stays and not changes else separator
         whole = outline(old, separator=kept, partial=partial)
+        read = {old, *(leaf.file for leaf in whole.leaves)}
         about = {**({} if drop_metadata else whole.metadata), **(metadata or {})}
-        leaves = whole.leaves
+        leaves = rearranged(whole.leaves, kept, stack, unstack)
         if to != "safetensors":
             leaves = sorted(leaves, key=lambda leaf: leaf.path)
             leaves = [leaf for leaf in leaves if not (partial and leaf.unread)]
-        return _write(new, to, leaves, kept, about, max_shard_bytes, overwrite, {old})
+        return _write(new, to, leaves, kept, about, max_shard_bytes, overwrite, read)
 
 
 def _size_of(path: str, form: str) -> int:
@@ -336,7 +348,21 @@ def _check_metadata(metadata: Mapping[str, str], form: str) -> None:
 def _form_by_name(path: str) -> str:
     if path.endswith(shards.SUFFIX):
         return "safetensors"
+    program = _OTHERS.get(os.path.splitext(path)[1].lower())
+    if program:
+        problem = f"it is named like a file of {program}, and none is written; name another one"
+        hint = "such as one that ends in .safetensors, or pass form='msgpack'"
+        raise CheckpointOptionError("destination", path, f"{problem}, {hint}")
     return "orbax" if path.endswith(".orbax") else "msgpack"
+
+
+_OTHERS = {
+    **dict.fromkeys((".pt", ".pth"), "PyTorch"),
+    **dict.fromkeys((".npy", ".npz"), "NumPy"),
+    **dict.fromkeys((".h5", ".hdf5"), "HDF5"),
+    **{".keras": "Keras", ".gguf": "GGUF", ".onnx": "ONNX", ".pkl": "pickle", ".pickle": "pickle"},
+}
+"""Ends of names by which people and programs would take a file for another one than it is."""
 
 
 def _check_place(path: str, form: str, overwrite: bool) -> None:

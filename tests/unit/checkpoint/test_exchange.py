@@ -289,3 +289,22 @@ def test_a_directory_in_the_place_of_a_new_file_is_never_said_to_be_replaced(tmp
     with pytest.raises(ValueError, match="could not be replaced at once; name another one"):
         checkpoint.convert(source, tmp_path / "new", overwrite=overwrite)
     assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["m.pt", "m.PTH", "m.npz", "m.h5", "m.gguf", "m.pkl", "m.keras"])
+def test_a_name_of_another_program_is_not_given_to_msgpack(tmp_path, name, capsys):
+    source = checkpoint.save_safetensors(tmp_path / "m.safetensors", {"a": {"b": np.ones(2)}})
+    new = tmp_path / name
+    for write in (
+        lambda **form: checkpoint.convert(source, new, **form),
+        lambda **form: checkpoint.extract(source, new, "a", **form),
+        lambda **form: checkpoint.rename(source, "a", "c", destination=new, **form),
+    ):
+        with pytest.raises(ValueError, match=r"named like a file of .* or pass form='msgpack'"):
+            write()
+        assert not new.exists()
+        write(form="msgpack")
+        new.unlink()
+    assert main(["ckpt", "convert", source, str(new)]) == 2
+    assert "or pass `--to msgpack`" in capsys.readouterr().err
+    assert main(["ckpt", "convert", source, str(new), "--to", "msgpack"]) == 0
