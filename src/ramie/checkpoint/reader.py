@@ -27,6 +27,7 @@ from ramie.errors import (
     DamagedCheckpointError,
     MalformedDataError,
 )
+from ramie.serialization.decode_layers import Forms
 
 __all__ = ["Options", "available_steps", "latest", "newest_intact", "restore", "restore_by"]
 
@@ -132,8 +133,9 @@ def _load(place: str, target: Any, options: Options) -> Any:
     """Read the checkpoint at a path into a target."""
     strict, checkpointer, transforms, partial, report, _ = options
     if storage.kind_of(place) != "directory":
-        state = _read_file(place, target, partial)
-        return restore_into(target, state, place, strict=strict, report=report)
+        forms: Forms = {}
+        state = _read_file(place, target, partial, forms)
+        return restore_into(target, state, place, strict=strict, report=report, forms=forms)
     orbax.check_device()
     target = on_devices(target)
     multiprocess.agree(lambda: _check_share(place), place)
@@ -146,8 +148,8 @@ def _load(place: str, target: Any, options: Options) -> Any:
     return orbax_items.restore(place, target, place, strict=strict, partial=partial, report=report)
 
 
-def _read_file(place: str, target: Any, partial: bool) -> Any:
-    """Return the state dict in a file of any format.
+def _read_file(place: str, target: Any, partial: bool, forms: Forms) -> Any:
+    """Return the state dict in a file of any format, and the forms that were seen in it.
 
     Raises:
       FileNotFoundError: if it is gone.
@@ -158,7 +160,7 @@ def _read_file(place: str, target: Any, partial: bool) -> Any:
     except CheckpointNotFoundError as error:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), place) from error
     if form == "msgpack":
-        return spread_arrays.fill(msgpack.read(place), target, place, partial=partial)
+        return spread_arrays.fill(msgpack.read(place, forms), target, place, partial=partial)
     try:
         return contents.load(place, form)
     except CheckpointOptionError as error:

@@ -6,11 +6,11 @@ once, and takes their values apart array by array instead of entry by entry.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-__all__ = ["BLOCK", "LONGEST_RUN", "SMALL", "Layout", "layout_of", "unstack"]
+__all__ = ["BLOCK", "LONGEST_RUN", "SMALL", "Form", "Forms", "Layout", "layout_of", "unstack"]
 
 SMALL = 1 << 12
 """Bytes of the largest arrays that may share memory with others."""
@@ -19,10 +19,29 @@ BLOCK = 1 << 16
 LONGEST_RUN = 256
 """Arrays that share memory at most."""
 
+_AT_ONCE = 16
 _DEEPEST = 16
 _SHAREABLE = (type(None), bool, int, float, complex, str, bytes, np.generic)
 
 Rows = np.ndarray[Any, Any]
+
+
+class Form(NamedTuple):
+    """What is known of a dict of arrays.
+
+    Attributes:
+      level: the very dict.
+      shapes: those of its arrays, in order.
+      dtypes: likewise.
+    """
+
+    level: dict[Any, Any]
+    shapes: list[tuple[int, ...]]
+    dtypes: list[np.dtype[Any]]
+
+
+Forms = dict[int, Form]
+"""What is known of dicts, by their ids: asking thousands of new arrays again takes a while."""
 
 
 def unstack(rows: Rows, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Iterable[Rows]:
@@ -36,8 +55,8 @@ def unstack(rows: Rows, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Iterabl
 class _Node(Protocol):
     """A part of a layer."""
 
-    def build(self, rows: Rows) -> Iterable[Any]:
-        """Return this part of each layer; a layer is a row of bytes."""
+    def build(self, rows: Rows, forms: Forms) -> Iterable[Any]:
+        """Return this part of each layer; a layer is a row of bytes. Notes the forms of dicts."""
         ...
 
 
@@ -46,10 +65,10 @@ class _Array:
 
     def __init__(self, at: int, array: np.ndarray[Any, Any]) -> None:
         self.span = slice(at, at + array.nbytes)
-        self._shape, self._dtype = array.shape, array.dtype
+        self.shape, self.dtype = array.shape, array.dtype
 
-    def build(self, rows: Rows) -> Iterable[Rows]:
-        return unstack(rows[:, self.span], self._shape, self._dtype)
+    def build(self, rows: Rows, forms: Forms) -> Iterable[Rows]:
+        return unstack(rows[:, self.span], self.shape, self.dtype)
 
 
 class _Same:
@@ -58,7 +77,7 @@ class _Same:
     def __init__(self, value: Any) -> None:
         self._value = value
 
-    def build(self, rows: Rows) -> list[Any]:
+    def build(self, rows: Rows, forms: Forms) -> list[Any]:
         return [self._value] * len(rows)
 
 
@@ -67,13 +86,21 @@ class _Level:
 
     def __init__(self, keys: list[Any], nodes: list[_Node]) -> None:
         self._keys, self._nodes = keys, nodes
+        arrays = [node for node in nodes if isinstance(node, _Array)]
+        self._has_arrays_only = len(arrays) == len(nodes)
+        self._shapes = [array.shape for array in arrays]
+        self._dtypes = [array.dtype for array in arrays]
 
-    def build(self, rows: Rows) -> list[dict[Any, Any]]:
+    def build(self, rows: Rows, forms: Forms) -> list[dict[Any, Any]]:
         if not self._nodes:
             return [{} for _ in rows]
         # The arrays of a layer are made one after another, and will lie so in memory.
-        columns = [node.build(rows) for node in self._nodes]
-        return [dict(zip(self._keys, values, strict=True)) for values in zip(*columns, strict=True)]
+        columns = zip(*[node.build(rows, forms) for node in self._nodes], strict=True)
+        levels = [dict(zip(self._keys, values, strict=True)) for values in columns]
+        if self._has_arrays_only:
+            shapes, dtypes = self._shapes, self._dtypes
+            forms.update((id(level), Form(level, shapes, dtypes)) for level in levels)
+        return levels
 
 
 class Layout:
@@ -98,13 +125,22 @@ class Layout:
 
     def count_alike(self, rows: Rows) -> int:
         """Return how many rows of bytes, from the first on, end in layers like this one."""
-        key = rows.shape[1] - self.length
-        fits = (rows.take(self._fixed + key, axis=1) == self._text).all(axis=1)
-        return len(rows) if fits.all() else int(fits.argmin())
+        places = self._fixed + (rows.shape[1] - self.length)
+        # A few at a time, in memory that is in use: to be given more takes longer than comparing.
+        for start in range(0, len(rows), _AT_ONCE):
+            fits = (rows[start : start + _AT_ONCE].take(places, axis=1) == self._text).all(axis=1)
+            if not fits.all():
+                return start + int(fits.argmin())
+        return len(rows)
 
-    def build(self, rows: Rows) -> list[dict[Any, Any]]:
-        """Return the layers that rows of bytes end in, for which `count_alike` was asked."""
-        return self._level.build(rows[:, rows.shape[1] - self.length :])
+    def build(self, rows: Rows, forms: Forms) -> list[dict[Any, Any]]:
+        """Return the layers that rows of bytes end in, for which `count_alike` was asked.
+
+        Args:
+          rows: the bytes.
+          forms: takes what is known of the dicts in the layers.
+        """
+        return self._level.build(rows[:, rows.shape[1] - self.length :], forms)
 
 
 def layout_of(

@@ -19,6 +19,7 @@ from ramie.serialization.decode_layers import (
     BLOCK,
     LONGEST_RUN,
     SMALL,
+    Forms,
     Layout,
     layout_of,
     unstack,
@@ -33,7 +34,9 @@ _MOST_PLACES = 1 << 12
 """Arrays of a layer up to which it is compared with others."""
 
 
-def decode_whole(data: bytes | bytearray | memoryview, source: str | None = None) -> Any:
+def decode_whole(
+    data: bytes | bytearray | memoryview, source: str | None = None, forms: Forms | None = None
+) -> Any:
     """Read one msgpack tree.
 
     Of more than 128 arrays of one shape and dtype, or more than 16 layers that look alike, none
@@ -43,11 +46,13 @@ def decode_whole(data: bytes | bytearray | memoryview, source: str | None = None
     Args:
       data: its bytes.
       source: the name of the file, for error messages.
+      forms: takes what is known of some of the dicts, whose arrays then need not be asked.
 
     Raises:
       MalformedDataError: if the bytes are not those of a tree.
     """
-    return _WholeDecoder(data if isinstance(data, bytes) else bytes(data), source).run()
+    whole = data if isinstance(data, bytes) else bytes(data)
+    return _WholeDecoder(whole, source, {} if forms is None else forms).run()
 
 
 class _Head:
@@ -106,8 +111,9 @@ class _Head:
 class _WholeDecoder(Decoder):
     """A decoder that sees all of its input."""
 
-    def __init__(self, data: bytes, source: str | None) -> None:
+    def __init__(self, data: bytes, source: str | None, forms: Forms) -> None:
         self._data = data
+        self._forms = forms
         self._input = io.BytesIO(data)
         self._heads: list[_Head] = []
         self._closed: Level | None = None
@@ -193,7 +199,8 @@ class _WholeDecoder(Decoder):
         keys = self._keys(rows[:alike], n_key, level) if alike >= _STEP else None
         if keys is None:
             return False
-        level.items.update(zip(keys, layout.build(rows[: len(keys)]), strict=True))
+        layers = layout.build(rows[: len(keys)], self._forms)
+        level.items.update(zip(keys, layers, strict=True))
         self._pass_over(level, len(keys), stride)
         return True
 

@@ -16,7 +16,9 @@ from jax.tree_util import Partial
 from ramie.errors.base import belongs_to, saved_instead
 
 __all__ = [
+    "are_leaves",
     "current_path",
+    "dicts_are_plain",
     "from_state_dict",
     "is_serializable",
     "register_family",
@@ -260,8 +262,17 @@ def _has_only_leaves(items: Mapping[Any, Any]) -> bool:
     """Tell of a mapping with many text keys whether all values are of types known as leaves."""
     if len(items) < _MANY:
         return False
-    types = set(map(type, items.values()))
-    return types <= _LEAVES and types.isdisjoint(HANDLERS) and set(map(type, items)) == {str}
+    return are_leaves(set(map(type, items.values()))) and set(map(type, items)) == {str}
+
+
+def are_leaves(types: set[type]) -> bool:
+    """Tell whether all of some types are known as leaves; those that were not met yet are not."""
+    return types <= _LEAVES and types.isdisjoint(HANDLERS)
+
+
+def dicts_are_plain() -> bool:
+    """Tell whether a dict is restored as `restore_dict` has it, and not as someone registered."""
+    return HANDLERS[dict].from_state is restore_dict and HANDLERS[dict].to_state is dict_to_state
 
 
 def dict_to_state(items: Mapping[Any, Any]) -> dict[str, Any]:

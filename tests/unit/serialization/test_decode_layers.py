@@ -12,6 +12,7 @@ from ramie import serialization
 from ramie.errors import MalformedDataError
 from ramie.serialization import decode_layers
 from ramie.serialization.decode import decode
+from ramie.serialization.decode_whole import decode_whole
 
 DTYPES = ["float32", "bfloat16", "int8", "uint32", "complex64", "float64", "float8_e4m3fn"]
 
@@ -49,7 +50,7 @@ def count_built(monkeypatch):
     monkeypatch.setattr(
         decode_layers.Layout,
         "build",
-        lambda layout, rows: built.append(len(rows)) or build(layout, rows),
+        lambda layout, rows, forms: built.append(len(rows)) or build(layout, rows, forms),
     )
     return built
 
@@ -98,6 +99,30 @@ def test_random_layers_are_read_as_with_care():
             assert array.base is None or array.base.nbytes <= 1 << 16
             array[...] = 0  # each has its own place in memory
         assert not any(array.any() for array in arrays_of(found))
+
+
+def levels_of(tree):
+    if not isinstance(tree, dict):
+        return []
+    return [tree, *(level for value in tree.values() for level in levels_of(value))]
+
+
+def test_the_forms_that_are_noted_are_those_of_the_arrays():
+    generator = random.Random(3)
+    noted = 0
+    for _ in range(40):
+        make = random_layer(generator)
+        tree = {f"layer_{index}": make(index) for index in range(130)}
+        forms = {}
+        found = decode_whole(serialization.to_bytes(tree), forms=forms)
+        levels = {id(level): level for level in levels_of(found)}
+        for key, (level, shapes, dtypes) in forms.items():
+            assert levels[key] is level
+            assert [(array.shape, array.dtype) for array in level.values()] == list(
+                zip(shapes, dtypes, strict=True)
+            )
+        noted += len(forms)
+    assert noted > 1000
 
 
 def test_mutated_layers_are_accepted_and_refused_as_with_care():

@@ -1,7 +1,8 @@
 """Matching: what was saved against what it is restored into, all differences at once."""
 
 import numbers
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -11,7 +12,13 @@ import numpy as np
 
 from ramie.errors import CheckpointMismatchError
 from ramie.errors.base import saved_instead
-from ramie.serialization.state_dict import from_state_dict, to_state_dict
+from ramie.serialization.decode_layers import Forms
+from ramie.serialization.state_dict import (
+    are_leaves,
+    dicts_are_plain,
+    from_state_dict,
+    to_state_dict,
+)
 
 __all__ = ["Report", "find_differences", "judge", "restore_into"]
 
@@ -20,6 +27,7 @@ T = TypeVar("T")
 _MANY = 16
 """Entries of a level from which on it is worth while to compare all of them at once."""
 _FORM = (attrgetter("shape"), attrgetter("dtype"))
+_AVAL = attrgetter("aval")
 
 Report = Callable[[CheckpointMismatchError], None]
 """What is told of misfits that are accepted."""
@@ -28,7 +36,13 @@ _FAMILIES = (jnp.bool_, jnp.integer, jnp.floating, jnp.complexfloating)
 
 
 def restore_into(
-    target: T, state: Any, source: str, *, strict: bool = True, report: Report | None = None
+    target: T,
+    state: Any,
+    source: str,
+    *,
+    strict: bool = True,
+    report: Report | None = None,
+    forms: Forms | None = None,
 ) -> T:
     """Return a copy of a target with the values of a state dict, if they fit.
 
@@ -39,15 +53,19 @@ def restore_into(
       target: a tree; None for the state dict itself. An array in it, or a `jax.ShapeDtypeStruct`,
         demands an array of its shape and dtype; a number of Python one number of its kind, or of
         a lesser one (an int for a float); a string a string; None nothing.
-      state: what was read.
+      state: what was read; it is given away, and its dicts may become those of the copy.
       source: the file it was read from, for error messages.
       strict: whether values of another shape, dtype or type are refused.
       report: if they are not, is told of them, once.
+      forms: what is known of the dicts in the state.
 
     Raises:
       CheckpointMismatchError: if the structure differs or, in a strict restore, a shape, dtype or
         type; lists all differences.
     """
+    if type(target) is dict and type(state) is dict and dicts_are_plain():
+        with suppress(Exception):  # whatever it is, what follows says it as ever
+            return _take_over(target, state, (), forms or {})  # type: ignore[return-value]
     wanted = to_state_dict(target)
     try:
         restored = from_state_dict(target, state)
@@ -61,6 +79,43 @@ def restore_into(
     if any(_misfits(wanted, state).values()):
         # What types of the target made of what was saved may fit where that did not.
         judge(wanted, to_state_dict(restored), source, strict=strict, report=report)
+    return restored
+
+
+class _DoesNotFit(Exception):
+    """Something differs, and all that does is to be listed."""
+
+
+def _take_over(
+    target: dict[Any, Any], state: dict[Any, Any], names: tuple[str, ...], forms: Forms
+) -> dict[Any, Any]:
+    """Return a copy of dicts with the values of a state dict, if all of them fit.
+
+    There may be very many arrays: each is looked at once, and no state dict made of the target.
+
+    Raises:
+      Exception: if something differs, or a part of the target cannot be restored.
+    """
+    has_names = set(map(type, target)) == {str}
+    if has_names and are_leaves(set(map(type, target.values()))):
+        if list(target) == list(state) and _are_like_arrays(target.values(), state, forms):
+            return state
+        found = {name: state[name] for name in target}
+        if any(_misfits(target, found).values()):
+            raise _DoesNotFit
+        return found
+    restored, others = dict.fromkeys(target), target
+    if has_names:
+        others = {}
+        for name, value in target.items():
+            if type(value) is dict and type(state.get(name)) is dict:
+                restored[name] = _take_over(value, state[name], (*names, name), forms)
+            else:
+                others[name] = value
+    if others:
+        restored |= from_state_dict(others, state, name="/".join((".", *names)))
+        if any(_misfits(to_state_dict(others), state).values()):
+            raise _DoesNotFit
     return restored
 
 
@@ -133,11 +188,24 @@ def _have_like_arrays(wanted: Mapping[Any, Any], found: Mapping[Any, Any]) -> bo
     if len(wanted) != len(found):
         return False
     try:
-        ours, theirs = wanted.values(), list(map(found.__getitem__, wanted))
-        return all(
-            list(map(attribute, ours)) == list(map(attribute, theirs)) for attribute in _FORM
-        )
-    except (KeyError, AttributeError):
+        # In the same order.
+        return _are_like_arrays(wanted.values(), {key: found[key] for key in wanted}, {})
+    except KeyError:
+        return False
+
+
+def _are_like_arrays(wanted: Iterable[Any], found: Mapping[Any, Any], forms: Forms) -> bool:
+    """Tell whether two levels hold as many arrays, of the same shapes and dtypes in order."""
+    with suppress(AttributeError):  # JAX knows the form of an array in C, its parts in Python
+        wanted = list(map(_AVAL, wanted))
+    known = forms.get(id(found))
+    try:
+        shapes, dtypes = (list(map(attribute, wanted)) for attribute in _FORM)
+        if known is not None and known.level is found:
+            return shapes == known.shapes and dtypes == known.dtypes
+        theirs = found.values()
+        return shapes == list(map(_FORM[0], theirs)) and dtypes == list(map(_FORM[1], theirs))
+    except AttributeError:
         return False
 
 

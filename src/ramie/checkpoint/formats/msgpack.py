@@ -12,6 +12,7 @@ from ramie.checkpoint.storage import integrity, parallel, remote
 from ramie.errors import CheckpointOptionError, MPACheckpointingRequiredError
 from ramie.serialization.codec import state_pieces
 from ramie.serialization.decode import decode
+from ramie.serialization.decode_layers import Forms
 from ramie.serialization.decode_whole import decode_whole
 
 __all__ = ["is_spread", "pieces", "read"]
@@ -44,10 +45,14 @@ def is_spread(leaf: Any) -> bool:
     return not (leaf.is_fully_addressable or leaf.is_fully_replicated)
 
 
-def read(path: str) -> Any:
+def read(path: str, forms: Forms | None = None) -> Any:
     """Return the state dict in a checkpoint file; each array is read into its own memory.
 
     If the file has a manifest, everything read is compared with the checksums there.
+
+    Args:
+      path: the file.
+      forms: see `decode_whole`.
 
     Raises:
       DamagedCheckpointError: if it is not what was saved; a MalformedDataError.
@@ -68,18 +73,22 @@ def read(path: str) -> Any:
         if manifest is not None and not manifest.records:
             manifest = None
         if status.st_size < parallel.SMALLEST:
-            return _read_whole(path, file, status, manifest)
+            return _read_whole(path, file, status, manifest, forms)
         return _read_in_parallel(path, status, descriptor, manifest)
 
 
 def _read_whole(
-    path: str, file: io.FileIO, status: os.stat_result, manifest: integrity.Manifest | None
+    path: str,
+    file: io.FileIO,
+    status: os.stat_result,
+    manifest: integrity.Manifest | None,
+    forms: Forms | None,
 ) -> Any:
     data = file.read()
     if manifest is not None:
         found = integrity.sum_up(data, manifest.records[0].chunk)
         integrity.compare(path, manifest, found, status.st_ino)
-    return decode_whole(data, path)
+    return decode_whole(data, path, forms)
 
 
 def _read_in_parallel(

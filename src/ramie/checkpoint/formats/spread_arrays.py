@@ -26,6 +26,8 @@ __all__ = ["PLACEHOLDER", "fill"]
 PLACEHOLDER = "//GDAPlaceholder:"
 """What stands in the file, before the path of the array."""
 
+_ARRAYS = {np.ndarray}
+
 
 def fill(state: Any, target: Any, place: str, *, partial: bool) -> Any:
     """Return a state dict with the arrays for which it holds placeholders.
@@ -56,7 +58,8 @@ def _has_placeholders(state: Any) -> bool:
     while containers:
         value = containers.pop()
         if isinstance(value, Mapping):
-            containers += [item for item in value.values() if type(item) is not np.ndarray]
+            if set(map(type, value.values())) != _ARRAYS:
+                containers += [item for item in value.values() if type(item) is not np.ndarray]
         elif isinstance(value, str) and value.startswith(PLACEHOLDER):
             return True
     return False

@@ -1,6 +1,7 @@
 """Restoring into a target that does not fit: everything that differs, at once, by path."""
 
 import dataclasses
+import random
 from typing import NamedTuple
 
 import jax
@@ -10,8 +11,11 @@ import optax
 import pytest
 from tests.tolerance import assert_exact
 
-from ramie import checkpoint, errors, struct
-from ramie.checkpoint.formats.match import find_differences
+from ramie import checkpoint, errors, serialization, struct
+from ramie.checkpoint.formats import match
+from ramie.checkpoint.formats.match import find_differences, restore_into
+from ramie.serialization import state_dict
+from ramie.serialization.decode_whole import decode_whole
 from ramie.training import checkpoints
 from ramie.training.train_state import TrainState
 from ramie.trees.frozen import FrozenDict
@@ -269,3 +273,124 @@ def test_levels_of_many_arrays_are_compared_as_those_of_few(make):
     assert more["extra"] == ["./more"]
     fewer = find_differences(wanted, {n: found[n] for n in names[1:]} | {"other": 1})
     assert fewer["missing"] == ["./k00"] and fewer["extra"] == ["./other"]
+
+
+def random_tree(generator, depth=0):
+    """Return nested dicts, with some levels of arrays alone and some of other things too."""
+    names = [f"k{index}" for index in range(generator.choice([0, 1, 3, 20]))]
+    if depth < 3 and generator.random() < 0.7:
+        tree = {name: random_tree(generator, depth + 1) for name in names[:5]}
+    else:
+        tree = {name: np.ones(generator.choice([(2,), (2, 3), ()]), "f4") for name in names}
+    if generator.random() < 0.3:
+        tree["other"] = generator.choice([3, 2.5, "text", None, (np.ones(2), 4), Statistics(1, 2)])
+    return tree
+
+
+def random_target(generator, tree):
+    """Return a target for a tree, which now and then does not fit."""
+    if isinstance(tree, dict):
+        target = {name: random_target(generator, value) for name, value in tree.items()}
+        if generator.random() < 0.1:
+            target = dict(reversed(target.items()))
+        if generator.random() < 0.02:
+            target[generator.choice(["k0", "k1", "more", 7])] = generator.choice([0, {}, "text"])
+        if target and generator.random() < 0.02:
+            target.pop(generator.choice(list(target)))
+        return FrozenDict(target) if generator.random() < 0.05 else target
+    if isinstance(tree, np.ndarray):
+        make = generator.choice([np.zeros, jnp.zeros, jax.ShapeDtypeStruct])
+        chance = generator.random()
+        shape = tree.shape if chance > 0.005 else (5,)
+        return make(shape, np.dtype("f4" if chance < 0.99 else "i4"))
+    return tree
+
+
+def outcome(target, state, strict, **more):
+    reports = []
+    try:
+        report = None if strict else reports.append
+        found = restore_into(target, state, "file", strict=strict, report=report, **more)
+    except (ValueError, TypeError) as error:
+        return type(error), str(error), None
+    return [str(report) for report in reports], None, found
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_dicts_are_taken_over_as_they_are_restored_with_care(monkeypatch, strict):
+    """The short cut for dicts gives the values, the errors and the reports of the long way."""
+    generator = random.Random(4)
+    refused, reported = 0, 0
+    for _ in range(300):
+        tree = random_tree(generator)
+        target = random_target(generator, tree)
+        data = serialization.to_bytes(tree)
+        forms = {}
+        state = decode_whole(data, forms=forms)
+        result = outcome(target, state, strict, forms=forms)
+        with monkeypatch.context() as patch:
+            patch.setattr(match, "dicts_are_plain", lambda: False)
+            expected = outcome(target, serialization.msgpack_restore(data), strict)
+        assert result[:2] == expected[:2]
+        assert jax.tree.structure(result[2]) == jax.tree.structure(expected[2])
+        jax.tree.map(assert_exact, result[2], expected[2])
+        if isinstance(result[2], dict):
+            assert list(result[2]) == list(expected[2])
+        refused += result[1] is not None
+        reported += bool(result[1] is None and result[0])
+    assert refused > 30 and 300 - refused > 30
+    assert strict or reported > 10
+
+
+def test_forms_of_layers_are_compared_with_the_target():
+    """Layers that were read at once are not asked for their shapes; a misfit is still named."""
+    tree = {f"layer{n:03}": {"a": np.ones((2, 3), "f4"), "b": np.ones(3, "f4")} for n in range(99)}
+    data = serialization.to_bytes(tree)
+    for make in (np.zeros, jnp.zeros, jax.ShapeDtypeStruct):
+        wanted = jax.tree.map(lambda x, make=make: make(x.shape, x.dtype), tree)
+        for name, shape, dtype in (("a", (3, 2), "f4"), ("b", (3,), "i4"), ("b", (), "f4")):
+            forms = {}
+            state = decode_whole(data, forms=forms)
+            assert id(state["layer070"]) in forms
+            wanted["layer070"] = dict(wanted["layer069"], **{name: make(shape, np.dtype(dtype))})
+            with pytest.raises(errors.CheckpointMismatchError, match=rf"\./layer070/{name}: "):
+                restore_into(wanted, state, "file", forms=forms)
+        wanted["layer070"] = wanted["layer069"]
+        jax.tree.map(assert_exact, restore_into(wanted, state, "file", forms=forms), tree)
+    # Of another dict that has taken the number of one that is gone, nothing is believed.
+    other = {"a": np.ones((2, 3), "f4"), "b": np.ones(4, "f4")}
+    stale = {id(other): forms[id(state["layer070"])]}
+    with pytest.raises(errors.CheckpointMismatchError, match=r"\./b: "):
+        restore_into(dict(wanted["layer069"]), other, "file", forms=stale)
+
+
+def test_what_is_restored_shares_no_dict_with_the_target():
+    target = {"a": {"w": np.zeros(2)}, "step": 1}
+    restored = restore_into(target, {"a": {"w": np.ones(2)}, "step": 2}, "file")
+    restored["a"]["more"] = restored["more"] = 1
+    assert list(target) == ["a", "step"] and list(target["a"]) == ["w"]
+
+
+def test_dicts_that_are_restored_in_a_way_of_their_own_are_not_taken_over(monkeypatch):
+    monkeypatch.setitem(state_dict.HANDLERS, dict, state_dict.HANDLERS[dict])
+    serialization.register_serialization_state(
+        dict,
+        state_dict.dict_to_state,
+        lambda target, state: {name: state[name] + 1 for name in target},
+        override=True,
+    )
+    restored = restore_into({"w": np.zeros(2)}, {"w": np.ones(2)}, "file")
+    assert_exact(restored["w"], np.full(2, 2.0))
+
+
+def test_functions_of_containers_in_dicts_see_the_whole_path():
+    seen = []
+
+    class Box:
+        pass
+
+    serialization.register_serialization_state(
+        Box, lambda box: 1, lambda box, state: seen.append(state_dict.current_path()) or box
+    )
+    restore_into({"a": {"b": {"box": Box()}}}, {"a": {"b": {"box": 1}}}, "file")
+    assert seen == ["./a/b/box"]
