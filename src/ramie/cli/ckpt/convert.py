@@ -38,6 +38,16 @@ def add_parser(subcommands: Any) -> None:
         action="store_true",
         help="write what is there of an incomplete index, and what can be read",
     )
+    parser.add_argument(
+        "--stack",
+        metavar="NAME",
+        help="make one entry NAME of the layers NAME_0, NAME_1 and so on, or NAME/0, NAME/1",
+    )
+    parser.add_argument(
+        "--unstack",
+        metavar="NAME",
+        help="divide the entry NAME into NAME_0, NAME_1 and so on; NAME/ into NAME/0, NAME/1",
+    )
     subcommand.add_writing(parser)
 
 
@@ -62,6 +72,8 @@ def _convert(arguments: argparse.Namespace) -> int:
             metadata=dict(arguments.metadata or ()),
             drop_metadata=arguments.drop_metadata,
             partial=arguments.partial,
+            stack=arguments.stack,
+            unstack=arguments.unstack,
             progress=progress,
         )
     print_json({"path": path}) if arguments.json else print(visible(path))
