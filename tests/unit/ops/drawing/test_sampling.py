@@ -67,6 +67,41 @@ def test_arrays_that_take_several_blocks(monkeypatch):
         assert_exact(drawn, jax.random.normal(jax.random.key(1), shape))
 
 
+@pytest.mark.parametrize("count", [sampling.BLOCK - 1, sampling.BLOCK, sampling.BLOCK + 1])
+def test_bits_are_those_of_jax_where_blocks_become_large(count):
+    for name in ("lecun_normal", "normal", "he_uniform"):
+        _compare(name, jax.random.key(5), (1, count), jnp.dtype("float32"))
+
+
+def _compiled(caplog, make):
+    """Return the names of what is compiled while a function runs."""
+    caplog.clear()
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        make()
+    found = [r.getMessage() for r in caplog.records if r.getMessage().startswith("Compiling ")]
+    return [message.split()[1] for message in found]
+
+
+def test_matrices_of_all_sizes_are_drawn_by_one_program(caplog):
+    init, shapes = initializers.lecun_normal(), ((64, 64), (7, 7, 3, 64), (300, 400))
+    init(jax.random.key(0), shapes[0])  # the comparison with JAX
+    sampling._block.clear_cache()
+    found = _compiled(caplog, lambda: [init(jax.random.key(1), shape) for shape in shapes])
+    assert [name for name in found if "block" in name] == ["jit(_block)"]
+
+
+def test_constants_are_compiled_only_where_that_pays_off(caplog):
+    def fill():
+        return sampling.filled((3, 17), 1.0, jnp.float32)
+
+    def compiled(count):
+        return _compiled(caplog, lambda: [fill() for _ in range(count)])
+
+    assert compiled(100) == []
+    assert len(compiled(2000)) == 1
+    assert_exact(fill(), jnp.ones((3, 17)))
+
+
 def test_the_offset_carries_into_the_high_word():
     key, start = jax.random.key_data(jax.random.key(7)), (1 << 32) - 3
     state = jnp.array([*key, start >> 32, start & 0xFFFFFFFF], jnp.uint32)
