@@ -90,8 +90,8 @@ def save_checkpoint(
 
     Raises:
       InvalidCheckpointError: if a checkpoint of this or a later step exists; a ValueError.
-      CheckpointOptionError: for a step, prefix or number to keep that makes no sense; a
-        ValueError.
+      CheckpointOptionError: for a step, prefix or number to keep that makes no sense, or a manager
+        in the place of a checkpointer; a ValueError.
       FormatLimitError: for what Orbax cannot hold, if it saves; a ValueError.
       MPACheckpointingRequiredError: if an array lies partly in other processes, and Orbax is not
         asked for.
@@ -101,6 +101,7 @@ def save_checkpoint(
       refused, and 1.0 counts as the same step as 1. By Orbax, too, steps only grow, nothing is
       removed before what replaces it is complete, and pending saves finish when the program ends.
     """
+    _check_savers(async_manager, orbax_checkpointer)
     plan = planning.make_plan(
         ckpt_dir,
         step,
@@ -112,6 +113,19 @@ def save_checkpoint(
     if orbax_checkpointer is not None or config.flax_use_orbax_checkpointing:
         return directory_writer.save_planned(plan, target, async_manager, orbax_checkpointer)
     return writer.save_planned(plan, target, async_manager)
+
+
+def _check_savers(manager: Any, checkpointer: Any) -> None:
+    if manager is not None and not hasattr(manager, "wait_previous_save"):
+        reason = "it is no AsyncManager; pass what saves by Orbax as orbax_checkpointer"
+        raise CheckpointOptionError("async_manager", f"of type {type(manager).__name__}", reason)
+    is_series = hasattr(checkpointer, "all_steps")
+    if checkpointer is not None and (is_series or not hasattr(checkpointer, "save")):
+        reason = "it is no checkpointer, such as orbax.checkpoint.PyTreeCheckpointer()"
+        if is_series:
+            reason += "; a CheckpointManager saves itself, by its save(step, args=...)"
+        name = f"of type {type(checkpointer).__name__}"
+        raise CheckpointOptionError("orbax_checkpointer", name, reason)
 
 
 def save_checkpoint_multiprocess(
@@ -154,6 +168,7 @@ def save_checkpoint_multiprocess(
       MissingExtraError: if arrays are sharded over processes, and Orbax is not installed.
       RuntimeError: if another process failed; its own error says why.
     """
+    _check_savers(async_manager, orbax_checkpointer)
     by_orbax = orbax_checkpointer is not None or config.flax_use_orbax_checkpointing
     if jax.process_count() > 1 and (by_orbax or any(map(is_spread, jax.tree.leaves(target)))):
         plan = planning.make_plan(

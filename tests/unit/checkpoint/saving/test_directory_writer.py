@@ -249,3 +249,17 @@ def test_pending_saves_finish_when_the_program_ends_and_failures_are_printed(tmp
     assert "A checkpoint was not saved in the background" in ended.stderr
     assert "no space left for this one" in ended.stderr
     assert checkpoints.available_steps(tmp_path / "failing") == []
+
+
+def test_managers_and_checkpointers_that_change_places_are_named(tmp_path):
+    with ocp.CheckpointManager(tmp_path / "managed") as manager:
+        mistakes = [
+            ({"orbax_checkpointer": manager}, r"no checkpointer.*by its save\(step, args=\.\.\.\)"),
+            ({"orbax_checkpointer": checkpoints.AsyncManager()}, "no checkpointer, such as"),
+            ({"async_manager": ocp.PyTreeCheckpointer()}, "as orbax_checkpointer"),
+        ]
+        for save in (checkpoints.save_checkpoint, checkpoints.save_checkpoint_multiprocess):
+            for options, match in mistakes:
+                with pytest.raises(errors.CheckpointOptionError, match=match):
+                    save(tmp_path / "run", {"a": 1}, 1, **options)
+    assert not (tmp_path / "run").exists()
