@@ -284,8 +284,8 @@ def full(shape: Any, value: Any, dtype: Any) -> Array | None:
     return _filler(sizes, np.asarray(value, known).tobytes(), known)()
 
 
-# Arrays of one kind after which a program pays off: it takes 30 ms to compile, and saves 0.02 each.
-_WORTH_COMPILING = 1024
+# Arrays of one kind after which a program is compiled, in 30 ms; it saves 0.02 ms each.
+_WORTH_COMPILING = 256
 _SMALL = 1 << 16
 
 
