@@ -18,7 +18,6 @@ from ramie.core.donation import copied, counts, held, is_plain
 from ramie.nnx.transforms.arguments.inside import Inside
 from ramie.nnx.transforms.arguments.operands import Operands
 from ramie.nnx.transforms.arguments.outline import Outline
-from ramie.nnx.transforms.arguments.prefixes import Edge
 from ramie.nnx.variable.base import Variable
 
 __all__ = ["Donating"]
@@ -67,7 +66,7 @@ class Donating:
         self, name: str, call: Callable[[Inside, Outline], Any], edge: Any, **options: Any
     ) -> None:
         self._call = call
-        self._edge: Edge = edge
+        self._edge = edge
         self._options = options
         self._plans: dict[Outline, _Plan] = {}
         self._lock = threading.RLock()
