@@ -42,6 +42,7 @@ __all__, __getattr__, __dir__ = doors.door(
             "nowrap override_named_call"
         ),
         "ramie.linen.machinery.settings": "merge_param",
+        "ramie.linen.machinery.sharing": "share_traces",
         "ramie.linen.module": "Module",
         "ramie.linen.sharding.spmd": (
             "LogicallyPartitioned logical_to_mesh logical_to_mesh_axes logical_to_mesh_sharding "

@@ -82,6 +82,7 @@ from ramie.linen.machinery.methods import intercept_methods as intercept_methods
 from ramie.linen.machinery.methods import nowrap as nowrap
 from ramie.linen.machinery.methods import override_named_call as override_named_call
 from ramie.linen.machinery.settings import merge_param as merge_param
+from ramie.linen.machinery.sharing import share_traces as share_traces
 from ramie.linen.module import Module as Module
 from ramie.linen.sharding import partitioning as partitioning
 from ramie.linen.sharding import spmd as spmd

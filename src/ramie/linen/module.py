@@ -34,7 +34,7 @@ from ramie.linen.machinery.methods import nowrap as nowrap
 from ramie.linen.machinery.methods import override_named_call as override_named_call
 from ramie.linen.machinery.methods import run_setup, wrap_class
 from ramie.linen.machinery.methods import wrap_method_once as wrap_method_once
-from ramie.linen.machinery.plan import UNSPECIFIED, make_plan
+from ramie.linen.machinery.plan import SHARES, UNSPECIFIED, make_plan
 from ramie.linen.machinery.settings import merge_param as merge_param
 from ramie.linen.machinery.state import NEW, ModuleState
 from ramie.linen.machinery.state import SetupState as SetupState
@@ -75,8 +75,9 @@ class Module(ModuleBase):
     `compact`, where they are used. An instance is only a description: `init` creates variables
     from it and `apply` computes with variables.
 
-    Besides the declared fields every module takes `name` (by default derived from the place) and
-    `parent` (by default the module whose method is running; None for none).
+    Besides the declared fields every module takes `name` (by default derived from the place),
+    `parent` (by default the module whose method is running; None for none), and `share_traces`:
+    whether submodules that agree are traced once, see `ramie.linen.share_traces`.
 
     Example:
       >>> import jax, ramie.linen as nn
@@ -389,6 +390,8 @@ class Module(ModuleBase):
         own = {**source.__dict__, **adopt.given_fields(source)}
         values = {n: own[n] for n in self._plan.fields if n in self._plan.init_fields and n in own}
         values["name"] = None if _reset_names else self.name
+        if SHARES in own:
+            values["share_traces"] = own[SHARES]
         kind: Any = type(self)
         return kind(**{**values, **updates}, parent=parent)
 

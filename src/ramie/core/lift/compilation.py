@@ -11,7 +11,7 @@ import jax
 from ramie.core.filters import Filter, normal_form
 from ramie.core.lift.crossing import Crossing, Group, Lift, Scopes, map_rngs
 from ramie.core.scope.rng import LazyRng
-from ramie.core.tracing.arguments import ArgNums, by_position, from_start, listed
+from ramie.core.tracing.arguments import ArgNums, by_position, from_start, listed, positions
 
 __all__ = [
     "StaticResult",
@@ -169,21 +169,24 @@ def remat(
     """
     lift = Lift((variables,), (variables,), (rngs,), "remat")
     after_scope = from_start(fn, [i + 1 if i >= 0 else i for i in listed(static_argnums)])
-    static = tuple(i + 1 if i >= 0 else i for i in after_scope)
+    static = [i - 1 if i >= 0 else i for i in after_scope]
     options: dict[str, Any] = {"concrete": concrete} if concrete else {}
 
     def rematted(scopes: Scopes, *args: Any, **kwargs: Any) -> Any:
         whole, kwargs = by_position(fn, (scopes, *args), kwargs, after_scope)
         args = whole[1:]
+        # JAX would keep a function with static arguments, and all it captures, after the call.
+        known = {i: args[i] for i in positions(static, len(args))}
         with lift.open(scopes) as crossing:
 
-            def traced(variables: Any, rngs: Any, *args: Any, **kwargs: Any) -> Any:
-                return crossing.run(fn, variables, rngs, *args, **kwargs)
+            def traced(variables: Any, rngs: Any, *rest: Any, **kwargs: Any) -> Any:
+                free = iter(rest)
+                whole = [known[i] if i in known else next(free) for i in range(len(args))]
+                return crossing.run(fn, variables, rngs, *whole, **kwargs)
 
-            recomputed = jax.checkpoint(
-                traced, prevent_cse=prevent_cse, policy=policy, static_argnums=static, **options
-            )
-            y, written = recomputed(crossing.variables, crossing.rngs, *args, **kwargs)
+            recomputed = jax.checkpoint(traced, prevent_cse=prevent_cse, policy=policy, **options)
+            rest = [arg for i, arg in enumerate(args) if i not in known]
+            y, written = recomputed(crossing.variables, crossing.rngs, *rest, **kwargs)
             crossing.commit(written)
             return y
 

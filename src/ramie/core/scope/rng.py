@@ -5,15 +5,17 @@ tree is `fold_in(root, h)`, where `h` is a hash of the path and of n. Walking do
 appends to a tuple; the hash and the folding happen at the request.
 """
 
+import contextlib
 import hashlib
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 
 from ramie import errors
+from ramie.core.tracing.program import NotShared
 from ramie.foundation.configurations import config
 from ramie.foundation.jax_versions import INLINE
 from ramie.typing import PRNGKey
@@ -21,13 +23,17 @@ from ramie.typing import PRNGKey
 __all__ = [
     "KeysInside",
     "LazyRng",
+    "PathWatch",
     "check_rngs",
     "fold_in_path",
     "host_key",
     "is_valid_rng",
     "key_here",
     "keys_inside",
+    "path_hash",
     "see_keys",
+    "watch_paths",
+    "watched_paths",
 ]
 
 PathPart = str | int
@@ -70,7 +76,98 @@ def fold_in_path(rng: PRNGKey, path: Iterable[PathPart]) -> PRNGKey:
     parts = tuple(path)
     if not parts:
         return rng
-    return _fold_in(rng, np.uint32(_path_hash(parts)))
+    return _fold_in(rng, path_hash(parts))
+
+
+class PathWatch:
+    """Sees the paths of all keys that are derived while a module runs.
+
+    Args:
+      prefix: the path of the module.
+      given: where the module is traced for calls at other places too, what stands for the hashes
+        of paths, by the part of a path below the prefix.
+
+    Attributes:
+      below: the paths seen so far, the prefix left out.
+      elsewhere: whether a path was seen that does not begin with the prefix.
+      copy: the module that is traced for other places too, if it is.
+      spoiled: whether it read where it is.
+    """
+
+    __slots__ = ("below", "copy", "elsewhere", "given", "outer", "prefix", "spoiled")
+
+    def __init__(
+        self, prefix: tuple[PathPart, ...], given: Mapping[Any, Any] | None = None
+    ) -> None:
+        self.prefix = prefix
+        self.given = given
+        self.below: dict[tuple[PathPart, ...], None] = {}
+        self.elsewhere = False
+        self.copy: Any = None
+        self.spoiled = False
+        self.outer: PathWatch | None = None
+
+    def refuse(self, why: str, of: Any = None) -> None:
+        """Say that what is traced for several places read something of its own place.
+
+        Args:
+          why: what it did.
+          of: the module of which it read something that submodules may tell; None for any.
+
+        Raises:
+          NotShared: unless each place has its own trace.
+        """
+        if self.given is not None and (of is None or of is self.copy):
+            self.spoiled = True  # should somebody catch the error
+            raise NotShared(why)
+        if self.outer is not None:
+            self.outer.refuse(why, of)
+
+    def hash_of(self, parts: tuple[PathPart, ...]) -> Any:
+        """Return the hash of a path, or what stands for it."""
+        length = len(self.prefix)
+        below = parts[length:]
+        if parts[:length] != self.prefix:
+            self.elsewhere = True
+        elif self.given is None:
+            self.below[below] = None
+        elif below in self.given:
+            return self.given[below]
+        if self.given is not None:
+            self.refuse("draws keys that the first call did not draw")
+        return _hash_for(self.outer, parts)
+
+
+class _Watched(threading.local):
+    by: PathWatch | None = None
+
+
+_watched = _Watched()
+
+
+@contextlib.contextmanager
+def watch_paths(watch: PathWatch) -> Iterator[None]:
+    """Let `watch` see the paths of keys for the length of a ``with`` block."""
+    outer = watch.outer = _watched.by
+    _watched.by = watch
+    try:
+        yield
+    finally:
+        _watched.by = outer
+
+
+def watched_paths() -> PathWatch | None:
+    """Return what sees the paths of keys now, if anything does."""
+    return _watched.by
+
+
+def path_hash(parts: tuple[PathPart, ...]) -> Any:
+    """Return the number that `fold_in_path` folds into a key for a path."""
+    return _hash_for(_watched.by, parts)
+
+
+def _hash_for(watch: PathWatch | None, parts: tuple[PathPart, ...]) -> Any:
+    return np.uint32(_path_hash(parts)) if watch is None else watch.hash_of(parts)
 
 
 def _path_hash(parts: tuple[PathPart, ...]) -> int:

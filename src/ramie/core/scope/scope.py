@@ -49,7 +49,7 @@ _EMPTY_FLAGS: FrozenDict[str, Any] = FrozenDict({})
 class _Tree:
     """What all scopes under one root share. It knows no scope, so that no cycle forms."""
 
-    __slots__ = ("adopted", "invalid", "mutability", "trace_level", "variables")
+    __slots__ = ("adopted", "invalid", "mutability", "shared", "trace_level", "variables")
 
     def __init__(self, variables: MutableCollection) -> None:
         self.variables = variables
@@ -57,6 +57,7 @@ class _Tree:
         self.mutability: dict[str, bool] = {}
         self.trace_level = current_trace()
         self.adopted: dict[int, Any] = {}
+        self.shared: dict[Any, Any] = {}  # programs of modules that ran, see `linen/machinery`
 
 
 class Scope:
@@ -173,6 +174,7 @@ class Scope:
         if self.parent is None:
             self._tree.invalid = True
             self._tree.adopted.clear()
+            self._tree.shared = {}
         self._release()
 
     def _release(self) -> None:

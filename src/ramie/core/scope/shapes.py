@@ -16,7 +16,14 @@ import numpy as np
 
 from ramie.core.running import initializing
 
-__all__ = ["expected_shapes", "is_self_contained", "leaf_shapes", "mismatch", "needs_key"]
+__all__ = [
+    "expected_shapes",
+    "is_self_contained",
+    "leaf_shapes",
+    "mismatch",
+    "needs_key",
+    "stable_key",
+]
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -75,6 +82,20 @@ def _function_key(fn: types.FunctionType, depth: int) -> Hashable:
     if fn.__kwdefaults__:
         parts.extend((k, _key(v, depth + 1)) for k, v in fn.__kwdefaults__.items())
     return tuple(parts)
+
+
+def stable_key(fn: Callable[..., Any]) -> Hashable:
+    """Return something equal for functions of the same code that close over equal constants.
+
+    Returns:
+      It, or None for a function that closes over what can change.
+    """
+    try:
+        key = _key(fn)
+        hash(key)
+    except (_Unkeyable, TypeError):
+        return None
+    return key
 
 
 def is_self_contained(

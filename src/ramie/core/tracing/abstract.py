@@ -64,25 +64,28 @@ def without_tracers(tree: Any) -> tuple[Any, list[Any]]:
     """
     slots: dict[int, _Slot] = {}
     tracers: list[Any] = []
+    return _emptied(tree, slots, tracers), tracers
 
-    def slot(leaf: Any) -> Any:
-        if not isinstance(leaf, jax.core.Tracer):
-            return leaf
-        made = slots.get(id(leaf))
-        if made is None:
-            made = slots[id(leaf)] = _Slot(len(tracers))
-            tracers.append(leaf)
-        return made
 
-    def emptied(part: Any) -> Any:
-        if type(part) is dict:  # as JAX it would be sorted
-            return {key: emptied(value) for key, value in part.items()}
-        if isinstance(part, jax.Array):
-            return slot(part)
-        leaves, treedef = jax.tree_util.tree_flatten(part)
-        return _Emptied(treedef, [slot(leaf) for leaf in leaves])
+def _emptied(part: Any, slots: dict[int, _Slot], tracers: list[Any]) -> Any:
+    # Not a function inside of `without_tracers`: one that calls itself is a cycle, which would keep
+    # the trace until the garbage collector runs.
+    if type(part) is dict:  # as JAX it would be sorted
+        return {key: _emptied(value, slots, tracers) for key, value in part.items()}
+    if isinstance(part, jax.Array):
+        return _slot(part, slots, tracers)
+    leaves, treedef = jax.tree_util.tree_flatten(part)
+    return _Emptied(treedef, [_slot(leaf, slots, tracers) for leaf in leaves])
 
-    return emptied(tree), tracers
+
+def _slot(leaf: Any, slots: dict[int, _Slot], tracers: list[Any]) -> Any:
+    if not isinstance(leaf, jax.core.Tracer):
+        return leaf
+    made = slots.get(id(leaf))
+    if made is None:
+        made = slots[id(leaf)] = _Slot(len(tracers))
+        tracers.append(leaf)
+    return made
 
 
 def with_values(tree: Any, values: Sequence[Any]) -> Any:

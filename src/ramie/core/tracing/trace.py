@@ -9,8 +9,9 @@ makes an import fail.
 import contextlib
 import functools
 import re
+import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 from weakref import ref
@@ -31,12 +32,14 @@ __all__ = [
     "has_boxes",
     "hide_frames",
     "is_box",
+    "is_compiled",
     "is_leak",
     "is_top_level",
     "leaves_nothing_behind",
     "new_box",
     "outside_traces",
     "show_frames",
+    "trace_settings",
     "trace_token",
 ]
 
@@ -147,6 +150,39 @@ def is_top_level() -> bool:
     return bool(_context.is_top_level() if _context is not None else current_trace() == _idle())
 
 
+def is_compiled() -> bool:
+    """Tell whether a `jax.jit` is being traced here: what is traced runs as one compiled program.
+
+    Where JAX does not show its traces, the answer is False.
+    """
+    trace = None if _context is None else _context.trace
+    while trace is not None:
+        described = getattr(getattr(trace, "frame", None), "debug_info", None)
+        if getattr(described, "traced_for", None) == "jit":
+            return True
+        trace = getattr(trace, "parent_trace", None)
+    return False
+
+
+def _take_trace_settings() -> Any:
+    from jax._src.config import trace_context  # what `jax.jit` looks at; no public way tells it
+
+    hash(trace_context())
+    return trace_context
+
+
+_trace_settings: Any = _unless_missing(_take_trace_settings)
+
+
+def trace_settings() -> Hashable:
+    """Return something equal for two moments under the same settings and meshes of JAX.
+
+    Where JAX does not tell, it is equal to nothing.
+    """
+    settings: Hashable = object() if _trace_settings is None else _trace_settings()
+    return settings
+
+
 @functools.cache
 def _idle() -> Any:
     """Return the state of a thread in which nothing was ever traced."""
@@ -157,13 +193,20 @@ def _idle() -> Any:
     return found[0]
 
 
-def leaves_nothing_behind(token: Any) -> bool:
+def leaves_nothing_behind(token: Any, rules: int = 0) -> bool:
     """Tell whether a trace that has ended is gone, and so no tracer of it was kept anywhere.
 
     Args:
       token: what `current_trace` gave inside the trace.
+      rules: how many calls of functions with derivatives of their own the traced program has, if it
+        is kept: JAX keeps the trace with each of them.
     """
-    return _is_over(token)  # every tracer holds its trace
+    owner = getattr(token, "_trace_ref", None)
+    trace = None if owner is None else owner()
+    if not rules or trace is None:
+        return _is_over(token)  # every tracer holds its trace
+    alone = object()
+    return sys.getrefcount(trace) - sys.getrefcount(alone) == rules
 
 
 class _Here(threading.local):

@@ -17,11 +17,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ramie import errors
+from ramie.core.scope.rng import watched_paths
 from ramie.core.scope.scope import Scope
 from ramie.foundation.configurations import config
 from ramie.linen.machinery.base import ModuleBase
 from ramie.linen.machinery.context import context
-from ramie.linen.machinery.plan import UNSPECIFIED, note_revised
+from ramie.linen.machinery.plan import SHARES, UNSPECIFIED, note_revised
 from ramie.linen.machinery.state import ModuleState
 from ramie.trees.frozen import FrozenDict
 
@@ -134,6 +135,8 @@ def template_copy(module: M, memo: dict[int, Any] | None = None) -> M:
         copy = _blank_copy(module, bare=source["scope"] is not None)
         copy.__dict__.update(fields)
     copy.__dict__["name"] = None
+    if SHARES in source:
+        copy.__dict__[SHARES] = source[SHARES]
     memo[id(module)] = (module, copy)
     return copy
 
@@ -306,7 +309,8 @@ def _adopt(owner: ModuleBase, name: str, module: ModuleBase) -> ModuleBase:
         template, keeps = module, _keeps_name(owner)
         module = _blank_copy(template)
         own = module.__dict__
-        own["name"] = template.name if keeps and template.name is not None else name
+        if not keeps or own["name"] is None:
+            own["name"] = name
         adopted[id(template)] = (template, module)
     elif own["name"] is None:
         own["name"] = name
@@ -334,6 +338,8 @@ def share_scope(module: ModuleBase, other: ModuleBase) -> None:
     Raises:
       CallShareScopeOnUnboundModuleError: if one of them is not bound.
     """
+    if (watch := watched_paths()) is not None:
+        watch.refuse("shares its scope")
     mine, theirs = module.__dict__, other.__dict__
     if mine["scope"] is None or theirs["scope"] is None:
         raise errors.CallShareScopeOnUnboundModuleError(module=type(module).__name__)

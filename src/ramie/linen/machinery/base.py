@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 from ramie import errors
+from ramie.core.scope.rng import watched_paths
 from ramie.core.scope.scope import Scope
 from ramie.core.scope.variables import Variable
 from ramie.linen.machinery import capture
@@ -50,8 +51,21 @@ class ModuleBase:
         scope = None  # of a module that is not bound
 
         @property
+        def name(self) -> str | None:
+            """The name that this module has or is to have where it lies, None for a default."""
+            if (watch := watched_paths()) is not None:
+                watch.refuse("reads its own name", self)
+            return self.__dict__.get("name")
+
+        @name.setter
+        def name(self, value: str | None) -> None:
+            self.__dict__["name"] = value
+
+        @property
         def parent(self) -> Any:
             """The module or scope this module lies in, None at the top."""
+            if (watch := watched_paths()) is not None:
+                watch.refuse("reads its parent", self)
             held = self.__dict__.get("_parent_ref")
             return held() if type(held) is weakref.ref else held
 
@@ -67,7 +81,10 @@ class ModuleBase:
         Raises:
           ValueError: if the module is not bound.
         """
-        return self._bound("module paths").path
+        path = self._bound("module paths").path
+        if (watch := watched_paths()) is not None:
+            watch.refuse("reads its path")
+        return path
 
     @property
     def variables(self) -> VariableDict:

@@ -13,7 +13,7 @@ from typing import Any
 from ramie.core.running import running
 from ramie.foundation.configurations import config
 
-__all__ = ["CaptureFilter", "context", "interceptors", "named_call"]
+__all__ = ["CaptureFilter", "context", "interceptors", "named_call", "sharing", "wants_sharing"]
 
 CaptureFilter = Callable[[Any, str], bool]
 """Chooses what `capture_intermediates` keeps; it is told the module and the method's name."""
@@ -25,6 +25,15 @@ interceptors: ContextVar[tuple[Callable[..., Any], ...]] = ContextVar("intercept
 named_call: ContextVar[bool] = ContextVar("named_call", default=bool(config.flax_profile))
 """Whether methods show in profiles and compiled programs under their names."""
 
+sharing: ContextVar[bool | None] = ContextVar("sharing", default=None)
+"""Whether modules that agree are traced once; None for what the flag `ramie_share_traces` says."""
+
+
+def wants_sharing() -> bool:
+    """Tell whether modules that agree are traced once."""
+    wanted = sharing.get()
+    return config.ramie_share_traces if wanted is None else wanted
+
 
 class _Context(threading.local):
     """One per thread.
@@ -32,7 +41,10 @@ class _Context(threading.local):
     Attributes:
       stack: the modules whose methods are running; see `ramie.core.running`.
       capture: filters of `capture_intermediates`, the one in force last.
+      in_place: a module whose method, called next, is not to be shared.
     """
+
+    in_place: Any = None
 
     def __init__(self) -> None:
         self.stack = running.modules

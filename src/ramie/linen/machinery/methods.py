@@ -18,7 +18,9 @@ import jax
 from ramie import errors
 from ramie.errors.base import belongs_to
 from ramie.linen.machinery.base import ModuleBase
-from ramie.linen.machinery.context import context, interceptors, named_call
+from ramie.linen.machinery.context import context, interceptors, named_call, wants_sharing
+from ramie.linen.machinery.plan import SHARES
+from ramie.linen.machinery.sharing import call_shared, share_traces
 from ramie.linen.machinery.state import DONE, NEW, RUNNING, ModuleState
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "nowrap",
     "override_named_call",
     "run_setup",
+    "shareable",
     "wrap_class",
     "wrap_method_once",
 ]
@@ -238,13 +241,22 @@ def _capture(module: ModuleBase, name: str, output: Any) -> None:
         module.sow("intermediates", name, output)
 
 
+def _called(module: ModuleBase, fun: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
+    if interceptors.get():
+        return _intercepted(module, name, fun, args, kwargs)
+    return fun(module, *args, **kwargs)
+
+
 def _run(module: ModuleBase, fun: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
     """Call the method itself: on the stack, named, intercepted, its output captured."""
     stack = context.stack
     stack.append(module)
     try:
         with _label(module, name):
-            if interceptors.get():
+            if SHARES in module.__dict__:
+                with share_traces(module.__dict__[SHARES]):
+                    output = _called(module, fun, name, args, kwargs)
+            elif interceptors.get():
                 output = _intercepted(module, name, fun, args, kwargs)
             else:
                 output = fun(module, *args, **kwargs)
@@ -292,6 +304,30 @@ def _holder_in_nnx() -> Any:
     return None
 
 
+def shareable(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Let calls of a transformed method be shared, as those of plain methods are.
+
+    Args:
+      method: takes a module and arguments.
+      name: its name.
+    """
+
+    def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if wants_sharing() and isinstance(module, ModuleBase) and not _marked(module):
+            return call_shared(module, call, lambda: _label(module, name), args, kwargs)
+        return method(module, *args, **kwargs)
+
+    return call
+
+
+def _marked(module: ModuleBase) -> bool:
+    """Tell whether a method is not to be shared this time, and take the mark away."""
+    if context.in_place is not module:
+        return False
+    context.in_place = None
+    return True
+
+
 def _wrap_setup(fun: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(fun)
     def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -309,6 +345,8 @@ def _wrap_setup(fun: Callable[..., Any]) -> Callable[..., Any]:
 def _wrap_plain(fun: Callable[..., Any], name: str) -> Callable[..., Any]:
     @functools.wraps(fun)
     def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if wants_sharing() and not _marked(self):
+            return call_shared(self, method, lambda: _label(self, name), args, kwargs)
         own = self.__dict__
         if own["scope"] is not None and own["_state"].setup_called is NEW:
             run_setup(self)
@@ -320,6 +358,8 @@ def _wrap_plain(fun: Callable[..., Any], name: str) -> Callable[..., Any]:
 def _wrap_compact(fun: Callable[..., Any], name: str) -> Callable[..., Any]:
     @functools.wraps(fun)
     def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if wants_sharing() and not _marked(self):
+            return call_shared(self, method, lambda: _label(self, name), args, kwargs)
         own = self.__dict__
         state = own["_state"]
         if own["scope"] is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ramie import errors
 
-__all__ = ["UNSPECIFIED", "ClassPlan", "make_plan", "note_revised"]
+__all__ = ["SHARES", "UNSPECIFIED", "ClassPlan", "make_plan", "note_revised"]
 
 
 class _Unspecified:
@@ -33,8 +33,11 @@ class _Unspecified:
 
 UNSPECIFIED = _Unspecified()
 
+SHARE_TRACES = "share_traces"  # an argument of constructors; a class may have a field of this name
+SHARES = "_share_traces"  # where an instance keeps it
+
 _OWN_FIELDS = ("parent", "name")
-_NOT_FIELDS = ("_parent_ref", "_revised", "_state", "name", "scope")
+_NOT_FIELDS = ("_parent_ref", "_revised", SHARES, "_state", "name", "scope")
 
 
 class ClassPlan:
@@ -81,19 +84,20 @@ def _declare_fields(cls: type, kw_only: bool) -> None:
     cls.__annotations__ = {**annotations, "parent": Any, "name": str | None}
     # Marked keyword-only, so that a subclass may add fields without a default.
     as_fields: Any = cls
-    own_parent = cls.__dict__.get("parent")
+    own = {name: cls.__dict__.get(name) for name in _OWN_FIELDS}
     as_fields.parent = dataclasses.field(
         default=UNSPECIFIED, kw_only=True, repr=False, compare=False
     )
     as_fields.name = dataclasses.field(default=None, kw_only=True)
     dataclasses.dataclass(init=False, repr=False, eq=False, kw_only=kw_only)(cls)
     declared: dict[str, Any] = cls.__dataclass_fields__  # type: ignore[attr-defined]
-    for own in _OWN_FIELDS:
-        declared[own] = declared.pop(own)
-    if own_parent is None:
-        del as_fields.parent  # the property of the base class answers
-    else:
-        as_fields.parent = own_parent
+    for name in _OWN_FIELDS:
+        declared[name] = declared.pop(name)
+    for name, value in own.items():
+        if value is None:
+            delattr(cls, name)  # the property of the base class answers
+        else:
+            setattr(cls, name, value)
 
 
 def _is_init_var(field: Any) -> bool:
@@ -217,7 +221,7 @@ def _generate_init(
     names: dict[str, Any] = {
         "_ramie_attach": attach,
         "_ramie_unspecified": UNSPECIFIED,
-        "_ramie_refuse": _refuse_arguments,
+        "_ramie_extra": _extra_arguments,
     }
     code = _Constructor(cls, names, through_setattr)
     for f in declared.values():
@@ -226,7 +230,7 @@ def _generate_init(
     # What nobody knows is taken as well, for a message that says how to write a field.
     parameters = ["self", *code.positional, "*_ramie_more", *code.keyword]
     parameters += ["parent=_ramie_unspecified", "name=None", "**_ramie_unknown"]
-    lines = ["if _ramie_more or _ramie_unknown: _ramie_refuse(self, _ramie_more, _ramie_unknown)"]
+    lines = ["if _ramie_more or _ramie_unknown: _ramie_extra(self, _ramie_more, _ramie_unknown)"]
     lines += ["_ramie_d = self.__dict__", "_ramie_d['_parent_ref'] = parent"]
     lines += ["_ramie_d['name'] = name", *code.body]
     if post_init:
@@ -251,6 +255,30 @@ def _generate_init(
     known = [p for p in full.parameters.values() if not p.name.startswith("_ramie_")]
     init.__signature__ = full.replace(parameters=known)
     return init
+
+
+def _extra_arguments(module: Any, more: tuple[Any, ...], unknown: dict[str, Any]) -> None:
+    """Take the argument `share_traces`, and refuse others that are no fields.
+
+    Args:
+      module: the module that is being made.
+      more: positional arguments after the last field.
+      unknown: keyword arguments that are no fields.
+
+    Raises:
+      TypeError: for other arguments, or if `share_traces` is no bool.
+    """
+    if SHARE_TRACES in unknown:
+        wanted = unknown.pop(SHARE_TRACES)
+        if wanted is not None and not isinstance(wanted, bool):
+            raise TypeError(
+                f"{type(module).__qualname__}(share_traces=...) is True, False, or None for what "
+                f"is said around it; got {wanted!r}."
+            )
+        if wanted is not None:
+            module.__dict__[SHARES] = wanted
+    if more or unknown:
+        _refuse_arguments(module, more, unknown)
 
 
 def _refuse_arguments(module: Any, more: tuple[Any, ...], unknown: dict[str, Any]) -> None:

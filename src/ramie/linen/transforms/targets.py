@@ -13,8 +13,10 @@ from typing import Any
 
 from ramie import errors
 from ramie.core.tracing.arguments import by_position
+from ramie.linen.machinery.methods import shareable
 from ramie.linen.module import Module
 from ramie.linen.transforms.boundary import Boundary, as_module_function, require_module
+from ramie.linen.transforms.kept import run_kept
 
 __all__ = ["Lifter", "function_of", "lift_target", "lifted_by", "placed"]
 
@@ -25,12 +27,15 @@ The second argument is the class that the module gets inside, None for its own.
 """
 
 
-def lifted_by(transform: Callable[..., Any], first: int = 0, **options: Any) -> Lifter:
+def lifted_by(
+    transform: Callable[..., Any], first: int = 0, is_loop: bool = False, **options: Any
+) -> Lifter:
     """Lift a transformation of `core` to functions of modules.
 
     Args:
       transform: called as ``transform(fn, **options)`` with a function of scopes.
       first: the position after the module of the first argument that `in_axes` has an axis for.
+      is_loop: whether functions are traced in any case, so that a trace may serve other calls.
       **options: see above.
     """
 
@@ -44,6 +49,9 @@ def lifted_by(transform: Callable[..., Any], first: int = 0, **options: Any) -> 
             else:
                 seen = options
             lifted = transform(boundary.inside(method, cls), **seen)
+            if is_loop:
+                made_of = transform, fn, cls, seen
+                return run_kept(boundary, lifted, made_of, boundary.args, boundary.kwargs)
             y = lifted(boundary.scopes, *boundary.args, **boundary.kwargs)
             boundary.finish()
             return y
@@ -122,6 +130,7 @@ def _is_module_class(target: Any) -> bool:
 def _as_method(call: Callable[..., Any], like: Any) -> Callable[..., Any]:
     # The copy inside runs setup, naming and interceptors; around the transformation there is
     # nothing of it, so what setup creates is created inside.
+    call = shareable(call, getattr(like, "__name__", "__call__"))
     method = functools.wraps(like)(call) if hasattr(like, "__dict__") else call
     method.nowrap = True  # type: ignore[attr-defined]
     return method

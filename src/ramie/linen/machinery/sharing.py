@@ -1,0 +1,561 @@
+"""Modules that agree are traced once: the call of a method by way of an earlier call's program.
+
+Under `jax.jit`, the first of several equal calls runs where it stands, and what it draws is noted.
+The second one is traced as a function of everything that may differ between them: variables, root
+keys, hashes of paths, arguments. It and all later ones call that function. What calls agree in is
+their key; whatever a trace read beside it shows while the function is made, and then each of these
+calls is traced where it stands, as without sharing.
+"""
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from ramie.core.scope.rng import LazyRng, PathWatch, key_here, path_hash, watch_paths
+from ramie.core.scope.scope import Scope
+from ramie.core.scope.shapes import stable_key
+from ramie.core.scope.variables import Variable, plain
+from ramie.core.sharding import get_logical_axis_rules
+from ramie.core.tracing.abstract import with_values, without_tracers
+from ramie.core.tracing.program import NotShared, Program
+from ramie.core.tracing.trace import current_trace, is_compiled, trace_settings
+from ramie.foundation.configurations import FLAGS, config
+from ramie.linen.machinery.adopt import map_modules, rebind
+from ramie.linen.machinery.base import ModuleBase
+from ramie.linen.machinery.context import context, interceptors, named_call, sharing
+from ramie.linen.machinery.plan import SHARES
+from ramie.linen.machinery.state import DONE, RUNNING
+
+__all__ = ["call_shared", "share_traces"]
+
+# Below so many arrays of variables a call costs as much as tracing what it calls.
+_FEWEST_VARIABLES = 3
+_LARGEST_CONSTANT = 1 << 16  # elements of a NumPy array that is compared by content
+
+_ATOMS = (int, complex, str, bytes, type(None), type, np.dtype)
+_OWN = frozenset({"_parent_ref", "_revised", SHARES, "_state", "name", "scope"})
+_LAYERS = "ramie.linen.layers."
+# Of these a method may read more than the place of a module in its tree.
+_TELLING = frozenset({"parent", "scope"})
+
+
+@contextlib.contextmanager
+def share_traces(enable: bool = True) -> Iterator[None]:
+    """Trace modules that agree once inside the ``with`` block, in place of each for itself.
+
+    It concerns models that are traced by `jax.jit` or another compiling function inside the block,
+    in this thread. The flag ``ramie_share_traces`` does it for a whole program, and
+    ``Model(..., share_traces=True)`` for one model; the closest of them decides.
+
+    Submodules are shared if they agree in class, fields, shapes and dtypes of variables and
+    arguments, mutable collections, random streams, and settings of JAX, and have at least three
+    arrays of variables. Results are those without sharing, in every bit once compiled. Traced for
+    themselves, as without, are calls that make variables (`init`, `sow`), read their own name or
+    path, read traced values that are no arguments, have effects or callbacks, run under
+    `intercept_methods` or `capture_intermediates`, or that fail. What a method does to other
+    Python objects, such as counting its calls, is done once or twice, and not once a call.
+
+    Args:
+      enable: False switches it off inside the block.
+
+    Example:
+      >>> import jax, ramie.linen as nn
+      >>> class Block(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x):
+      ...         return x + nn.Dense(x.shape[-1])(nn.relu(nn.Dense(8)(x)))
+      >>> class Tower(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x):
+      ...         for _ in range(12):
+      ...             x = Block()(x)
+      ...         return x
+      >>> x = jax.numpy.ones((1, 4))
+      >>> variables = Tower().init(jax.random.key(0), x)
+      >>> with nn.share_traces():
+      ...     shared = jax.jit(Tower().apply).lower(variables, x)
+      >>> shared.as_text().count("call @Block")
+      11
+    """
+    before = sharing.set(enable)
+    try:
+        yield
+    finally:
+        sharing.reset(before)
+
+
+def call_shared(
+    module: ModuleBase,
+    method: Callable[..., Any],
+    label: Callable[[], Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """Call a method of a module, by way of an equal call's program if there is one.
+
+    Args:
+      module: the module.
+      method: called as ``method(module, *args, **kwargs)``; marked by ``context.in_place`` it has
+        to run at once.
+      label: makes the context that names the equations of the method.
+      args: see above.
+      kwargs: see above.
+    """
+    if not _may_share(module):
+        return _in_place(module, method, args, kwargs)
+    call = _Call(module)
+    programs = call.scope._tree.shared
+    try:
+        key = call.describe(method, args, kwargs)
+        known = programs.get(key)
+    except (NotShared, TypeError):  # TypeError: something that has no hash after all
+        return _in_place(module, method, args, kwargs)
+    if known is None:
+        watch = PathWatch(call.prefix)
+        with watch_paths(watch):
+            y = _in_place(module, method, args, kwargs)
+        programs[key] = _NEVER if watch.elsewhere else tuple(watch.below)
+        return y
+    if known is _NEVER:
+        return _in_place(module, method, args, kwargs)
+    if type(known) is tuple:
+        try:
+            known = _Shared(call, method, known)
+        except Exception:  # if it is the user's, it comes again and names this module
+            programs[key] = _NEVER
+            return _in_place(module, method, args, kwargs)
+        programs[key] = known
+    with label():
+        return known.run(call)
+
+
+_NEVER = object()
+
+
+def _in_place(
+    module: ModuleBase, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    context.in_place = module
+    return method(module, *args, **kwargs)
+
+
+# Which calls -------------------------------------------------------------------------------
+
+
+def _may_share(module: ModuleBase) -> bool:
+    """Tell whether a call may be shared, as far as that shows without looking at arrays."""
+    own = module.__dict__
+    scope: Scope | None = own.get("scope")
+    state = own["_state"]
+    return (
+        scope is not None
+        and scope.parent is not None
+        and scope.name == own["name"]
+        and scope._rng_base is scope.parent._rng_base
+        and not state.in_compact_method
+        and not state.in_setup
+        and state.setup_called is not RUNNING
+        and _is_plain(type(module))
+        and not any(module is running for running in context.stack)
+        and context.capture[-1] is None
+        and not interceptors.get()
+        and not scope.get_flag("initializing", False)
+        and scope._tree.trace_level == current_trace()
+        and is_compiled()
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_plain(cls: type[ModuleBase]) -> bool:
+    """Tell whether modules of a class are what their fields say, and more than one layer."""
+    if cls.__module__.startswith(_LAYERS) and not cls.__module__.startswith(
+        (f"{_LAYERS}attention", f"{_LAYERS}recurrent", f"{_LAYERS}combinators")
+    ):
+        return False
+    if cls._plan.rebuilds or cls.__init__.__code__.co_filename != "<string>":
+        return False
+    for base in cls.__mro__[: cls.__mro__.index(ModuleBase) - 1]:
+        if "__post_init__" in base.__dict__ or "__setattr__" in base.__dict__:
+            return False
+        if base.__module__.startswith("ramie."):
+            continue
+        for value in base.__dict__.values():
+            code = getattr(inspect.unwrap(value), "__code__", None) if callable(value) else None
+            if code is not None and _reads(code):
+                return False
+    return True
+
+
+def _reads(code: Any) -> bool:
+    inner = (const for const in code.co_consts if hasattr(const, "co_names"))
+    return not _TELLING.isdisjoint(code.co_names) or any(map(_reads, inner))
+
+
+# What calls agree in -----------------------------------------------------------------------
+
+
+class _ById:
+    """Compares by identity and keeps its object alive, so that the identity stays taken."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ById) and other.held is self.held
+
+    def __hash__(self) -> int:
+        return id(self.held)
+
+
+def _constant(value: Any, of_module: Callable[[ModuleBase], Hashable]) -> Hashable:
+    """Return something equal for values that a trace cannot tell apart.
+
+    Raises:
+      NotShared: if the value can change, or belongs to a trace.
+    """
+    kind = type(value)
+    if kind is float:
+        return kind, value.hex()  # zeros have signs
+    if isinstance(value, _ATOMS):
+        return kind, value
+    if isinstance(value, ModuleBase):
+        return of_module(value)
+    if isinstance(value, list | tuple):
+        return (kind, *[_constant(item, of_module) for item in value])
+    if isinstance(value, Mapping):
+        return (kind, *[(key, _constant(item, of_module)) for key, item in value.items()])
+    if isinstance(value, functools.partial):
+        parts = value.func, value.args, value.keywords
+        return (kind, *[_constant(part, of_module) for part in parts])
+    if isinstance(value, jax.core.Tracer | Variable | Scope):
+        raise NotShared("holds a value of a trace")
+    if isinstance(value, np.ndarray | np.generic):
+        if value.size > _LARGEST_CONSTANT or value.dtype.hasobject:
+            raise NotShared("holds a large array of NumPy")
+        return kind, value.dtype, value.shape, value.tobytes()
+    if callable(value) and not isinstance(value, type) and (key := stable_key(value)) is not None:
+        return kind, key
+    try:
+        hash(value)
+    except TypeError:
+        return _ById(value)
+    return kind, value
+
+
+def _no_module(module: ModuleBase) -> Hashable:
+    raise NotShared(f"takes a {type(module).__name__} as an argument")
+
+
+def _flat(part: Any, leaves: list[Any]) -> Hashable:
+    """Collect the arrays of nested variables in order, and return their structure.
+
+    Raises:
+      NotShared: if one is no array of JAX.
+    """
+    if isinstance(part, jax.core.Tracer):
+        leaves.append(part)
+        return part.aval
+    if isinstance(part, Mapping):
+        return tuple([(name, _flat(held, leaves)) for name, held in plain(part).items()])
+    inner, treedef = jax.tree_util.tree_flatten(part)
+    for leaf in inner:
+        if not isinstance(leaf, jax.Array):
+            raise NotShared("has a variable that is no array of JAX")
+    leaves.extend(inner)
+    return (treedef, *[jax.typeof(leaf) for leaf in inner])
+
+
+def _rebuilt(part: Any, leaves: Iterator[Any]) -> Any:
+    """Return nested variables like `part` with other arrays."""
+    if isinstance(part, Mapping):
+        return {name: _rebuilt(held, leaves) for name, held in plain(part).items()}
+    return jax.tree_util.tree_map(lambda _: next(leaves), part)
+
+
+def _counts(counters: Mapping[Any, Any]) -> Hashable:
+    found = [(k, _counts(n) if isinstance(n, dict) else n) for k, n in counters.items()]
+    return frozenset((k, n) for k, n in found if n)
+
+
+def _copied(counters: Mapping[Any, Any]) -> dict[Any, Any]:
+    return {k: _copied(n) if isinstance(n, dict) else n for k, n in counters.items()}
+
+
+def _update(counters: dict[Any, Any], after: Mapping[Any, Any]) -> None:
+    for name, count in after.items():
+        if isinstance(count, dict):
+            _update(counters.setdefault(name, {}), count)
+        else:
+            counters[name] = count
+
+
+class _Call:
+    """One call: what it has in common with others, and what is its own.
+
+    Attributes:
+      module: the module.
+      scope: its scope.
+      prefix: what paths of keys begin with.
+      parts: the variables below the module, by collection.
+      leaves: the arrays of variables, root keys and arguments.
+    """
+
+    def __init__(self, module: ModuleBase) -> None:
+        scope: Scope = module.__dict__["scope"]
+        self.module = module
+        self.scope = scope
+        self.leaves: list[Any] = []
+        self.parts: dict[str, Any] = {}
+        self.prefix: tuple[Any, ...] = ()
+        self.streams: dict[str, LazyRng] = scope._rng_base
+
+    def describe(
+        self, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Hashable:
+        """Return the key of the call.
+
+        Raises:
+          NotShared: if it has none.
+        """
+        scope, leaves = self.scope, self.leaves
+        collections = []
+        for col, whole in scope._tree.variables.items():
+            part = self.parts[col] = scope._collection(col)
+            writable = scope.is_mutable_collection(col)
+            collections.append((col, not whole, writable, _flat(part, leaves)))
+        if len(leaves) < _FEWEST_VARIABLES:
+            raise NotShared("has few variables")
+        streams = self._keys()
+        arguments = self._arguments(args, kwargs)
+        return (
+            *(type(self.module), method, self._fields(self.module, {})),
+            *(tuple(collections), streams, arguments, _counts(scope.rng_counters)),
+            *(repr(scope.mutable), _constant(dict(scope.flags), _no_module)),
+            *(named_call.get(), tuple(map(repr, get_logical_axis_rules())), trace_settings()),
+            tuple([config._values[flag.name] for flag in FLAGS]),
+        )
+
+    def _keys(self) -> Hashable:
+        described = []
+        suffixes = {lazy.suffix for lazy in self.streams.values()}
+        if len(suffixes) > 1:
+            raise NotShared("has streams that begin at different paths")
+        if suffixes:
+            self.prefix = (*suffixes.pop(), *self.scope._rng_suffix)
+        for name, lazy in self.streams.items():
+            root = key_here(name, lazy.rng)
+            self.leaves.append(root)
+            described.append((name, jax.typeof(root)))
+        return tuple(described)
+
+    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
+        self.given, self.treedef = jax.tree_util.tree_flatten((args, kwargs))
+        described: list[Hashable] = []
+        for leaf in self.given:
+            if isinstance(leaf, jax.Array):
+                self.leaves.append(leaf)
+                described.append(jax.typeof(leaf))
+            else:
+                described.append(_constant(leaf, _no_module))
+        return self.treedef, tuple(described)
+
+    def _fields(self, module: ModuleBase, seen: dict[int, int]) -> Hashable:
+        number = seen.get(id(module))
+        if number is not None:
+            return ModuleBase, number
+        seen[id(module)] = len(seen)
+        own = module.__dict__
+        if not _is_below(module, self.scope):
+            raise NotShared("holds a module that lies elsewhere")
+        state = own["_state"]
+        attributes = own.keys() - _OWN - frozenset(module._plan.fields)
+        is_set_up = module._plan.has_setup and state.setup_called is DONE
+        if attributes and not is_set_up:
+            raise NotShared("has attributes that are no fields")
+        fields = [
+            _constant(own.get(name), functools.partial(self._fields, seen=seen))
+            for name in module._plan.fields
+        ]
+        below = own["scope"].path[len(self.scope.path) :]
+        return type(module), below, is_set_up, frozenset(attributes), *fields
+
+    def inside(
+        self, method: Callable[..., Any], leaves: Sequence[Any], watch: PathWatch
+    ) -> "_Inside":
+        """Run the method on a copy of the module, with other arrays for `self.leaves`."""
+        rest = iter(leaves)
+        parent = self.scope.parent
+        assert parent is not None
+        name = str(self.scope.name)
+        parts = {col: _rebuilt(part, rest) for col, part in self.parts.items()}
+        keys = {name: LazyRng(next(rest), lazy.suffix) for name, lazy in self.streams.items()}
+        given = [next(rest) if isinstance(leaf, jax.Array) else leaf for leaf in self.given]
+        root = Scope(
+            {col: {name: part} if part else {} for col, part in parts.items()},
+            keys,
+            parent.name,
+            parent.mutable,
+            path=parent.path,
+            debug_path=parent.debug_path,
+            flags=parent.flags,
+        )
+        root._rng_suffix = parent._rng_suffix
+        root._counters = {(name,): _copied(self.scope.rng_counters)}
+        root._tree.shared = self.scope._tree.shared
+        with root.temporary():
+            scope = root.push(name)
+            copy = rebind(self.module, scope)
+            depth = len(scope.path)
+            if _layout(copy, depth, []) != _layout(self.module, depth, []):
+                raise NotShared("has modules in fields under names of their own")
+            copy.__dict__["name"] = None  # so that programs show the class
+            watch.copy = copy
+            args, kwargs = jax.tree_util.tree_unflatten(self.treedef, given)
+            y = _in_place(copy, method, args, kwargs)
+            after, treedef = jax.tree_util.tree_flatten((args, kwargs))
+            if treedef != self.treedef or any(map(_differ, after, given)):
+                raise NotShared("changes its arguments")
+            watch.copy = None
+            if self.module.__dict__["_state"].setup_called is DONE:
+                _check_attributes(copy, self.module)
+            return _Inside(self, y, scope, leaves)
+
+
+def _layout(module: ModuleBase, depth: int, found: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the paths of a module and those in its fields, without so many first names."""
+
+    # Not a function that calls itself: the cycle would keep the scope.
+    def visit(inner: ModuleBase, _: str) -> ModuleBase:
+        _layout(inner, depth, found)
+        return inner
+
+    found.append(module.__dict__["scope"].path[depth:])
+    for name in module._plan.fields:
+        map_modules(module.__dict__.get(name), visit)
+    return found
+
+
+def _is_below(module: ModuleBase, scope: Scope) -> bool:
+    at = module.__dict__["scope"]
+    while at is not None and at is not scope:
+        at = at.parent
+    return at is scope
+
+
+def _differ(a: Any, b: Any) -> bool:
+    return a is not b
+
+
+def _check_attributes(copy: ModuleBase, module: ModuleBase) -> None:
+    if copy.__dict__.keys() != module.__dict__.keys():
+        raise NotShared("has attributes that setup did not make")
+
+
+# The program -------------------------------------------------------------------------------
+
+
+class _Inside:
+    """What came out of a call inside.
+
+    Attributes:
+      y: what the method returned, taken apart.
+      outputs: the tracers in it, then the variables that are others than before.
+      written: of each of these variables the collection, the path, and its number of arrays.
+      counts: how often keys were drawn.
+    """
+
+    def __init__(self, call: _Call, y: Any, scope: Scope, before: Sequence[Any]) -> None:
+        self.y, self.outputs = without_tracers(y)
+        for leaf in jax.tree_util.tree_leaves(y):
+            if not isinstance(leaf, jax.core.Tracer | int | float | complex | str):
+                raise NotShared(f"returns a {type(leaf).__name__}")
+        self.tracers = len(self.outputs)
+        self.counts = _copied(scope.rng_counters)
+        self.written: list[tuple[str, tuple[str, ...]]] = []
+        made = set(scope._tree.variables) - set(call.parts)
+        if any(scope._tree.variables[col] for col in made):
+            raise NotShared("makes a collection")
+        rest = iter(before)
+        for col, part in call.parts.items():
+            self._compare(col, (), part, scope._collection(col), rest)
+
+    def _compare(
+        self, col: str, path: tuple[str, ...], old: Any, new: Any, before: Iterator[Any]
+    ) -> None:
+        if isinstance(old, Mapping):
+            old, new = plain(old), plain(new) if isinstance(new, Mapping) else None
+            if new is None or list(old) != list(new):
+                raise NotShared("makes variables")
+            for name, held in old.items():
+                self._compare(col, (*path, name), held, new[name], before)
+            return
+        leaves, treedef = jax.tree_util.tree_flatten(new)
+        known = [next(before) for _ in range(treedef.num_leaves)]
+        if treedef != jax.tree_util.tree_structure(old):
+            raise NotShared("changes the structure of a variable")
+        if any(map(_differ, leaves, known)):
+            if not all(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+                raise NotShared("stores a constant")
+            self.written.append((col, path))
+            self.outputs.extend(leaves)
+
+
+class _Watch(PathWatch):
+    """Sees the paths of keys, and refuses those that `setup` draws: it runs once a module."""
+
+    __slots__ = ()
+
+    def hash_of(self, parts: tuple[Any, ...]) -> Any:
+        """Return what stands for the hash of a path."""
+        running = context.stack[-1]
+        if running is not None and running.__dict__["_state"].in_setup:
+            self.refuse("draws keys in setup")
+        return super().hash_of(parts)
+
+
+class _Shared:
+    """The program of calls that agree."""
+
+    def __init__(
+        self, call: _Call, method: Callable[..., Any], drawn: tuple[tuple[Any, ...], ...]
+    ) -> None:
+        self._drawn = drawn
+        inside: Any = None
+
+        def traced(*leaves: Any) -> list[Any]:
+            nonlocal inside
+            own, hashes = leaves[: len(call.leaves)], leaves[len(call.leaves) :]
+            watch = _Watch(call.prefix, dict(zip(drawn, hashes, strict=True)))
+            with watch_paths(watch):
+                inside = call.inside(method, own, watch)
+            if watch.spoiled:
+                raise NotShared("read where it is")
+            outputs: list[Any] = inside.outputs
+            inside.outputs = ()
+            return outputs
+
+        self._program = Program(traced, self._operands(call), type(call.module).__name__)
+        self._y, self._count = inside.y, inside.tracers
+        self._written, self._counts = inside.written, inside.counts
+
+    def _operands(self, call: _Call) -> list[Any]:
+        return call.leaves + [path_hash((*call.prefix, *below)) for below in self._drawn]
+
+    def run(self, call: _Call) -> Any:
+        """Call the program, write what it has written, and return what the method returns."""
+        results = self._program(self._operands(call))
+        rest = iter(results[self._count :])
+        for col, path in self._written:
+            held = call.scope._mutable_collection(col)
+            for name in path[:-1]:
+                held = held[name]
+            held[path[-1]] = jax.tree_util.tree_map(lambda _: next(rest), held[path[-1]])
+        _update(call.scope.rng_counters, self._counts)
+        return with_values(self._y, results[: self._count])
