@@ -8,11 +8,11 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-from benchmarks import checkpoint, host_cost, processes, report, scanned, stateful
+from benchmarks import checkpoint, donation, host_cost, processes, report, scanned, stateful
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 README = RESULTS.parent.parent / "README.md"
-PARTS = ("host", "scan", "nnx", "imports", "cold", "checkpoint")
+PARTS = ("host", "scan", "nnx", "imports", "cold", "checkpoint", "donation")
 BARS = {
     "apply, traced": "1.25x",
     "apply of ResNet-50, traced": "1.25x",
@@ -171,6 +171,7 @@ def main() -> None:
         "imports": lambda: _imports(arguments.import_rounds),
         "cold": lambda: _cold(arguments.cold_rounds),
         "checkpoint": lambda: _checkpoint(arguments.process_rounds, arguments.megabytes),
+        "donation": lambda: donation.section(arguments.process_rounds),
     }
     texts = []
     for name in PARTS:

@@ -34,6 +34,11 @@ def _ratio(found: Ratio | None, failure: str) -> str:
     return f"{found.of_minima:.2f}x / {found.of_medians:.2f}x ({found.low:.2f} to {found.high:.2f})"
 
 
+def ratio_text(of: Series, to: Series) -> str:
+    """Write how much longer one contender took than another."""
+    return _ratio(ratio(of, to), of.failure or to.failure)
+
+
 def _seconds(series: Series, digits: int = 3) -> str:
     return "failed" if series.failure else f"{min(series.times):.{digits}f}"
 
