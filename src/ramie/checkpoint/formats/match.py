@@ -4,7 +4,7 @@ import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +65,7 @@ def restore_into(
     """
     if type(target) is dict and type(state) is dict and dicts_are_plain():
         with suppress(Exception):  # whatever it is, what follows says it as ever
-            return _take_over(target, state, (), forms or {})  # type: ignore[return-value]
+            return cast(T, _take_over(cast(Any, target), state, (), forms or {}))
     wanted = to_state_dict(target)
     try:
         restored = from_state_dict(target, state)
