@@ -11,6 +11,7 @@ from ramie.core.filters import Filter
 from ramie.core.lift import control_flow as lift
 from ramie.linen.module import Module
 from ramie.linen.transforms.boundary import Boundary, require_module
+from ramie.linen.transforms.kept import run_kept
 from ramie.trees.frozen import FrozenDict
 
 __all__ = ["cond", "switch", "while_loop"]
@@ -46,9 +47,12 @@ def cond(
     """
     boundary = Boundary(require_module(mdl, true_fun), operands, {})
     branches = boundary.inside(true_fun), boundary.inside(false_fun)
-    y = lift.cond(pred, *branches, boundary.scopes, *boundary.args, variables=variables, rngs=rngs)
-    boundary.finish()
-    return y
+
+    def run(scopes: Any, pred: Any, *args: Any) -> Any:
+        return lift.cond(pred, *branches, scopes, *args, variables=variables, rngs=rngs)
+
+    made_of = lift.cond, true_fun, false_fun, variables, rngs
+    return run_kept(boundary, run, made_of, (pred, *boundary.args), {})
 
 
 def switch(
@@ -77,9 +81,12 @@ def switch(
     """
     boundary = Boundary(require_module(mdl, branches), operands, {})
     inside = [boundary.inside(branch) for branch in branches]
-    y = lift.switch(index, inside, boundary.scopes, *boundary.args, variables=variables, rngs=rngs)
-    boundary.finish()
-    return y
+
+    def run(scopes: Any, index: Any, *args: Any) -> Any:
+        return lift.switch(index, inside, scopes, *args, variables=variables, rngs=rngs)
+
+    made_of = lift.switch, *branches, variables, rngs
+    return run_kept(boundary, run, made_of, (index, *boundary.args), {})
 
 
 def while_loop(
@@ -106,14 +113,12 @@ def while_loop(
       The last carry.
     """
     boundary = Boundary(require_module(mdl, body_fn), (), {})
-    y = lift.while_loop(
-        boundary.inside(cond_fn),
-        boundary.inside(body_fn),
-        boundary.scopes,
-        init,
-        carry_variables,
-        broadcast_variables,
-        split_rngs,
-    )
-    boundary.finish()
-    return y
+    goes_on, step = boundary.inside(cond_fn), boundary.inside(body_fn)
+
+    def run(scopes: Any, init: Any) -> Any:
+        return lift.while_loop(
+            goes_on, step, scopes, init, carry_variables, broadcast_variables, split_rngs
+        )
+
+    made_of = lift.while_loop, cond_fn, body_fn, carry_variables, broadcast_variables, split_rngs
+    return run_kept(boundary, run, made_of, (init,), {})

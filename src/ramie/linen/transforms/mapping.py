@@ -80,20 +80,23 @@ def vmap(
     return lift_target(target, "Vmap", _vmap_lifter, options, methods)
 
 
-def _with_axes(transform: Callable[..., Any], first: int, **options: Any) -> Lifter:
+def _with_axes(
+    transform: Callable[..., Any], first: int, is_loop: bool = False, **options: Any
+) -> Lifter:
     """Lift a transformation that has an axis for each argument from the position `first` on."""
     axes = options.get("in_axes", 0)
     count = first + (len(axes) if isinstance(axes, tuple | list) else 0)
 
     def lifter(fn: Callable[..., Any], cls: type[Module] | None) -> Callable[..., Any]:
-        return placed(fn, lifted_by(transform, first - 1, **options)(fn, cls), tuple(range(count)))
+        lifted = lifted_by(transform, first - 1, is_loop, **options)(fn, cls)
+        return placed(fn, lifted, tuple(range(count)))
 
     return lifter
 
 
 # Methods that have options of their own may leave these out.
 _vmap_lifter = partial(_with_axes, lift.vmap, 1, variable_axes=_NOTHING, split_rngs=_NOTHING)
-_scan_lifter = partial(_with_axes, lift.scan, 2)
+_scan_lifter = partial(_with_axes, lift.scan, 2, is_loop=True)
 
 
 def scan(
@@ -222,7 +225,9 @@ def remat_scan(
         "split_rngs": split_rngs,
         "metadata_params": metadata_params,
     }
-    return lift_target(target, "Remat_scan", partial(lifted_by, lift.remat_scan), options)
+    return lift_target(
+        target, "Remat_scan", partial(lifted_by, lift.remat_scan, is_loop=True), options
+    )
 
 
 def add_metadata_axis(
