@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from benchmarks import report
 from benchmarks.measure import Run, Series, alternate, cpu_time
 
 WIDTH, STEPS, DEPTH = 4, 5, 24
@@ -50,7 +51,7 @@ def _counted(i: Any, carry: Any) -> Any:
     return model, model(x)
 
 
-def _stateful(nnx: Any, mode: dict[str, Any]) -> Calls:
+def of_nnx(nnx: Any, mode: dict[str, Any]) -> Calls:
     """Return calls of NNX, by name."""
     x, xs = jnp.ones((2, WIDTH)), jnp.ones((2, STEPS, WIDTH))
     yes, one = jnp.array(True), jnp.array(1)
@@ -97,7 +98,7 @@ def _stateful(nnx: Any, mode: dict[str, Any]) -> Calls:
     }
 
 
-def _immutable(nn: Any) -> Calls:
+def of_linen(nn: Any) -> Calls:
     """Return calls of Linen, by name."""
     x, xs = jnp.ones((2, WIDTH)), jnp.ones((2, STEPS, WIDTH))
     yes, one = jnp.array(True), jnp.array(1)
@@ -149,7 +150,7 @@ def _immutable(nn: Any) -> Calls:
     }
 
 
-def _raw() -> Calls:
+def of_jax() -> Calls:
     """Return what plain JAX does at the same places, with functions that it knows."""
     x, xs = jnp.ones((2, WIDTH)), jnp.ones((3, WIDTH, WIDTH))
     w, b = jnp.ones((WIDTH, WIDTH)), jnp.ones(WIDTH)
@@ -203,10 +204,10 @@ def measure(rounds: int) -> dict[str, dict[str, Series]]:
     contenders: dict[str, Calls] = {}
     for name in ("ramie", "flax"):
         nn, nnx = (importlib.import_module(f"{name}.{style}") for style in ("linen", "nnx"))
-        contenders[name] = _immutable(nn) | _stateful(nnx, {})
+        contenders[name] = of_linen(nn) | of_nnx(nnx, {})
         if name == "flax" and _has_tree_mode(nnx):
-            contenders[FLAX_TREE] = _stateful(nnx, {"graph": False})
-    contenders["raw jax"] = _raw()
+            contenders[FLAX_TREE] = of_nnx(nnx, {"graph": False})
+    contenders["raw jax"] = of_jax()
     return {
         workload: alternate(
             {
@@ -259,7 +260,7 @@ def measure_forward(rounds: int) -> dict[str, dict[str, Series]]:
     return {"20 forward passes of NNX, eager": alternate(runs, rounds)}
 
 
-def table(workloads: dict[str, dict[str, Series]]) -> list[list[str]]:
+def rows(workloads: dict[str, dict[str, Series]]) -> list[list[str]]:
     """Return rows: the workload, milliseconds of each contender, and the bar."""
     names = ("ramie", "flax", FLAX_TREE, "raw jax")
 
@@ -278,4 +279,17 @@ def table(workloads: dict[str, dict[str, Series]]) -> list[list[str]]:
     ]
 
 
-HEADER = ["call", "ramie, ms", "flax, ms", f"{FLAX_TREE}, ms", "raw jax, ms", "bar, ms"]
+def section(rounds: int) -> str:
+    """Measure, and write the section of the report."""
+    header = ["call", "ramie, ms", "flax, ms", f"{FLAX_TREE}, ms", "raw jax, ms", "bar, ms"]
+    forward = measure_forward(rounds)
+    return (
+        "## Outside `jit`\n\n"
+        "A call with small arrays whose shapes were there before; CPU time of all threads, minimum "
+        f"of {rounds} rounds. Functions of loops and branches are the same at each call, or "
+        "lambdas that are written in it. Raw JAX stands where it has the like, with functions that "
+        "it knows.\n\n"
+        + report.table(header, rows(measure(rounds)))
+        + f"\n\nA network of {DEPTH} linear layers, CPU time of the main thread:\n\n"
+        + report.comparison(forward, "raw jax", dict.fromkeys(forward, "1.0x"))
+    )
