@@ -70,7 +70,7 @@ def _raw(layers: int, width: int, options: dict[str, Any]) -> tuple[Any, list[An
 
     def loss(params: Any, x: Any) -> Any:
         for layer in params:
-            x = x @ layer["kernel"] + layer["bias"]
+            x = x @ layer["kernel"] + layer["bias"][None]
         return jnp.mean(x**2)
 
     def step(params: Any, state: Any, x: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import jax
 import pytest
-from benchmarks import measure, report, scanned, transformer
+from benchmarks import donation, measure, report, scanned, transformer
 from tests.tolerance import assert_close
 
 import ramie.linen as nn
@@ -63,3 +63,10 @@ def test_only_the_table_of_the_section_is_replaced():
     assert changed == page.replace("| a |\n| b |", "| new |")
     with pytest.raises(ValueError, match="no table"):
         report.replace_table(page, "## Absent", "| new |")
+
+
+def test_steps_that_donate_take_less_beyond_their_state():
+    ways = ("", donation.DONATES, donation.AUTO)
+    planned = [donation.peak("ramie" + way, layers=4, width=64).planned for way in ways]
+    raw = [donation.peak("jax.jit" + way, layers=4, width=64).planned for way in ways[:2]]
+    assert planned[0] <= 1.05 * raw[0] and planned[2] <= 1.05 * planned[1] < 0.7 * planned[0]
