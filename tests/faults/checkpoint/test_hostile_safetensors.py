@@ -112,3 +112,21 @@ def test_each_entry_that_is_none_is_refused_with_its_name(name, tmp_path):
         with pytest.raises(errors.MalformedDataError, match="the name"):
             read(path)
     assert checkpoint.verify(path).state == "damaged"
+
+
+def test_a_dtype_that_is_not_known_is_named(tmp_path):
+    path = tmp_path / "m.safetensors"
+    text = json.dumps({"the name": {**ENTRY, "dtype": "X9"}}).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+    with pytest.raises(errors.MalformedDataError, match="dtype 'X9' is none of the format.*name"):
+        checkpoint.load_safetensors(path)
+
+
+def test_booleans_that_are_none_are_not_laid_to_msgpack(tmp_path):
+    path = tmp_path / "m.safetensors"
+    entry = {"dtype": "BOOL", "shape": [4], "data_offsets": [0, 4]}
+    text = json.dumps({"the name": entry}).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"\2" * 4)
+    problem = checkpoint.verify(path).problem
+    assert "other than 0 and 1" in problem
+    assert "msgpack" not in problem

@@ -13,6 +13,8 @@ from ramie.serialization import arrays
 
 __all__ = ["Leaf", "open_regular", "read_array"]
 
+_WRITER = "the library whose format it has"
+
 
 class Leaf(NamedTuple):
     """One leaf.
@@ -81,13 +83,15 @@ def read_array(leaf: Leaf) -> np.ndarray[Any, Any]:
                 got = file.readinto(memory[start:end])
                 if not got:
                     problem = "the file became shorter while it was read"
-                    raise MalformedDataError(problem, "/".join(leaf.path), source=leaf.file)
+                    path = "/".join(leaf.path)
+                    raise MalformedDataError(problem, path, source=leaf.file, writer=_WRITER)
                 start += got
                 advance(got)
     try:
         arrays.check_bits(result)
     except ValueError as error:
-        raise MalformedDataError(str(error), "/".join(leaf.path), source=leaf.file) from error
+        path = "/".join(leaf.path)
+        raise MalformedDataError(str(error), path, source=leaf.file, writer=_WRITER) from error
     return result
 
 

@@ -288,9 +288,11 @@ def _leaf(path: str, name: str, entry: Any, data: int) -> Leaf:
     if not isinstance(entry, dict) or not all(isinstance(entry.get(k), t) for k, t in kinds):
         fail(path, f"the entry is not dtype, shape and data_offsets: {entry!r:.100}", name)
     code, shape = entry["dtype"], entry["shape"]
+    if not types.is_known(code):
+        fail(path, f"the dtype {code!r:.40} is none of the format that is known here", name)
     try:
         (start, end), needed = entry["data_offsets"], types.nbytes_of(code, shape)
-    except (KeyError, ValueError) as error:
+    except ValueError as error:
         fail(path, f"the entry is not dtype, shape and data_offsets ({error!r:.100})", name)
     if type(start) is not int or type(end) is not int or start < 0 or end - start != needed:
         fail(path, f"an array of {needed} bytes is said to be at {start} to {end}"[:200], name)

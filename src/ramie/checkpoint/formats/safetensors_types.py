@@ -23,6 +23,7 @@ __all__ = [
     "DTYPES",
     "alignment",
     "code_of",
+    "is_known",
     "is_packed",
     "leaf_of",
     "names",
@@ -75,12 +76,16 @@ def code_of(source: Any) -> str | None:
     return _CODES.get(dtype) or _CODES.get(dtype.newbyteorder("="))
 
 
+def is_known(code: str) -> bool:
+    """Tell whether a name is that of a dtype of the format, readable or not."""
+    return code in DTYPES or code in _BITS
+
+
 def nbytes_of(code: str, shape: Sequence[int]) -> int:
     """Return how many bytes an array takes in a file.
 
     Raises:
       ValueError: if there can be no such array, or its last byte would be shared with the next.
-      KeyError: if the format has no such dtype.
     """
     if code not in _BITS:
         return arrays.nbytes_of(shape, DTYPES[code])
