@@ -118,7 +118,7 @@ def test_a_dtype_that_is_not_known_is_named(tmp_path):
     path = tmp_path / "m.safetensors"
     text = json.dumps({"the name": {**ENTRY, "dtype": "X9"}}).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
-    with pytest.raises(errors.MalformedDataError, match="dtype 'X9' is none of the format.*name"):
+    with pytest.raises(errors.MalformedDataError, match=r"dtype 'X9' is none of the format.*name"):
         checkpoint.load_safetensors(path)
 
 
