@@ -8,8 +8,10 @@ distances, and NumPy looks at many of them at once; so do layers that look alike
 """
 
 import io
+import mmap
 from bisect import bisect_left
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ from ramie.serialization.decode_layers import (
     unstack,
 )
 
-__all__ = ["decode_whole"]
+__all__ = ["Pages", "decode_whole"]
 
 _MOST_HEADS = 8
 _SINGLE = 128
@@ -34,8 +36,32 @@ _MOST_PLACES = 1 << 12
 """Arrays of a layer up to which it is compared with others."""
 
 
+class Pages(mmap.mmap):
+    """Memory for some megabytes to be read into, which the kernel may give in large pages.
+
+    Being given bytes page by page takes longer than it takes to copy them from a file.
+    """
+
+    def __new__(cls, size: int) -> "Pages":
+        """Return memory of a size above zero."""
+        if not hasattr(mmap, "MADV_HUGEPAGE"):
+            return super().__new__(cls, -1, size)
+        pages = super().__new__(cls, -1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        with suppress(OSError):  # a kernel may be built without
+            pages.madvise(mmap.MADV_HUGEPAGE)
+        return pages
+
+    def readinto(self, memory: memoryview) -> int:
+        """Fill memory with the next bytes; return how many there were."""
+        data = self.read(len(memory))
+        memory[: len(data)] = data
+        return len(data)
+
+
 def decode_whole(
-    data: bytes | bytearray | memoryview, source: str | None = None, forms: Forms | None = None
+    data: bytes | bytearray | memoryview | Pages,
+    source: str | None = None,
+    forms: Forms | None = None,
 ) -> Any:
     """Read one msgpack tree.
 
@@ -51,7 +77,7 @@ def decode_whole(
     Raises:
       MalformedDataError: if the bytes are not those of a tree.
     """
-    whole = data if isinstance(data, bytes) else bytes(data)
+    whole = data if isinstance(data, (bytes, Pages)) else bytes(data)
     return _WholeDecoder(whole, source, {} if forms is None else forms).run()
 
 
@@ -111,10 +137,10 @@ class _Head:
 class _WholeDecoder(Decoder):
     """A decoder that sees all of its input."""
 
-    def __init__(self, data: bytes, source: str | None, forms: Forms) -> None:
+    def __init__(self, data: bytes | Pages, source: str | None, forms: Forms) -> None:
         self._data = data
         self._forms = forms
-        self._input = io.BytesIO(data)
+        self._input = data if isinstance(data, Pages) else io.BytesIO(data)
         self._heads: list[_Head] = []
         self._closed: Level | None = None
         # Where the bytes of arrays begin, and which they are, of all that begin after a place.
@@ -190,7 +216,7 @@ class _WholeDecoder(Decoder):
             return False
         stride = 1 + n_key + layout.length
         count = min(level.left, layout.most, self._reach, self._left // stride)
-        if count < _STEP or not self._data.startswith(layout.head, at + 1 + n_key):
+        if count < _STEP or not self._has(layout.head, at + 1 + n_key):
             return False
         rows = np.frombuffer(self._data, np.uint8, count * stride, at).reshape(count, stride)
         alike = layout.count_alike(rows)
@@ -221,6 +247,9 @@ class _WholeDecoder(Decoder):
             return None
         return keys
 
+    def _has(self, text: bytes, at: int) -> bool:
+        return self._data[at : at + len(text)] == text
+
     def _pass_over(self, level: Level, count: int, stride: int) -> None:
         """Go on after entries that were taken at once."""
         level.left -= count
@@ -238,7 +267,7 @@ class _WholeDecoder(Decoder):
         if count < _STEP:
             return False
         for entry in (at, at + (_STEP - 1) * stride):  # most that are no runs show it here
-            if not self._data.startswith(head.text, entry + 1 + n_key):
+            if not self._has(head.text, entry + 1 + n_key):
                 return False
         rows = np.frombuffer(self._data, np.uint8, count * stride, at).reshape(count, stride)
         start = 1 + n_key + head.length

@@ -12,6 +12,7 @@ from tests.listing import names
 from tests.tolerance import assert_exact
 
 from ramie import checkpoint, errors, serialization, struct
+from ramie.checkpoint.formats import msgpack
 from ramie.checkpoint.storage import integrity
 from ramie.training import checkpoints
 from ramie.trees.frozen import FrozenDict
@@ -272,3 +273,22 @@ def test_what_is_restored_outlives_the_file(tmp_path, form):
             stream.write(bytes(size))
             stream.truncate(size // 2)
     jax.tree.map(assert_exact, restored, tree)
+
+
+def test_files_that_fill_large_pages_are_read_and_checked_as_others(tmp_path):
+    tree = {f"layer{n:03}": {"a": np.full((8, 8), n, "f4"), "b": np.ones(8)} for n in range(15000)}
+    path = checkpoint.save(tmp_path, tree, 1)
+    size = os.path.getsize(path)
+    assert size > msgpack._LARGE
+    restored = checkpoint.restore(tmp_path, tree)
+    assert_exact(restored["layer14999"]["a"], tree["layer14999"]["a"])
+    with open(path, "rb", buffering=0) as file:
+        whole = file.read()
+        for expected in (size, size - 1, size + 1):  # it grew, or became shorter, meanwhile
+            file.seek(0)
+            assert bytes(msgpack._content(file, expected)[:]) == whole
+    with open(path, "r+b") as file:
+        file.seek(size // 2)
+        file.write(bytes(8))
+    with pytest.raises(errors.DamagedCheckpointError):
+        checkpoint.restore(tmp_path, tree)

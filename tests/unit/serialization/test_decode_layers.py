@@ -12,7 +12,7 @@ from ramie import serialization
 from ramie.errors import MalformedDataError
 from ramie.serialization import decode_layers
 from ramie.serialization.decode import decode
-from ramie.serialization.decode_whole import decode_whole
+from ramie.serialization.decode_whole import Pages, decode_whole
 
 DTYPES = ["float32", "bfloat16", "int8", "uint32", "complex64", "float64", "float8_e4m3fn"]
 
@@ -186,3 +186,31 @@ def test_containers_of_layers_that_look_alike_are_apart():
         assert layer["empty"] == {}
         layer["empty"]["new"] = 1
         layer["more"] = 2
+
+
+def in_pages(data):
+    pages = Pages(len(data))
+    pages[:] = data
+    return decode_whole(pages)
+
+
+def test_what_is_in_pages_is_read_and_refused_as_what_is_in_bytes():
+    generator = random.Random(5)
+    refused = 0
+    for _ in range(60):
+        make = random_layer(generator)
+        tree = {f"layer_{index}": make(index) for index in range(40)}
+        tree |= {f"run{index:03}": np.full(3, index) for index in range(150)}
+        data = bytearray(serialization.to_bytes(tree | {"flag": np.ones(2, bool), "text": "äö"}))
+        for _ in range(generator.randint(0, 1)):
+            data[generator.randrange(len(data))] = generator.choice(data)
+        if generator.random() < 0.1:
+            del data[generator.randrange(1, len(data)) :]
+        found, problem = outcome(in_pages, bytes(data))
+        expected, its_problem = outcome(serialization.msgpack_restore, bytes(data))
+        assert problem == its_problem
+        check_equal(found, expected)
+        for array in arrays_of(found):
+            array[...] = 0  # in memory of its own, now that the pages are gone
+        refused += problem is not None
+    assert 3 < refused < 57

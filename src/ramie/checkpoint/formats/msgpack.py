@@ -13,9 +13,12 @@ from ramie.errors import CheckpointOptionError, MPACheckpointingRequiredError
 from ramie.serialization.codec import state_pieces
 from ramie.serialization.decode import decode
 from ramie.serialization.decode_layers import Forms
-from ramie.serialization.decode_whole import decode_whole
+from ramie.serialization.decode_whole import Pages, decode_whole
 
 __all__ = ["is_spread", "pieces", "read"]
+
+_LARGE = 1 << 22
+"""Bytes of a file from which on it is read into large pages, of 2 MiB on most machines."""
 
 
 def pieces(state: Any, path: str, step: Any) -> Iterator[Any]:
@@ -84,11 +87,23 @@ def _read_whole(
     manifest: integrity.Manifest | None,
     forms: Forms | None,
 ) -> Any:
-    data = file.read()
+    data = _content(file, status.st_size)
     if manifest is not None:
-        found = integrity.sum_up(data, manifest.records[0].chunk)
+        found = integrity.sum_up(memoryview(data), manifest.records[0].chunk)
         integrity.compare(path, manifest, found, status.st_ino)
     return decode_whole(data, path, forms)
+
+
+def _content(file: io.FileIO, size: int) -> bytes | Pages:
+    """Return the bytes of a file, in large pages if they fill some."""
+    if size < _LARGE:
+        return file.read()
+    pages, start = Pages(size), 0
+    with memoryview(pages) as memory:
+        while start < size and (count := file.readinto(memory[start:])):
+            start += count
+    rest = file.read()  # of a file that is being written; one that ended early has none
+    return pages if start == size and not rest else pages[:start] + rest
 
 
 def _read_in_parallel(

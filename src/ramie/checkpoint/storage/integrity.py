@@ -177,7 +177,7 @@ class Checksum:
         self._room -= len(piece)
 
 
-def sum_up(data: bytes, chunk: int = CHUNK) -> Record:
+def sum_up(data: bytes | memoryview, chunk: int = CHUNK) -> Record:
     """Return the checksums of bytes that are all in memory."""
     import xxhash
 
