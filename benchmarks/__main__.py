@@ -8,11 +8,33 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-from benchmarks import checkpoint, donation, host_cost, processes, report, scanned, stateful
+from benchmarks import (
+    checkpoint,
+    donation,
+    host_cost,
+    outside_jit,
+    processes,
+    repeated,
+    report,
+    scanned,
+    sharing,
+    stateful,
+)
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 README = RESULTS.parent.parent / "README.md"
-PARTS = ("host", "scan", "nnx", "imports", "cold", "checkpoint", "donation")
+PARTS = (
+    "host",
+    "scan",
+    "repeated",
+    "nnx",
+    "imports",
+    "cold",
+    "checkpoint",
+    "outside",
+    "donation",
+    "sharing",
+)
 BARS = {
     "apply, traced": "1.25x",
     "apply of ResNet-50, traced": "1.25x",
@@ -167,9 +189,12 @@ def main() -> None:
     sections = {
         "host": lambda: _host(arguments.rounds),
         "scan": lambda: _scan(arguments.rounds),
+        "repeated": lambda: repeated.section(arguments.rounds),
         "nnx": lambda: _nnx(arguments.rounds),
+        "outside": lambda: outside_jit.section(arguments.rounds),
         "imports": lambda: _imports(arguments.import_rounds),
         "cold": lambda: _cold(arguments.cold_rounds),
+        "sharing": lambda: sharing.section(arguments.rounds),
         "checkpoint": lambda: _checkpoint(arguments.process_rounds, arguments.megabytes),
         "donation": lambda: donation.section(arguments.process_rounds),
     }

@@ -10,6 +10,7 @@ calls is traced where it stands, as without sharing.
 import contextlib
 import functools
 import inspect
+import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -170,9 +171,19 @@ def _may_share(module: ModuleBase) -> bool:
     )
 
 
-@functools.lru_cache(maxsize=1024)
-def _is_plain(cls: type[ModuleBase]) -> bool:
+# What `_is_plain` found.
+_plain: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
+
+
+def _is_plain(cls: Any) -> bool:
     """Tell whether modules of a class are what their fields say, and more than one layer."""
+    known = _plain.get(cls)
+    if known is None:
+        known = _plain[cls] = _look_at(cls)
+    return known
+
+
+def _look_at(cls: Any) -> bool:
     if cls.__module__.startswith(_LAYERS) and not cls.__module__.startswith(
         (f"{_LAYERS}attention", f"{_LAYERS}recurrent", f"{_LAYERS}combinators")
     ):
@@ -356,7 +367,7 @@ class _Call:
         return tuple(described)
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
-        self.given, self.treedef = jax.tree_util.tree_flatten((args, kwargs))
+        self.given, self.treedef = _taken_apart((args, kwargs))
         described: list[Hashable] = []
         for leaf in self.given:
             if isinstance(leaf, jax.Array):
@@ -419,7 +430,7 @@ class _Call:
             watch.copy = copy
             args, kwargs = jax.tree_util.tree_unflatten(self.treedef, given)
             y = _in_place(copy, method, args, kwargs)
-            after, treedef = jax.tree_util.tree_flatten((args, kwargs))
+            after, treedef = _taken_apart((args, kwargs))
             if treedef != self.treedef or any(map(_differ, after, given)):
                 raise NotShared("changes its arguments")
             watch.copy = None
@@ -447,6 +458,10 @@ def _is_below(module: ModuleBase, scope: Scope) -> bool:
     while at is not None and at is not scope:
         at = at.parent
     return at is scope
+
+
+def _taken_apart(tree: Any) -> tuple[list[Any], Any]:
+    return jax.tree_util.tree_flatten(tree)
 
 
 def _differ(a: Any, b: Any) -> bool:
@@ -496,9 +511,9 @@ class _Inside:
             for name, held in old.items():
                 self._compare(col, (*path, name), held, new[name], before)
             return
-        leaves, treedef = jax.tree_util.tree_flatten(new)
-        known = [next(before) for _ in range(treedef.num_leaves)]
-        if treedef != jax.tree_util.tree_structure(old):
+        leaves, treedef = _taken_apart(new)
+        known = [next(before) for _ in leaves]
+        if treedef != _taken_apart(old)[1]:
             raise NotShared("changes the structure of a variable")
         if any(map(_differ, leaves, known)):
             if not all(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
