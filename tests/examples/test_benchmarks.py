@@ -2,7 +2,7 @@
 
 import jax
 import pytest
-from benchmarks import donation, measure, report, scanned, transformer
+from benchmarks import donation, measure, repeated, report, scanned, transformer
 from tests.tolerance import assert_close
 
 import ramie.linen as nn
@@ -24,6 +24,18 @@ def test_both_forms_of_the_scan_compute_the_same():
     with jax.numpy_rank_promotion("allow"):
         expected = scanned.raw_stack(variables, x)
     assert_close(model.apply(variables, x), expected, "model")
+
+
+def test_towers_of_repeat_compute_the_same():
+    with jax.numpy_rank_promotion("allow"):
+        raw, arguments = repeated.raw_call()
+        expected = raw(*arguments)
+    step, (variables, x) = repeated.linen_call(True)
+    value, grads = step({"params": {"layers": arguments[0]}}, x)
+    assert_close(value, expected[0], "model")
+    layers = grads["params"]["layers"]
+    jax.tree.map(lambda a, b: assert_close(a, b, "model"), layers, expected[1])
+    assert jax.tree.structure(variables["params"]["layers"]) == jax.tree.structure(arguments[0])
 
 
 def test_contenders_take_turns_and_the_warm_up_does_not_count():
