@@ -78,6 +78,7 @@ SUBJECTS = {
     "linen/machinery/test_sharing_limits": "what is not shared, and what is never stale",
     "linen/scoped/test_layers": "all layers on bare scopes",
     "linen/sharding/test_sharded_init": "init on a mesh",
+    "nnx/transforms/arguments/test_made_anew": "branches and loops of lambdas, RNNs outside of jit",
     "nnx/transforms/test_random_donation": "random programs around steps that donate",
     "nnx/objects/test_hooks": "what frameworks on NNX override and reach into",
     "ops/eager/test_replaced_layers": "layers while functions of JAX are replaced",

@@ -210,7 +210,7 @@ class _Reader:
         if _top(kind.__module__) == _OWN:
             if getattr(kind, "reads_nothing", False):
                 return x
-            if dataclasses.is_dataclass(x) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+            if dataclasses.is_dataclass(x) and kind.__dataclass_params__.frozen:
                 fields = dataclasses.fields(x)
                 return kind, self._all((getattr(x, f.name) for f in fields), depth)
         raise _Unknown

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.tolerance import assert_exact
+from tests.tolerance import assert_close, assert_exact
 
 import ramie.linen as nn
 from ramie.linen.transforms import kept
@@ -367,7 +367,7 @@ def test_switches_of_jax_are_honoured(traces):
     variables = model.init(KEY, XS)
     first = model.apply(variables, XS)
     with jax.disable_jit():
-        np.testing.assert_allclose(model.apply(variables, XS), first, rtol=1e-5)
+        assert_close(model.apply(variables, XS), first, "model")
     assert len(traces) == 1
     with jax.default_matmul_precision("highest"):
         model.apply(variables, XS)
@@ -383,7 +383,7 @@ def test_under_transformations_the_plain_way_is_taken(traces):
     variables = model.init(KEY, XS)
     first = model.apply(variables, XS)
     count = len(traces)
-    np.testing.assert_allclose(jax.jit(model.apply)(variables, XS), first, rtol=1e-5)
+    assert_close(jax.jit(model.apply)(variables, XS), first, "model")
     grads = jax.grad(lambda v: model.apply(v, XS).sum())(variables)
     assert jax.tree.structure(grads) == jax.tree.structure(variables)
     assert jax.vmap(lambda x: model.apply(variables, x))(XS[None]).shape == (1, *first.shape)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.tolerance import assert_exact
+from tests.tolerance import assert_close, assert_exact
 from tests.unit.nnx.transforms.outside_readers import READERS, Counter
 
 from ramie import nnx
@@ -278,7 +278,7 @@ def test_switches_of_jax_are_honoured():
     layer = _rnn(nnx.SimpleCell)
     first = layer(X)
     with jax.disable_jit():
-        np.testing.assert_allclose(layer(X), first, rtol=1e-5)
+        assert_close(layer(X), first, "model")
     assert _counted().dtype == jnp.int32
     with jax.enable_x64(True):
         assert _counted().dtype == jnp.int64
@@ -291,7 +291,7 @@ def test_switches_of_jax_are_honoured():
 def test_an_rnn_under_transformations_after_a_call_outside():
     layer = _rnn()
     first = layer(X)
-    np.testing.assert_allclose(nnx.jit(lambda m, x: m(x))(layer, X), first, rtol=1e-5)
+    assert_close(nnx.jit(lambda m, x: m(x))(layer, X), first, "model")
     assert_exact(jax.vmap(layer)(X[None]).shape, (1, *first.shape))
     grads = [nnx.grad(lambda m: m(X).sum())(layer) for _ in range(2)]
     jax.tree.map(assert_exact, *grads)
