@@ -234,18 +234,16 @@ def test_names_that_no_encoding_has_are_escaped(tmp_path, encoding):
     assert b"\x1b" not in done.stderr
 
 
-def test_ctrl_c_while_a_command_starts_and_works(run):
+def test_ctrl_c_while_a_command_works(run):
     code = (
-        "import _thread, threading, sys\n"
-        "from ramie.cli import main\n"
-        "threading.Timer(float(sys.argv[1]), _thread.interrupt_main).start()\n"
+        "import signal, sys\n"
         "from ramie import checkpoint\n"
-        "import time\n"
-        "checkpoint.survey = lambda *a, **k: time.sleep(60)\n"
+        "from ramie.cli import main\n"
+        "checkpoint.survey = lambda *a, **k: signal.raise_signal(signal.SIGINT)\n"
         "sys.exit(main(['ckpt', 'ls', 'run']))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, "1.5"], capture_output=True, text=True)
-    assert done.returncode == 130 and done.stderr == "ramie ckpt ls: interrupted\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "ramie ckpt ls: interrupted\n")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
