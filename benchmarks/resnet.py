@@ -1,6 +1,7 @@
-"""ResNet-50 over a Linen namespace, for the cold start of `init`, and once in plain JAX."""
+"""ResNet-50 over a Linen and an NNX namespace, for cold starts, and once in plain JAX."""
 
 import functools
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -49,6 +50,52 @@ def linen_resnet(nn: ModuleType) -> Any:
             return nn.Dense(CLASSES)(x.mean((1, 2)))
 
     return ResNet()
+
+
+def nnx_resnet(nnx: ModuleType) -> Callable[[], Any]:
+    """Return what makes the same model as a module of `nnx`: `ramie.nnx` or `flax.nnx`."""
+
+    class Bottleneck(nnx.Module):  # type: ignore[name-defined]
+        def __init__(self, features_in: int, features: int, strides: int, rngs: Any) -> None:
+            conv = functools.partial(nnx.Conv, use_bias=False, rngs=rngs)
+            norm = functools.partial(nnx.BatchNorm, use_running_average=True, rngs=rngs)
+            last, step = 4 * features, (strides, strides)
+            self.conv_1, self.norm_1 = conv(features_in, features, (1, 1)), norm(features)
+            self.conv_2 = conv(features, features, (3, 3), strides=step)
+            self.norm_2 = norm(features)
+            self.conv_3 = conv(features, last, (1, 1))
+            self.norm_3 = norm(last, scale_init=nnx.initializers.zeros_init())
+            if features_in != last or strides != 1:
+                self.project = conv(features_in, last, (1, 1), strides=step)
+                self.norm_4 = norm(last)
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            y = jax.nn.relu(self.norm_1(self.conv_1(x)))
+            y = jax.nn.relu(self.norm_2(self.conv_2(y)))
+            y = self.norm_3(self.conv_3(y))
+            return jax.nn.relu((self.norm_4(self.project(x)) if x.shape != y.shape else x) + y)
+
+    class ResNet(nnx.Module):  # type: ignore[name-defined]
+        def __init__(self, rngs: Any) -> None:
+            self.conv = nnx.Conv(3, WIDTH, (7, 7), strides=(2, 2), use_bias=False, rngs=rngs)
+            self.norm = nnx.BatchNorm(WIDTH, use_running_average=True, rngs=rngs)
+            made, width = [], WIDTH
+            for stage, blocks in enumerate(STAGES):
+                for block in range(blocks):
+                    features, strides = WIDTH * 2**stage, 2 if stage > 0 and block == 0 else 1
+                    made.append(Bottleneck(width, features, strides, rngs))
+                    width = 4 * features
+            self.blocks = nnx.List(made)
+            self.head = nnx.Linear(width, CLASSES, rngs=rngs)
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            x = jax.nn.relu(self.norm(self.conv(x)))
+            x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding="SAME")
+            for block in self.blocks:
+                x = block(x)
+            return self.head(x.mean((1, 2)))
+
+    return lambda: ResNet(nnx.Rngs(0))
 
 
 def raw_resnet(variables: dict[str, Any], x: jax.Array) -> jax.Array:
