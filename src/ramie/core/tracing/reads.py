@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Reading", "is_plain", "read_by"]
+__all__ = ["Reading", "is_plain", "methods_of", "read_by"]
 
 _DEEPEST = 10
 _LONGEST = 32
@@ -126,6 +126,16 @@ def is_plain(x: Any) -> bool:
         (True, True, False)
     """
     return isinstance(x, (*_EXACT, *_NUMBERS)) or _belongs_to_library(x)
+
+
+def methods_of(classes: Iterable[type]) -> tuple[Any, ...]:
+    """Return the methods of classes of this library: somebody may replace one.
+
+    Args:
+      classes: any; those of users are passed over, but not what they derive from.
+    """
+    found = {base: None for cls in classes for base in cls.__mro__ if _top(base.__module__) == _OWN}
+    return tuple((base, *filter(callable, vars(base).values())) for base in found)
 
 
 class _Unknown(Exception):

@@ -250,6 +250,17 @@ def test_other_dtypes_are_other_traces(traces):
     assert len(traces) >= 6
 
 
+def test_a_method_of_a_cell_may_be_replaced(monkeypatch):
+    model = _rnn()
+    variables = model.init(KEY, XS)
+    first = model.apply(variables, XS)
+    call = nn.LSTMCell.__call__
+    monkeypatch.setattr(nn.LSTMCell, "__call__", lambda self, c, x: call(self, c, 2 * x))
+    assert not np.array_equal(model.apply(variables, XS), first)
+    monkeypatch.undo()
+    assert_exact(model.apply(variables, XS), first)
+
+
 def test_values_of_a_setup_are_not_constants(traces):
     model = Cond()
     variables = model.init(KEY, X)

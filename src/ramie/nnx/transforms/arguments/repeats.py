@@ -14,11 +14,11 @@ import functools
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 
-from ramie.core.tracing.reads import Reading, is_plain, read_by
+from ramie.core.tracing.reads import Reading, is_plain, methods_of, read_by
 from ramie.foundation.configurations import FLAGS, config
 from ramie.nnx.graph.structure import ContainerDef, GraphDef, NodeDef, Static, VariableDef
 from ramie.nnx.modes import using_eager_sharding
@@ -213,7 +213,8 @@ def found_or_made(
         return None
     flags = tuple(getattr(config, flag.name) for flag in FLAGS)
     here = (defaults.here.hijax, defaults.here.ref, using_eager_sharding())
-    key = (options, edge.mode, flags, here, _read_by_classes(outline))
+    classes, methods = _read_by_classes(outline)
+    key = (options, edge.mode, flags, here, methods, classes)
     try:
         alike, same = (key, read.content, None), (key, read.content, read.functions)
         place = alike if alike in _kept else same
@@ -233,25 +234,50 @@ def found_or_made(
 
 # --- classes of arguments -------------------------------------------------------------------------
 
-_things: "weakref.WeakKeyDictionary[GraphDef[Any], tuple[Any, ...]]" = weakref.WeakKeyDictionary()
+
+class _Read(NamedTuple):
+    """What is in a structure.
+
+    Attributes:
+      things: classes and static values that may read something.
+      nodes: the classes of all objects.
+    """
+
+    things: tuple[Any, ...]
+    nodes: tuple[type, ...]
 
 
-def _read_by_classes(outline: Outline) -> Any:
-    """Return what classes and static functions of arguments read; None if that cannot be told."""
-    found: list[Any] = list(_own_nodes(outline.treedef))
+_found: "weakref.WeakKeyDictionary[GraphDef[Any], _Read]" = weakref.WeakKeyDictionary()
+
+
+def _read_by_classes(outline: Outline) -> tuple[Any, Any]:
+    """Return what classes and static functions of arguments read, and methods of this library.
+
+    The first is None if it cannot be told.
+    """
+    things: list[Any] = list(_own_nodes(outline.treedef))
+    nodes: list[type] = []
     for definition in outline.definitions:
         if isinstance(definition, GraphDef):
-            known = _things.get(definition)
+            known = _found.get(definition)
             if known is None:
-                known = tuple(dict.fromkeys(filter(_is_read, _of_structure(definition))))
-                _things[definition] = known
-            found.extend(known)
+                known = _found[definition] = _in_structure(definition)
+            things.extend(known.things)
+            nodes.extend(known.nodes)
         elif isinstance(definition, VariableDef):
-            found.extend(filter(_is_read, _of_variable(definition)))
-    if not found:
-        return ()
-    read = read_by(found)
-    return None if read is None or read.is_visible else read.content
+            things.extend(filter(_is_read, _of_variable(definition)))
+            nodes.append(definition.type)
+    methods = methods_of(nodes)
+    if not things:
+        return (), methods
+    read = read_by(things)
+    return (None if read is None or read.is_visible else read.content), methods
+
+
+def _in_structure(definition: GraphDef[Any]) -> _Read:
+    kinds = (x.type for x in definition.nodes if isinstance(x, NodeDef | VariableDef))
+    things = dict.fromkeys(filter(_is_read, _of_structure(definition)))
+    return _Read(tuple(things), tuple(dict.fromkeys(kinds)))
 
 
 def _is_read(x: Any) -> bool:

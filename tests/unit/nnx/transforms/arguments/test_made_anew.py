@@ -270,6 +270,16 @@ def test_an_rnn_of_another_configuration_is_another_program():
     assert not np.array_equal(plain(X, return_carry=True, seq_lengths=lengths)[0], first[:, -1])
 
 
+def test_a_method_of_a_layer_may_be_replaced(monkeypatch):
+    layer = _rnn(nnx.SimpleCell)
+    first = layer(X)
+    call = nnx.Linear.__call__
+    monkeypatch.setattr(nnx.Linear, "__call__", lambda self, x: 2 * call(self, x))
+    assert not np.array_equal(layer(X), first)
+    monkeypatch.undo()
+    assert_exact(layer(X), first)
+
+
 def _counted():
     return nnx.cond(True, lambda x: x + jnp.arange(3), lambda x: x + jnp.arange(3), jnp.int8(1))
 
