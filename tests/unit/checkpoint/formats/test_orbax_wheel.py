@@ -13,7 +13,6 @@ import json
 import os
 import pathlib
 import sys
-import time
 
 import jax
 import numpy as np
@@ -55,15 +54,16 @@ def _is_not_told(name):
 
 @pytest.fixture(scope="module")
 def theirs():
-    """What Orbax itself restores of each, None where it fails, and what it then lets go unheard."""
+    """What Orbax itself restores of each, None where it fails.
+
+    What its other threads let go after a failure is unheard until the tests of this file are done.
+    """
     before, sys.unraisablehook = sys.unraisablehook, lambda about: None
     try:
-        found = {name: _orbax_restores(ROOT / name) for name in DIRECTORIES}
+        yield {name: _orbax_restores(ROOT / name) for name in DIRECTORIES}
         gc.collect()
-        time.sleep(0.5)
     finally:
         sys.unraisablehook = before
-    return found
 
 
 def _orbax_restores(place):
