@@ -4,20 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from ramie.core.lift.repeating import stacked
 from ramie.core.meta import PARTITION_NAME
-from ramie.nnx.graph.functional import merge, split
-from ramie.nnx.graph.walk import iter_graph
 from ramie.nnx.modules.containers import List
 from ramie.nnx.modules.module import Module
 from ramie.nnx.randomness.rng import Rngs
-from ramie.nnx.sharding.axes import add_axis
+from ramie.nnx.sharding.stacking import stack_modules
 from ramie.nnx.transforms.autodiff.rematerialization import remat as nnx_remat
 from ramie.nnx.transforms.iteration.axes import Carry
 from ramie.nnx.transforms.iteration.scanning import scan as nnx_scan
-from ramie.nnx.variable.base import Variable
 
 __all__ = ["Repeat"]
 
@@ -90,7 +86,7 @@ class Repeat(Module):
                 f"policy of nnx.Repeat says what remat stores: set remat=True beside {policy}."
             )
         layers = [block(rngs=of_layer) for of_layer in _split_streams(rngs, length)]
-        self.layers: Any = _stacked(layers, partition_name) if scan else List(layers)
+        self.layers: Any = stack_modules(layers, partition_name) if scan else List(layers)
         self.length = length
         self.scan = scan
         self.remat = remat
@@ -177,51 +173,3 @@ def _split_streams(rngs: Rngs, count: int) -> list[Rngs]:
     """Give each layer streams of its own, which do not depend on how the layers are held."""
     keys = {name: list(jax.random.split(stream(), count)) for name, stream in rngs.items()}
     return [Rngs({name: of_stream[i] for name, of_stream in keys.items()}) for i in range(count)]
-
-
-def _stacked(layers: list[Any], partition_name: str | None) -> Any:
-    """Make one layer of several, whose variables have a first axis for them."""
-    _refuse_shared(layers)
-    graphdef: Any = None
-    flat: list[list[Any]] = []
-    trees: list[Any] = []
-    for number, layer in enumerate(layers):
-        found, state = split(layer)
-        graphdef = found if number == 0 else graphdef
-        leaves, tree = jax.tree_util.tree_flatten(state)
-        flat.append(leaves)
-        trees.append(tree)
-        if found != graphdef or tree != trees[0]:
-            raise ValueError(
-                f"The layers 0 and {number} of nnx.Repeat differ in structure, static attributes "
-                "or metadata, and a scan runs equal ones. Build them alike, or set scan=False."
-            )
-    layers.clear()  # of each array the parts go as soon as they are stacked
-    values = []
-    for place in range(len(flat[0])):
-        parts = [leaves[place] for leaves in flat]
-        kinds = {(jnp.shape(x), jnp.result_type(x)) for x in parts}
-        if len(kinds) > 1:
-            raise ValueError(
-                f"The layers of nnx.Repeat have arrays of several kinds in one place, "
-                f"{sorted(map(str, kinds))}, and a scan runs equal ones. Build them alike, or set "
-                "scan=False."
-            )
-        values.append(jnp.stack(parts))
-        for leaves in flat:
-            leaves[place] = None
-    state = jax.tree_util.tree_unflatten(trees[0], values)
-    return merge(graphdef, add_axis(state, 0, {PARTITION_NAME: partition_name}))
-
-
-def _refuse_shared(layers: list[Any]) -> None:
-    owners: dict[int, int] = {}
-    for number, layer in enumerate(layers):
-        for path, node in iter_graph(layer):
-            if isinstance(node, Variable) and owners.setdefault(id(node), number) != number:
-                raise ValueError(
-                    f"The layers {owners[id(node)]} and {number} of nnx.Repeat share the "
-                    f"{type(node).__name__} at {'/'.join(map(str, path))}; in a scan each has its "
-                    "own. Make it inside of the layer, pass its value to the call, or set "
-                    "scan=False."
-                )
