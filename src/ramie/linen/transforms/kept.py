@@ -190,7 +190,7 @@ class _Call:
             known = self._key in _kept
         except TypeError:  # something has no hash
             raise _NotKept from None
-        trace = _kept.get(self._key) if known else self._traced(lifted)
+        trace = self._remembered() if known else self._traced(lifted)
         if trace is None:
             raise _NotKept
         returned = jax.core.eval_jaxpr(trace.closed.jaxpr, trace.closed.consts, *self._arrays)
@@ -198,6 +198,13 @@ class _Call:
         self._crossing.set_counts(trace.counts)
         self._crossing.commit(written)
         return y, trace.reached
+
+    def _remembered(self) -> _Trace | None:
+        with _lock:
+            trace = _kept.get(self._key)
+            if self._key in _kept:
+                _kept.move_to_end(self._key)
+        return trace
 
     def _traced(self, lifted: Callable[..., Any]) -> _Trace | None:
         """Trace the call, and keep that if it would be the same again."""

@@ -373,6 +373,26 @@ def test_a_body_that_needs_values_is_run_the_plain_way(traces):
             assert_exact(y, X * 2 if w > 0 else X)
 
 
+def test_what_a_trace_that_failed_drew_is_drawn_again(traces):
+    class Picky(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            def step(m, x, _):
+                noise = jax.random.normal(m.make_rng("noise"), x.shape)
+                return (x + noise if float(m.get_variable("params", "w")) > 0 else x), None
+
+            run = nn.scan(step, variable_broadcast="params", split_rngs={"noise": False}, length=1)
+            return run(self, x, None)[0] + jax.random.normal(self.make_rng("noise"), x.shape)
+
+    def call():
+        return Picky().apply({"params": {"w": jnp.float32(1)}}, X, rngs={"noise": KEY})
+
+    expected = _plain(call)
+    for _ in range(2):
+        assert_exact(call(), expected)
+    assert len(traces) == 1
+
+
 def test_switches_of_jax_are_honoured(traces):
     model = _rnn()
     variables = model.init(KEY, XS)
@@ -418,9 +438,25 @@ def test_the_memory_is_bounded(monkeypatch):
     kept._kept.clear()
     model = _rnn()
     variables = model.init(KEY, XS)
-    for size in range(1, 6):
+    for size in (1, 2, 3, 1, 4, 5):
         model.apply(variables, XS[:, :size])
     assert len(kept._kept) == 3
+    monkeypatch.setattr(kept._Call, "_traced", None)
+    assert model.apply(variables, XS[:, :1]).shape == (2, 1, 4)  # used last but two
+
+
+def test_what_prints_while_it_runs_prints_at_each_call(capsys, traces):
+    class Printing(nn.Module):
+        @nn.compact
+        def __call__(self, x, _):
+            jax.debug.print("{}", x[0, 0])
+            return x + 1, None
+
+    for _ in range(2):
+        nn.scan(Printing, length=2)().apply({}, X, None)
+        jax.effects_barrier()
+        assert capsys.readouterr().out.split() == ["-1.0", "0.0"]
+    assert len(traces) == 1
 
 
 def test_threads_with_their_own_shapes():
