@@ -17,12 +17,16 @@ def test_train_state_is_an_attribute():
 
 
 def test_unknown_names_say_what_there_is():
-    with pytest.raises(AttributeError, match="has no attribute 'optimizers'; it offers Stepper, TrainState"):
+    with pytest.raises(
+        AttributeError, match="has no attribute 'optimizers'; it offers Stepper, TrainState"
+    ):
         _ = training.optimizers
 
 
 def test_importing_every_module_loads_nothing_heavy():
-    modules = [name for name in training.__all__ if name not in {"Stepper", "TrainState", "checkpoints"}]
+    modules = [
+        name for name in training.__all__ if name not in {"Stepper", "TrainState", "checkpoints"}
+    ]
     code = (
         "import json, sys\n"
         f"for name in {modules!r}:\n"
