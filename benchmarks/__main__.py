@@ -11,7 +11,9 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 from benchmarks import (
     checkpoint,
     donation,
+    growth,
     host_cost,
+    last_costs,
     outside_jit,
     processes,
     repeated,
@@ -34,6 +36,8 @@ PARTS = (
     "outside",
     "donation",
     "sharing",
+    "last",
+    "growth",
 )
 BARS = {
     "apply, traced": "1.25x",
@@ -197,6 +201,8 @@ def main() -> None:
         "sharing": lambda: sharing.section(arguments.rounds),
         "checkpoint": lambda: _checkpoint(arguments.process_rounds, arguments.megabytes),
         "donation": lambda: donation.section(arguments.process_rounds),
+        "last": lambda: last_costs.section(arguments.rounds, arguments.cold_rounds),
+        "growth": lambda: growth.section(min(arguments.rounds, 5)),
     }
     texts = []
     for name in PARTS:
