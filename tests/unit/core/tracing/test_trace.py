@@ -284,3 +284,28 @@ def test_a_variable_outside_is_not_changed_inside():
     v = nnx.Variable(jnp.array(1))
     with pytest.raises(errors.TraceContextError):
         jax.jit(lambda: v.set_value(jnp.array(2)))()
+
+
+def test_is_compiled_knows_a_jit_around():
+    seen = []
+
+    def note(x):
+        seen.append(trace.is_compiled())
+        return x
+
+    note(1.0)
+    jax.grad(note)(1.0)
+    jax.checkpoint(note)(1.0)
+    assert seen == [False] * 3
+    jax.jit(jax.grad(note))(1.0)
+    jax.make_jaxpr(jax.checkpoint(note))(1.0)
+    assert all(seen[3:])
+
+
+def test_trace_settings_differ_with_what_a_trace_depends_on():
+    plain = trace.trace_settings()
+    assert plain == trace.trace_settings()
+    with jax.default_matmul_precision("highest"):
+        assert trace.trace_settings() != plain
+    with jax.set_mesh(jax.make_mesh((1,), ("a",))):
+        assert trace.trace_settings() != plain
