@@ -18,11 +18,12 @@ __all__ = ["Repeat"]
 class Repeat(Module):
     """Call `length` layers of one kind one after another: in a loop of Python, or in one scan.
 
-    Both forms compute the same from the same keys: initial values, dropout, statistics and sown
-    values of the i-th layer are equal bit for bit. In a loop of Python the layers are called
-    ``layers_0``, ``layers_1`` and so on. A scan has one set of variables called ``layers``, each
-    with a first axis for the layers; it is traced and compiled once for all of them. `stack_layers`
-    and `unstack_layers` turn variables of one form into those of the other.
+    Both forms compute the same from the same keys: the i-th layer begins with the same values, bit
+    for bit (but for rounding in orthogonal matrices that are made outside of `jit`), and draws the
+    same numbers; what it computes differs by rounding at most. In a loop of Python the layers are
+    called ``layers_0``, ``layers_1`` and so on. A scan has one set of variables called ``layers``,
+    each with a first axis for the layers; it is traced and compiled once for all of them.
+    `stack_layers` and `unstack_layers` turn variables of one form into those of the other.
 
     The first `carried` positional arguments go from layer to layer: a layer returns what the next
     one gets (a tuple if there are several). All others, and keyword arguments, reach each layer as

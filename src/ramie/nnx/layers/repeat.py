@@ -21,11 +21,11 @@ __all__ = ["Repeat"]
 class Repeat(Module):
     """Call `length` layers of one kind one after another: in a loop of Python, or in one scan.
 
-    Both forms compute the same from the same keys: initial values, dropout, statistics and sown
-    values of the i-th layer are equal bit for bit. The attribute `layers` is a list of layers, or
-    for a scan one layer whose variables have a first axis for the layers; the scan is traced and
-    compiled once for all of them. `stack_layers` and `unstack_layers` turn a state of one form into
-    that of the other.
+    Both forms compute the same from the same keys: the i-th layer begins with the same values, bit
+    for bit, and draws the same numbers; what it computes differs by rounding at most. The attribute
+    `layers` is a list of layers, or for a scan one layer whose variables have a first axis for the
+    layers; the scan is traced and compiled once for all of them. `stack_layers` and
+    `unstack_layers` turn a state of one form into that of the other.
 
     The first `carried` positional arguments go from layer to layer: a layer returns what the next
     one gets (a tuple if there are several). All others, and keyword arguments, reach each layer as

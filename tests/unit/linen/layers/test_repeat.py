@@ -76,7 +76,9 @@ def test_initial_values_are_equal_bit_for_bit(name: str, how: Any) -> None:
     variables = how(tower.init)(rngs, X)
     scanned = how(tower.clone(scan=True).init)(rngs, X)
     without = {c: v for c, v in scanned.items() if c != "intermediates"}
-    assert_same(nn.stack_layers({c: variables[c] for c in without}), without)
+    # Orthogonal matrices are products, which XLA compiles in other ways inside of a loop.
+    kind = "op" if name in ("rnn", "orthogonal") and how is not jax.jit else "exact"
+    assert_same(nn.stack_layers({c: variables[c] for c in without}), without, kind)
     first, second = (
         jax.tree.leaves(variables["params"]["layers_0"]),
         jax.tree.leaves(variables["params"]["layers_1"]),
