@@ -127,7 +127,7 @@ class RememberedWalk:
         extend = seen.extend
         extend(map(type, leaves))
         extend(map(_metadata, leaves))
-        # Twice as fast as one iterator over all.
+        # Faster than one iterator over all.
         deque(map(extend, mappings), maxlen=0)
         deque(map(extend, map(_values_of, mappings)), maxlen=0)
         deque(map(extend, self._containers.lists), maxlen=0)
