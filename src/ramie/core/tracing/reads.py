@@ -285,12 +285,13 @@ def _belongs_to_library(x: Any) -> bool:
         return _top(x.__module__) in _LIBRARIES
     if isinstance(x, BuiltinFunctionType):
         return isinstance(x.__self__, ModuleType | None)
+    if not callable(x) or _top(type(x).__module__) not in ("jax", "jaxlib", "numpy"):
+        return False  # and is not asked for more: an attribute of a user's object may run code
     wrapped = getattr(x, "__wrapped__", None)  # by jit, custom_jvp and the like
     if wrapped is not None and not _belongs_to_library(wrapped):
         return False
-    if isinstance(x, functools.partial) or hasattr(x, "pyfunc") or not hasattr(x, "__name__"):
-        return False  # of JAX and NumPy, but made of what a user has: `np.vectorize`, `np.poly1d`
-    return callable(x) and _top(type(x).__module__) in ("jax", "jaxlib", "numpy")
+    # Of JAX and NumPy, but made of what a user has: `np.vectorize`, `np.poly1d`.
+    return hasattr(x, "__name__") and not hasattr(x, "pyfunc")
 
 
 def _is_mark(x: Any) -> bool:

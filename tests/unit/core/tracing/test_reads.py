@@ -182,3 +182,15 @@ def test_plain_things_read_nothing():
     assert all(map(is_plain, [jax.nn.relu, np.sin, np.sum, jnp.dot, math.sin, jnp]))
     assert read_by([lambda x: jax.lax.scan(jax.vmap(jnp.sin), x)]) is not None
     assert not any(map(is_plain, [_make(1), Base, Settings(), ARRAY, [1]]))
+
+
+def test_objects_of_users_are_not_asked_for_attributes():
+    class Watched:
+        def __getattr__(self, name):
+            raise RuntimeError(f"{name} was asked for")
+
+        def __call__(self):
+            return 3
+
+    assert not is_plain(Watched())
+    assert read_by([Watched()]) is None

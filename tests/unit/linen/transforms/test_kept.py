@@ -477,3 +477,20 @@ def test_threads_with_their_own_shapes():
         thread.join()
     for x, y in zip(found, expected, strict=True):
         assert_exact(x, y)
+
+
+def test_the_look_at_a_module_does_not_set_it_up():
+    class Layer(nn.Module):
+        def setup(self):
+            self.dense = nn.Dense(4)
+            self.shift = self.param("shift", lambda key: jnp.ones((1, 4)))
+
+        def __call__(self, x):
+            return self.dense(x) + self.shift, None
+
+    tower = nn.scan(Layer, variable_axes={"params": 0}, split_rngs={"params": True}, length=3)()
+    variables = tower.init(KEY, X)
+    expected = X
+    for i in range(3):
+        expected = Layer().apply(jax.tree.map(lambda x, i=i: x[i], variables), expected)[0]
+    assert_close(tower.apply(variables, X)[0], expected, "op")
