@@ -1,8 +1,10 @@
 """What holds for every test: strict JAX, a warm compiler cache, four CPU devices, no luck."""
 
+import gc
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 _CACHE = Path(__file__).resolve().parent.parent / ".cache" / "jax"
@@ -17,3 +19,17 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # The same examples in every run, however slow the machine: a failure is never a matter of luck.
 settings.register_profile("ramie", deadline=None, derandomize=True)
 settings.load_profile("ramie")
+
+
+@pytest.fixture
+def deleted():
+    """A function that lists the arrays that were deleted in this test and are still there."""
+    import jax
+
+    def all_of_them():
+        gc.collect()
+        kind = type(jax.numpy.ones(()))
+        return [x for x in gc.get_objects() if type(x) is kind and x.is_deleted()]
+
+    before = all_of_them()  # other tests may keep some
+    return lambda: [x for x in all_of_them() if not any(x is old for old in before)]

@@ -40,13 +40,7 @@ def _address(training):
     return training.state.params["params"]["kernel"].unsafe_buffer_pointer()
 
 
-def _deleted():
-    gc.collect()
-    kind = type(jnp.ones(()))
-    return [x for x in gc.get_objects() if type(x) is kind and x.is_deleted()]
-
-
-def test_steps_are_those_of_jit_in_the_same_memory():
+def test_steps_are_those_of_jit_in_the_same_memory(deleted):
     training = Stepper(_step, _state(), has_aux=True)
     expected, plain = _state(), jax.jit(_step)
     addresses = set()
@@ -58,11 +52,11 @@ def test_steps_are_those_of_jit_in_the_same_memory():
         gc.collect()
         addresses.add(_address(training))
     assert len(addresses) == 1 and int(training.state.step) == 4
-    assert _deleted() == []
+    assert deleted() == []
 
 
 @pytest.mark.parametrize("way", ["state", "leaf", "alias", "view", "first"])
-def test_what_is_held_keeps_its_value(way):
+def test_what_is_held_keeps_its_value(way, deleted):
     first = [_state()]
     training = Stepper(_step, first[0], has_aux=True)
     ways = {
@@ -83,7 +77,7 @@ def test_what_is_held_keeps_its_value(way):
     jax.tree.map(assert_exact, held, values)
     first.clear()
     del held
-    assert _deleted() == []
+    assert deleted() == []
 
 
 def test_without_more_a_step_returns_the_state_alone():

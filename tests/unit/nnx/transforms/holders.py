@@ -1,7 +1,6 @@
 """What may hold an array of a model, or memory of it, and what can be read from it then."""
 
 import copy
-import gc
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +16,6 @@ def made(value=1.0):
     return nnx.Dict(
         w=nnx.Param(jnp.full((SIZE, SIZE), value, jnp.float32) + 0), other=nnx.Param(jnp.ones(SIZE))
     )
-
-
-def deleted():
-    """List the deleted arrays that are still there."""
-    gc.collect()
-    kind = type(jnp.ones(()))
-    return [x for x in gc.get_objects() if type(x) is kind and x.is_deleted()]
 
 
 HOLDERS = {

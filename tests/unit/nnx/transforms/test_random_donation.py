@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from tests.tolerance import assert_exact
-from tests.unit.nnx.transforms.holders import HOLDERS, SIZE, content, deleted, made
+from tests.unit.nnx.transforms.holders import HOLDERS, SIZE, content, made
 
 from ramie import nnx
 
@@ -72,7 +72,7 @@ class _World:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_random_programs_reach_nothing_that_is_deleted(seed):
+def test_random_programs_reach_nothing_that_is_deleted(seed, deleted):
     auto, named = _World("auto", seed), _World("named", seed)
     for _ in range(30):
         auto.act(), named.act()

@@ -10,7 +10,7 @@ import optax
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 from tests.tolerance import assert_exact
-from tests.unit.nnx.transforms.holders import HOLDERS, SIZE, content, deleted, made
+from tests.unit.nnx.transforms.holders import HOLDERS, SIZE, content, made
 
 from ramie import nnx
 from ramie.checkpoint.saving.background import AsyncManager
@@ -75,7 +75,7 @@ def double(module):
 # --- what is given away ---------------------------------------------------------------------------
 
 
-def test_what_a_step_replaces_is_given_away_and_the_numbers_are_the_same():
+def test_what_a_step_replaces_is_given_away_and_the_numbers_are_the_same(deleted):
     auto, named = nnx.jit(_train, donate="auto"), nnx.jit(_train, donate="named")
     found = []
     for step in (auto, named):
@@ -261,7 +261,7 @@ def test_old_values_that_a_step_returns():
         assert_exact(module.w[...], new)
 
 
-def test_a_model_that_the_function_sees_from_outside_too():
+def test_a_model_that_the_function_sees_from_outside_too(deleted):
     module = made(2.0)
     seen = []
 
@@ -347,7 +347,7 @@ def test_steps_that_change_structure(graph_updates):
             del module.new
 
 
-def test_a_variable_that_only_some_shapes_replace_or_lose():
+def test_a_variable_that_only_some_shapes_replace_or_lose(deleted):
     @nnx.jit(donate="auto")
     def step(module, x):
         if x.size == 1:
@@ -373,7 +373,7 @@ def test_a_variable_that_only_some_shapes_replace_or_lose():
 # --- failures -------------------------------------------------------------------------------------
 
 
-def test_a_step_that_fails_before_it_runs_leaves_the_model_whole():
+def test_a_step_that_fails_before_it_runs_leaves_the_model_whole(deleted):
     model, optimizer = _trained()
     step = nnx.jit(_train, donate="auto")
     for good, bad, error in (
