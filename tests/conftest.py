@@ -22,14 +22,21 @@ settings.load_profile("ramie")
 
 
 @pytest.fixture
-def deleted():
+def quick_collections():
+    """Let the garbage collector pass over what other tests left, which takes it seconds."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+def deleted(quick_collections):
     """A function that lists the arrays that were deleted in this test and are still there."""
     import jax
 
-    def all_of_them():
+    def find():
         gc.collect()
         kind = type(jax.numpy.ones(()))
         return [x for x in gc.get_objects() if type(x) is kind and x.is_deleted()]
 
-    before = all_of_them()  # other tests may keep some
-    return lambda: [x for x in all_of_them() if not any(x is old for old in before)]
+    return find

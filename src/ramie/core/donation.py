@@ -132,8 +132,11 @@ def _shares(arrays: Sequence[Any], others: Sequence[Any]) -> list[int]:
     alike = {x for x in set(kinds) if x.shape in shapes}
     if not alike:
         return []
-    suspects = compress(others, map(alike.__contains__, kinds))
-    places = set(map(_address, suspects))
+    suspects = list(compress(others, map(alike.__contains__, kinds)))
+    try:
+        places = set(map(_address, suspects))
+    except RuntimeError:  # one lies in parts
+        return _shares_on_several(arrays, suspects)
     own = list(map(_address, arrays))
     if places.isdisjoint(own):
         return []
@@ -141,7 +144,11 @@ def _shares(arrays: Sequence[Any], others: Sequence[Any]) -> list[int]:
 
 
 def _shares_on_several(arrays: Sequence[Any], others: Sequence[Any]) -> list[int]:
-    """Do the work of `_aliased` where arrays may lie on several devices, in parts."""
+    """Do the work of `_aliased` where arrays may lie on several devices, in parts.
+
+    Where another array has parts of the same shape, the look itself makes JAX remember parts, and
+    the next look takes the array for one that is held: it is copied then, which is safe.
+    """
     shapes = set(map(_part_shape, arrays))
     suspects = [x for x in others if _part_shape(x) in shapes]
     # JAX remembers the parts of an array that was asked for them, and they are aliases then.

@@ -237,6 +237,7 @@ def test_names_that_no_encoding_has_are_escaped(tmp_path, encoding):
 def test_ctrl_c_while_a_command_works(run):
     code = (
         "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # jobs may ignore it
         "from ramie import checkpoint\n"
         "from ramie.cli import main\n"
         "checkpoint.survey = lambda *a, **k: signal.raise_signal(signal.SIGINT)\n"

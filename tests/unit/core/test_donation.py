@@ -14,6 +14,8 @@ from tests.tolerance import assert_exact
 from ramie.core import donation
 from ramie.core.donation import can_tell, copied, counts, held, is_plain
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
+
 
 def _mesh():
     return jax.make_mesh((4,), ("data",))
@@ -21,7 +23,7 @@ def _mesh():
 
 def _fresh(sharding=None, start=0.0):
     """Make an array that was computed, and lies on one device or as a sharding says."""
-    made = jax.jit(lambda x: jnp.arange(4096.0) + x, out_shardings=sharding)(start)
+    made = jax.jit(lambda x: jnp.arange(4124.0) + x, out_shardings=sharding)(start)
     return jax.block_until_ready(made)
 
 
@@ -85,7 +87,7 @@ def test_another_array_over_the_memory_of_one_device(alias):
     arrays = [_fresh(start=i) for i in range(3)]
     other = ALIASES[alias](arrays[1])
     assert held(arrays, others=0) == [1]
-    unlike = jnp.ones(5), jnp.arange(4096), arrays[0] + 1
+    unlike = jnp.ones(5), jnp.arange(4124), arrays[0] + 1
     assert held(arrays, others=0) == [1]
     del other, unlike
     assert held([_fresh(), _fresh()], others=0) == []

@@ -13,6 +13,8 @@ from tests.unit.nnx.transforms.outside_readers import READERS, Counter
 from ramie import nnx
 from ramie.configurations import config
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
+
 MODES = [
     {"graph": True, "graph_updates": True},
     {"graph": True, "graph_updates": False},
