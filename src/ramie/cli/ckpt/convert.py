@@ -65,16 +65,13 @@ def _convert(arguments: argparse.Namespace) -> int:
         path = checkpoint.convert(
             arguments.source,
             arguments.destination,
-            form=arguments.form,
-            separator=arguments.separator,
-            overwrite=arguments.overwrite,
             max_shard_bytes=arguments.max_shard_bytes,
             metadata=dict(arguments.metadata or ()),
-            drop_metadata=arguments.drop_metadata,
             partial=arguments.partial,
             stack=arguments.stack,
             unstack=arguments.unstack,
             progress=progress,
+            **subcommand.writing(arguments),
         )
     print_json({"path": path}) if arguments.json else print(visible(path))
     return 0

@@ -32,11 +32,8 @@ def _extract(arguments: argparse.Namespace) -> int:
             arguments.source,
             arguments.destination,
             arguments.subtree,
-            form=arguments.form,
-            separator=arguments.separator,
-            overwrite=arguments.overwrite,
-            drop_metadata=arguments.drop_metadata,
             progress=progress,
+            **subcommand.writing(arguments),
         )
     print_json({"path": path}) if arguments.json else print(visible(path))
     return 0

@@ -46,11 +46,8 @@ def _rename(arguments: argparse.Namespace) -> int:
             arguments.pattern,
             arguments.replacement,
             destination=arguments.destination,
-            form=arguments.form,
-            separator=arguments.separator,
-            overwrite=arguments.overwrite,
-            drop_metadata=arguments.drop_metadata,
             progress=progress,
+            **subcommand.writing(arguments),
         )
     if arguments.json:
         print_json(found._asdict())

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["OUT", "add", "add_separator", "add_writing", "positive"]
+__all__ = ["OUT", "add", "add_separator", "add_writing", "positive", "writing"]
 
 OUT = "safetensors if its name ends so, Orbax if it ends in .orbax, else msgpack"
 """What is written, by the name of the new file."""
@@ -62,6 +62,12 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
         help="leave out the strings about IN, where OUT has no place for them or none are wanted",
     )
     add_separator(parser)
+
+
+def writing(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what the options of `add_writing` say, as all functions that write take it."""
+    names = ("form", "separator", "overwrite", "drop_metadata")
+    return {name: getattr(arguments, name) for name in names}
 
 
 def positive(text: str) -> int:
