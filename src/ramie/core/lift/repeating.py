@@ -1,4 +1,4 @@
-"""Random streams of repeated layers: the same numbers in a loop of Python and in a scan."""
+"""Repeated layers: the same numbers in a loop and in a scan, and what both styles check."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,15 @@ from ramie.core.scope.scope import Scope
 from ramie.core.tracing.trace import at_traced_forward, outside_traces
 from ramie.typing import PRNGKey
 
-__all__ = ["begin_layer", "draw_streams", "split_streams", "stacked"]
+__all__ = [
+    "begin_layer",
+    "check_settings",
+    "divided",
+    "draw_streams",
+    "split_arguments",
+    "split_streams",
+    "stacked",
+]
 
 
 def draw_streams(scope: Scope) -> dict[str, PRNGKey]:
@@ -62,3 +70,70 @@ def _restart(counters: dict[Any, Any]) -> None:
 def stacked(*values: Any) -> Any:
     """Stack trees of equal structure leaf by leaf along a new first axis, as a scan does."""
     return jax.tree_util.tree_map(lambda *leaves: jnp.stack(leaves), *values)
+
+
+def check_settings(tower: str, policy: Any, remat: bool, **numbers: int) -> None:
+    """Refuse settings that make no tower.
+
+    Args:
+      tower: the name of the class.
+      policy: what `remat` stores, or None.
+      remat: whether it is used.
+      **numbers: what has to be 1 or more.
+
+    Raises:
+      ValueError: if a number is below 1, or a policy is given without remat.
+    """
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name} of {tower} has to be 1 or more, found {number}.")
+    if policy is not None and not remat:
+        raise ValueError(
+            f"policy of {tower} says what remat stores: set remat=True beside {policy}."
+        )
+
+
+def split_arguments(
+    args: tuple[Any, ...], carried: int, tower: str
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Divide arguments into those that go from layer to layer, and those that each layer gets.
+
+    Raises:
+      TypeError: if there are fewer than are carried.
+    """
+    if len(args) < carried:
+        raise TypeError(
+            f"{tower} carries {carried} arguments from layer to layer, but was called with "
+            f"{len(args)}. Give them by position, or set carried."
+        )
+    return args[:carried], args[carried:]
+
+
+def divided(y: Any, carried: int, has_aux: bool, layer: str) -> tuple[tuple[Any, ...], Any]:
+    """Divide what a layer returned into what is carried and its output.
+
+    Raises:
+      TypeError: if it is something else.
+    """
+    aux = None
+    if has_aux:
+        if not isinstance(y, tuple) or len(y) != 2:
+            raise TypeError(
+                "With has_aux of Repeat a layer returns a pair, what is carried and its output, "
+                f"but {layer} returned {_counted(y)}."
+            )
+        y, aux = y
+    if carried == 1:
+        return (y,), aux
+    if not isinstance(y, tuple) or len(y) != carried:
+        raise TypeError(
+            f"A layer returns the {carried} arguments that are carried as a tuple, but {layer} "
+            f"returned {_counted(y)}. See carried of Repeat."
+        )
+    return y, aux
+
+
+def _counted(y: Any) -> str:
+    if isinstance(y, tuple):
+        return f"a tuple of {len(y)}"
+    return f"one value of type {type(y).__name__}"

@@ -4,7 +4,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ramie.core.lift.repeating import begin_layer, draw_streams, split_streams, stacked
+from ramie.core.lift.repeating import (
+    begin_layer,
+    check_settings,
+    divided,
+    draw_streams,
+    split_arguments,
+    split_streams,
+    stacked,
+)
 from ramie.core.meta import PARTITION_NAME
 from ramie.linen.layers.linear import place
 from ramie.linen.machinery.adopt import map_modules
@@ -80,15 +88,8 @@ class Repeat(Module):
                 f"nn.Repeat makes its layers: give it a module class, or a functools.partial of "
                 f"one, such as nn.Repeat(partial(nn.Dense, 8), 3), not {found}."
             )
-        for name in ("length", "unroll", "carried"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} of nn.Repeat has to be 1 or more, found {getattr(self, name)}."
-                )
-        if self.policy is not None and not self.remat:
-            raise ValueError(
-                f"policy of nn.Repeat says what remat stores: set remat=True beside {self.policy}."
-            )
+        numbers = {name: getattr(self, name) for name in ("length", "unroll", "carried")}
+        check_settings("nn.Repeat", self.policy, self.remat, **numbers)
         super().__post_init__()
 
     @compact
@@ -107,23 +108,19 @@ class Repeat(Module):
           TypeError: if there are fewer arguments than are carried, or a layer returns something
             else than it should.
         """
-        if len(args) < self.carried:
-            raise TypeError(
-                f"{place(self)} carries {self.carried} arguments from layer to layer, but was "
-                f"called with {len(args)}. Give them by position, or set carried."
-            )
-        others = args[self.carried :]
+        carry, others = split_arguments(args, self.carried, place(self))
 
         @nowrap  # in tables and among captured values there are only calls of layers
         def step(layer: Module, carry: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
             begin_layer(layer.__dict__["scope"])
-            return self._taken(layer, layer(*carry, *others, **kwargs))  # type: ignore[operator]
+            y = layer(*carry, *others, **kwargs)  # type: ignore[operator]
+            return divided(y, self.carried, self.has_aux, place(layer))
 
         if self.remat:
             # In a scan there is nothing that the compiler could join the recomputation with.
             step = lift_remat(step, policy=self.policy, prevent_cse=not self.scan)
         run = self._scanned if self.scan else self._written_out
-        carry, aux = run(step, args[: self.carried])
+        carry, aux = run(step, carry)
         result = carry[0] if self.carried == 1 else carry
         return (result, aux) if self.has_aux else result
 
@@ -158,27 +155,6 @@ class Repeat(Module):
         )
         result: tuple[Any, Any] = run(layer, carry)
         return result
-
-    @nowrap
-    def _taken(self, layer: Module, y: Any) -> tuple[tuple[Any, ...], Any]:
-        """Divide what a layer returned into what is carried and its output."""
-        aux = None
-        if self.has_aux:
-            if not isinstance(y, tuple) or len(y) != 2:
-                raise TypeError(
-                    f"With has_aux a layer returns a pair, what is carried and its output, but "
-                    f"{place(layer)} returned one value of type {type(y).__name__}."
-                )
-            y, aux = y
-        if self.carried == 1:
-            return (y,), aux
-        if not isinstance(y, tuple) or len(y) != self.carried:
-            raise TypeError(
-                f"A layer returns the {self.carried} arguments that are carried as a tuple, but "
-                f"{place(layer)} returned one value of type {type(y).__name__}. See "
-                "carried of nn.Repeat."
-            )
-        return y, aux
 
 
 def _anew(module: Any, memo: dict[int, Any]) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from ramie.core.lift.repeating import stacked
+from ramie.core.lift.repeating import check_settings, divided, split_arguments, stacked
 from ramie.core.meta import PARTITION_NAME
 from ramie.nnx.modules.containers import List
 from ramie.nnx.modules.module import Module
@@ -78,13 +78,7 @@ class Repeat(Module):
                 "of one, such as nnx.Repeat(partial(nnx.Linear, 8, 8), 3, rngs=rngs), not a "
                 f"{type(block).__name__}."
             )
-        for name, number in (("length", length), ("unroll", unroll), ("carried", carried)):
-            if number < 1:
-                raise ValueError(f"{name} of nnx.Repeat has to be 1 or more, found {number}.")
-        if policy is not None and not remat:
-            raise ValueError(
-                f"policy of nnx.Repeat says what remat stores: set remat=True beside {policy}."
-            )
+        check_settings("nnx.Repeat", policy, remat, length=length, unroll=unroll, carried=carried)
         layers = [block(rngs=of_layer) for of_layer in _split_streams(rngs, length)]
         self.layers: Any = stack_modules(layers, partition_name) if scan else List(layers)
         self.length = length
@@ -111,21 +105,17 @@ class Repeat(Module):
           TypeError: if there are fewer arguments than are carried, or a layer returns something
             else than it should.
         """
-        if len(args) < self.carried:
-            raise TypeError(
-                f"nnx.Repeat carries {self.carried} arguments from layer to layer, but was called "
-                f"with {len(args)}. Give them by position, or set carried."
-            )
-        others = args[self.carried :]
+        carry, others = split_arguments(args, self.carried, "nnx.Repeat")
 
         def step(layer: Any, carry: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
-            return self._taken(layer, layer(*carry, *others, **kwargs))
+            y = layer(*carry, *others, **kwargs)
+            return divided(y, self.carried, self.has_aux, type(layer).__name__)
 
         run: Any = step
         if self.remat:
             # In a scan there is nothing that the compiler could join the recomputation with.
             run = nnx_remat(step, policy=self.policy, prevent_cse=not self.scan)
-        carry, aux = (self._scanned if self.scan else self._written_out)(run, args[: self.carried])
+        carry, aux = (self._scanned if self.scan else self._written_out)(run, carry)
         result = carry[0] if self.carried == 1 else carry
         return (result, aux) if self.has_aux else result
 
@@ -147,26 +137,6 @@ class Repeat(Module):
         )
         result: tuple[Any, Any] = run(self.layers, carry)
         return result
-
-    def _taken(self, layer: Any, y: Any) -> tuple[tuple[Any, ...], Any]:
-        """Divide what a layer returned into what is carried and its output."""
-        aux = None
-        kind = type(layer).__name__
-        if self.has_aux:
-            if not isinstance(y, tuple) or len(y) != 2:
-                raise TypeError(
-                    "With has_aux a layer of nnx.Repeat returns a pair, what is carried and its "
-                    f"output, but {kind} returned one value of type {type(y).__name__}."
-                )
-            y, aux = y
-        if self.carried == 1:
-            return (y,), aux
-        if not isinstance(y, tuple) or len(y) != self.carried:
-            raise TypeError(
-                f"A layer returns the {self.carried} arguments that are carried as a tuple, but "
-                f"{kind} returned one value of type {type(y).__name__}. See carried of nnx.Repeat."
-            )
-        return y, aux
 
 
 def _split_streams(rngs: Rngs, count: int) -> list[Rngs]:

@@ -323,7 +323,7 @@ def test_what_makes_no_tower_is_refused() -> None:
         dense = nn.Repeat(partial(nn.Dense, 8), 2, scan=scan)
         with pytest.raises(TypeError, match=r"carried as a tuple, but Swapped"):
             nn.Repeat(Swapped, 2, scan=scan, carried=2).init(KEY, X, X)
-        with pytest.raises(TypeError, match="With has_aux a layer returns a pair"):
+        with pytest.raises(TypeError, match="With has_aux of Repeat a layer returns a pair"):
             dense.clone(has_aux=True).init(KEY, X)
 
 

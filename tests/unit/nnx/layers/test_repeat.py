@@ -272,7 +272,7 @@ def test_what_makes_no_tower_is_refused() -> None:
             tower(carried=2, scan=scan)(X)
         with pytest.raises(TypeError, match=r"2 arguments that are carried as a tuple, but Two"):
             tower(TwoIn, carried=2, scan=scan)(X, X)
-        with pytest.raises(TypeError, match=r"With has_aux a layer of nnx.Repeat returns a pair"):
+        with pytest.raises(TypeError, match=r"With has_aux of Repeat a layer returns a pair"):
             tower(has_aux=True, scan=scan)(X)
 
 
