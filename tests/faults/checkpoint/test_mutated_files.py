@@ -5,6 +5,7 @@ there are checksums, no change is read at all.
 """
 
 import contextlib
+import gc
 import importlib
 import random
 import sys
@@ -54,10 +55,25 @@ def test_a_changed_file_is_read_as_it_says_or_refused(kind, tmp_path, monkeypatc
     assert refused > rounds // 3
 
 
-# What Orbax leaves unfinished when it fails, and what we say where a directory may hold more.
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore:Left out")
+@pytest.fixture
+def unfinished_in_here():
+    """Let what Orbax leaves unfinished when it fails be found here and not in a later test."""
+    yield
+    gc.collect()
+
+
+def of_changed_pages(test):
+    """Pass over what Orbax leaves unfinished and what we say where a directory may hold more."""
+    for ignored in (
+        "ignore:coroutine .* was never awaited",
+        "ignore::pytest.PytestUnraisableExceptionWarning",
+        "ignore:Left out",
+    ):
+        test = pytest.mark.filterwarnings(ignored)(test)
+    return pytest.mark.usefixtures("unfinished_in_here")(test)
+
+
+@of_changed_pages
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("page", orbax_pages.PAGES)
 def test_a_changed_page_of_an_orbax_directory_is_read_or_refused(page, tmp_path):
@@ -70,9 +86,7 @@ def test_a_changed_page_of_an_orbax_directory_is_read_or_refused(page, tmp_path)
             orbax_pages.check(page, data, tmp_path)
 
 
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore:Left out")
+@of_changed_pages
 @pytest.mark.timeout(3600)
 def test_a_changed_page_of_a_step_of_several_items_ends_nothing(tmp_path):
     pytest.importorskip("orbax.checkpoint")
