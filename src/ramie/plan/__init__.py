@@ -12,6 +12,6 @@ __all__, __getattr__, __dir__ = doors.door(
         "ramie.plan.chips": "CHIPS Chip",
         "ramie.plan.planning": "plan",
         "ramie.plan.report": "Bound Buffer Collection Collective Memory Plan Replicated Work",
-        "ramie.plan.topology": "topologies",
+        "ramie.plan.topology": "device_count make_mesh topologies",
     },
 )
