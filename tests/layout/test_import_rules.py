@@ -27,7 +27,7 @@ ALLOWED = {
     "metrics": {"core", "ops", "checkpoint", *TOOLS},
     "interop": {"core", "ops", "checkpoint", *TOOLS},
     "compat": {"trees"},  # for lift_parts, which install() does not load
-    "cli": {"core", "linen", "nnx", "checkpoint", "training", "metrics", *TOOLS},
+    "cli": {"core", "linen", "nnx", "plan", "checkpoint", "training", "metrics", *TOOLS},
 }
 # Allowed inside a function only: the import happens when a user asks for it.
 ALLOWED_LAZILY = {

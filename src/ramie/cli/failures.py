@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
 from ramie.cli.advice import in_words_of, misuse
-from ramie.cli.output import print_json
+from ramie.cli.output import print_json, visible
 from ramie.cli.streams import discard_output
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "MISUSE",
     "Failure",
     "Parser",
+    "Told",
     "Usage",
     "explain",
     "guarded",
@@ -44,6 +45,14 @@ class Failure(NamedTuple):
     code: int
     kind: str
     problem: str
+
+
+class Told(Exception):
+    """A failure that the command itself has found words for."""
+
+    def __init__(self, kind: str, problem: str) -> None:
+        super().__init__(problem)
+        self.failure = Failure(MISUSE, kind, problem)
 
 
 class Usage(Exception):
@@ -88,6 +97,9 @@ def explain(error: BaseException, parser: argparse.ArgumentParser) -> Failure | 
     match error:
         case KeyboardInterrupt():
             return Failure(INTERRUPTED, "interrupted", "interrupted")
+        case Told():
+            problem = " ".join(visible(line.strip()) for line in str(error).splitlines())
+            return error.failure._replace(problem=problem)
         case errors.ForeignFileError():
             return told("foreign")
         case errors.IncompleteCheckpointError():

@@ -4,15 +4,28 @@ import json
 import math
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["amount", "duration", "print_facts", "print_json", "print_table", "visible", "waiting"]
+__all__ = [
+    "amount",
+    "count",
+    "duration",
+    "print_facts",
+    "print_json",
+    "print_table",
+    "time_span",
+    "visible",
+    "waiting",
+    "working",
+]
 
 _PATIENCE = 1.0
 _WIDE, _BAR, _GAP = 10_000, 20, 2
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_LARGE, _SMALL = ("", "k", "M", "G", "T", "P", "E"), ("s", "ms", "µs", "ns")
 
 
 def visible(text: Any) -> str:
@@ -23,19 +36,55 @@ def visible(text: Any) -> str:
     )
 
 
-def amount(nbytes: int) -> str:
-    """Write a number of bytes as people do.
+def amount(nbytes: int, *, binary: bool = False) -> str:
+    """Write a number of bytes as people do; in powers of 1024, as memory is made, if `binary`.
 
     Example:
-      >>> amount(999), amount(1_250_000)
-      ('999 B', '1.2 MB')
+      >>> amount(999), amount(1_250_000), amount(16 * 2**30, binary=True)
+      ('999 B', '1.2 MB', '16.0 GiB')
     """
-    size, unit = float(nbytes), _UNITS[0]
-    for unit in _UNITS:
-        if size < 999.5 or unit == _UNITS[-1]:
+    base, units = (1024, _BINARY_UNITS) if binary else (1000, _UNITS)
+    size, unit = float(nbytes), units[0]
+    for unit in units:
+        if size < base - 0.5 or unit == units[-1]:
             break
-        size /= 1000
+        size /= base
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def count(number: float) -> str:
+    """Write a large number with three digits.
+
+    Example:
+      >>> count(12), count(70_553_706_496), count(999_999)
+      ('12', '70.6 G', '1.00 M')
+    """
+    prefix = _LARGE[0]
+    for prefix in _LARGE:
+        if number < 999.5 or prefix == _LARGE[-1]:
+            break
+        number /= 1000
+    return f"{_digits(number)} {prefix}" if prefix else f"{number:.0f}"
+
+
+def time_span(seconds: float) -> str:
+    """Write a short time with three digits.
+
+    Example:
+      >>> time_span(2.5), time_span(0.01234), time_span(0)
+      ('2.50 s', '12.3 ms', '0.00 ns')
+    """
+    unit = _SMALL[0]
+    for unit in _SMALL:
+        if seconds >= 0.9995 or unit == _SMALL[-1]:
+            break
+        seconds *= 1000
+    return f"{_digits(seconds)} {unit}"
+
+
+def _digits(number: float) -> str:
+    places = 2 if number < 9.995 else 1 if number < 99.95 else 0
+    return f"{number:.{places}f}"
 
 
 def duration(seconds: float) -> str:
@@ -207,3 +256,26 @@ def waiting() -> Iterator[Any]:
         yield bar
     finally:
         bar.stop()
+
+
+@contextmanager
+def working() -> Iterator[Callable[[str], None]]:
+    """Give a function to say what is being done, which stands in a line with the time it takes.
+
+    Nothing is shown where the standard error goes to a file.
+    """
+    if not sys.stderr.isatty():
+        yield lambda what: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    console = Console(file=sys.stderr, markup=False)
+    with Progress(*columns, console=console, transient=True) as line:
+        task = line.add_task("", total=None)
+
+        def say(what: str) -> None:
+            line.reset(task, description=visible(what))
+
+        yield say
