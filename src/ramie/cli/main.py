@@ -8,6 +8,7 @@ from ramie.cli import completion, failures, streams
 from ramie.cli import demo_command as demo
 from ramie.cli.ckpt import group as ckpt
 from ramie.cli.command import command_name
+from ramie.cli.plan import command as plan
 from ramie.foundation.version import __version__
 
 __all__ = ["main", "make_parser"]
@@ -23,6 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ramie {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     ckpt.add_parser(commands)
+    plan.add_parser(commands)
     demo.add_parser(commands)
     completion.add_parser(commands, parser)
     return parser

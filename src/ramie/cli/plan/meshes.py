@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["REST", "complete", "described", "mesh", "sweep", "variants"]
 
-REST = 0
-"""The size of an axis that takes all devices which the others leave: what `*` stands for."""
+REST = -1
+"""The size of an axis that takes all devices which the others leave: what `*` stands for, or -1."""
 
 
 def mesh(text: str) -> dict[str, int]:
@@ -17,7 +17,7 @@ def mesh(text: str) -> dict[str, int]:
 
     Example:
       >>> mesh("data=32,model=8"), mesh("data=*,model=8")
-      ({'data': 32, 'model': 8}, {'data': 0, 'model': 8})
+      ({'data': 32, 'model': 8}, {'data': -1, 'model': 8})
     """
     axes: dict[str, int] = {}
     for part in text.split(","):
@@ -28,7 +28,7 @@ def mesh(text: str) -> dict[str, int]:
             )
         if name in axes:
             raise argparse.ArgumentTypeError(f"names the axis {name!r} twice: {text!r}")
-        axes[name] = REST if size == "*" else _size(size, name, text)
+        axes[name] = REST if size in ("*", "-1") else _size(size, name, text)
     if list(axes.values()).count(REST) > 1:
         raise argparse.ArgumentTypeError(f"only one axis can take what is left: {text!r}")
     return axes

@@ -3,23 +3,14 @@
 import dataclasses
 
 from ramie.plan import report
-from ramie.plan.chips import Chip
+from ramie.plan.chips import CHIPS
 
 MIB, GIB = 2**20, 2**30
-CHIP = Chip(
-    name="v5e",
-    kind="TPU v5 lite",
-    flops={"bfloat16": 197e12},
-    hbm_bytes=16 * GIB,
-    hbm_bandwidth=819e9,
-    ici_bandwidth=200e9,
-    source="nowhere",
-)
 PLAN = report.Plan(
     step="train_step",
     topology="v5e:4x4",
     simulated=False,
-    chip=CHIP,
+    chip=CHIPS["v5e"],
     devices=16,
     mesh={"data": 4, "model": 4},
     verdict="fits",

@@ -13,6 +13,7 @@ from ramie.cli.plan import meshes
         ("data=32,model=8", {"data": 32, "model": 8}),
         ("model=8", {"model": 8}),
         (" data = * , model=8 ", {"data": meshes.REST, "model": 8}),
+        ("data=4,model=-1", {"data": 4, "model": meshes.REST}),
     ],
 )
 def test_a_mesh_is_axes_with_sizes_in_their_order(text, axes):
@@ -30,7 +31,7 @@ def test_a_mesh_is_axes_with_sizes_in_their_order(text, axes):
         ("data=2;model=4", "says '2;model=4'"),
         ("data=", "says ''"),
         ("data=0", "at least 1"),
-        ("data=-1", "at least 1"),
+        ("data=-2", "at least 1"),
         ("data=1.5", "at least 1"),
         ("data=1_0", "at least 1"),
         ("data=\N{ARABIC-INDIC DIGIT THREE}", "at least 1"),
