@@ -41,6 +41,10 @@ from ramie.errors.module import MultipleMethodsCompactError as MultipleMethodsCo
 from ramie.errors.module import ReservedModuleAttributeError as ReservedModuleAttributeError
 from ramie.errors.module import SetAttributeFrozenModuleError as SetAttributeFrozenModuleError
 from ramie.errors.module import SetAttributeInModuleSetupError as SetAttributeInModuleSetupError
+from ramie.errors.plan import CompilerFailedError as CompilerFailedError
+from ramie.errors.plan import PlanArgumentError as PlanArgumentError
+from ramie.errors.plan import PlanMeshError as PlanMeshError
+from ramie.errors.plan import UnknownTopologyError as UnknownTopologyError
 from ramie.errors.scope import (
     ApplyScopeInvalidVariablesStructureError as ApplyScopeInvalidVariablesStructureError,
 )
@@ -82,6 +86,7 @@ __all__ = [
     "CheckpointMismatchError",
     "CheckpointNotFoundError",
     "CheckpointOptionError",
+    "CompilerFailedError",
     "CursorFindError",
     "DamagedCheckpointError",
     "DescriptorAttributeError",
@@ -109,6 +114,8 @@ __all__ = [
     "MultipleMethodsCompactError",
     "NameInUseError",
     "PartitioningUnspecifiedError",
+    "PlanArgumentError",
+    "PlanMeshError",
     "RamieError",
     "ReservedModuleAttributeError",
     "ScopeCollectionNotFound",
@@ -122,5 +129,6 @@ __all__ = [
     "TransformTargetError",
     "TransformedMethodReturnValueError",
     "TraverseTreeError",
+    "UnknownTopologyError",
     "UnsupportedCheckpointError",
 ]

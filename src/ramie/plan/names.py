@@ -1,0 +1,61 @@
+"""Name stacks of JAX: which module an operation of a compiled program belongs to."""
+
+import re
+
+__all__ = ["module_of", "operation_of"]
+
+# What JAX and the library put between the names of modules.
+_MACHINERY = {
+    "body",
+    "branch",
+    "call_exported",
+    "checkpoint",
+    "closed_call",
+    "cond",
+    "custom_jvp_call",
+    "custom_vjp_call",
+    "eval_jaxpr",
+    "jit",
+    "pjit",
+    "rematted_computation",
+    "remat",
+    "scan",
+    "while",
+}
+_WRAPPED = re.compile(r"^(\w+)\((.*)\)$")
+_PART = re.compile(r"[^/()]*(?:\([^()]*(?:\([^()]*(?:\([^()]*\))*[^()]*\))*[^()]*\))?[^/()]*")
+
+
+def _unwrapped(part: str) -> str:
+    wrapped = _WRAPPED.match(part)
+    while wrapped:
+        if wrapped.group(1) in ("jit", "pjit"):
+            return ""
+        part = wrapped.group(2)
+        wrapped = _WRAPPED.match(part)
+    return "" if part in _MACHINERY or re.fullmatch(r"branch_\d+(_fun)?", part) else part
+
+
+def _parts(stack: str) -> list[str]:
+    return [part for part in _PART.findall(stack.partition(";")[0]) if part]
+
+
+def module_of(stack: str) -> str:
+    """Return the path of the module in a name stack, without what transformations put around it.
+
+    Example:
+        >>> module_of("jit(step)/transpose(jvp(Net))/while/body/checkpoint/layers/up/dot_general")
+        'Net/layers/up'
+    """
+    return "/".join(filter(None, map(_unwrapped, _parts(stack)[:-1])))
+
+
+def operation_of(stack: str) -> str:
+    """Return the operation, the last part of a name stack.
+
+    Example:
+        >>> operation_of("jit(step)/jvp(Net)/dot_general")
+        'dot_general'
+    """
+    parts = _parts(stack)
+    return parts[-1] if parts else ""
