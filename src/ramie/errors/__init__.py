@@ -45,6 +45,9 @@ from ramie.errors.plan import CompilerFailedError as CompilerFailedError
 from ramie.errors.plan import PlanArgumentError as PlanArgumentError
 from ramie.errors.plan import PlanMeshError as PlanMeshError
 from ramie.errors.plan import UnknownTopologyError as UnknownTopologyError
+from ramie.errors.processes import ProcessFailedError as ProcessFailedError
+from ramie.errors.processes import ProcessTargetError as ProcessTargetError
+from ramie.errors.processes import ProcessTimeoutError as ProcessTimeoutError
 from ramie.errors.scope import (
     ApplyScopeInvalidVariablesStructureError as ApplyScopeInvalidVariablesStructureError,
 )
@@ -116,6 +119,9 @@ __all__ = [
     "PartitioningUnspecifiedError",
     "PlanArgumentError",
     "PlanMeshError",
+    "ProcessFailedError",
+    "ProcessTargetError",
+    "ProcessTimeoutError",
     "RamieError",
     "ReservedModuleAttributeError",
     "ScopeCollectionNotFound",

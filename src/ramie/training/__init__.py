@@ -15,6 +15,6 @@ __all__, __getattr__, __dir__ = doors.door(
     },
     modules=(
         "checkpoints common_utils dynamic_scale early_stopping lr_schedule orbax_utils "
-        "prefetch_iterator stepping train_state"
+        "prefetch_iterator processes stepping train_state"
     ),
 )

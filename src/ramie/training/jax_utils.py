@@ -372,11 +372,8 @@ def scan_in_dim(
             y = jax.tree_util.tree_map(lambda a: jnp.squeeze(a, axes), y)
         return carry, y
 
-    def over(level: int) -> Callable[[T, Any], tuple[T, Any]]:
-        if level == len(axes):
-            return innermost
-        body = over(level + 1)
-        return lambda carry, x: lax.scan(body, carry, x, unroll=steps[level])
+    def over(body: Callable[..., Any], step: int | bool) -> Callable[[T, Any], tuple[T, Any]]:
+        return lambda carry, x: lax.scan(body, carry, x, unroll=step)
 
     def to_front(x: Any) -> Any:
         _check_axes(x, axes)
@@ -386,7 +383,9 @@ def scan_in_dim(
         _check_axes(y, axes)
         return jnp.moveaxis(y, front, axes)
 
-    carry, ys = over(0)(init, jax.tree_util.tree_map(to_front, xs))
+    carry, ys = functools.reduce(over, reversed(steps), innermost)(
+        init, jax.tree_util.tree_map(to_front, xs)
+    )
     return carry, jax.tree_util.tree_map(from_front, ys)
 
 

@@ -149,18 +149,22 @@ class Stepper(Generic[S]):
         return jax.jit(self._pure(treedef))
 
     def _pure(self, treedef: Any) -> Callable[..., tuple[Any, Any]]:
+        # Not of `self`: with the last reference to a Stepper its state goes at once.
+        step, has_aux = self._step, self._has_aux
+        name = getattr(step, "__name__", "step")
+
         def pure(args: Any, kwargs: Any, *leaves: Any) -> tuple[Any, Any]:
-            out = self._step(jax.tree.unflatten(treedef, leaves), *args, **kwargs)
-            if not self._has_aux:
+            out = step(jax.tree.unflatten(treedef, leaves), *args, **kwargs)
+            if not has_aux:
                 return out, None
             if not isinstance(out, tuple) or len(out) != 2:
                 raise TypeError(
-                    f"{pure.__name__} returned {type(out).__name__}; with has_aux=True a step "
+                    f"{name} returned {type(out).__name__}; with has_aux=True a step "
                     "returns a pair: the new state, and what the call returns."
                 )
             return out
 
-        pure.__name__ = pure.__qualname__ = getattr(self._step, "__name__", "step")
+        pure.__name__ = pure.__qualname__ = name
         return pure
 
     def _donating(self, jitted: Any, leaves: list[Any], new: Any) -> _Plan:
