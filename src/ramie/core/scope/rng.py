@@ -260,13 +260,13 @@ def _threefry(key: tuple[int, int], counter: tuple[int, int]) -> tuple[int, int]
     return x, y
 
 
-_last_root: tuple[Any, tuple[int, int] | None] = (None, None)
+# In a list: no variable of a module may change often, see `ramie.core.tracing.replaced`.
+_last_root: list[tuple[Any, tuple[int, int] | None]] = [(None, None)]
 
 
 def _root_words(rng: Any) -> tuple[int, int] | None:
     """Return the words of a threefry key that is committed to no device."""
-    global _last_root
-    known, words = _last_root
+    known, words = _last_root[0]
     if known is rng:
         return words
     words = None
@@ -279,7 +279,7 @@ def _root_words(rng: Any) -> tuple[int, int] | None:
         if is_threefry and not rng.committed:
             data = np.asarray(jax.random.key_data(rng) if is_typed else rng)
             words = int(data[0]), int(data[1])
-    _last_root = (rng, words)  # one assignment: other threads see the pair or another pair
+    _last_root[0] = (rng, words)  # one assignment: other threads see the pair or another pair
     return words
 
 

@@ -3,8 +3,10 @@
 A trace may be used in place of another one if its function is the same, and so is all that it reads
 beside what it is given: variables of closures, globals, defaults, the methods of classes, and what
 functions that it calls read. Only plain values, plain containers, functions and classes are looked
-at. Whatever else is read (arrays, variables, objects of a user, a module of a user) may change
-without being another one, and a trace would take its values for constants.
+at; of modules of libraries, the attributes that are read. Whatever else is read (arrays, variables,
+objects of a user, a module of a user) may change without being another one, and a trace would take
+its values for constants. What functions and classes of this library read is not looked at: see
+`ramie.core.tracing.replaced`.
 
 Functions are compared by their code, not by identity: what is written as a lambda in a call is
 another function each time.
@@ -29,7 +31,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Reading", "is_plain", "methods_of", "read_by"]
+from ramie.core.tracing.sameness import Same
+
+__all__ = ["Reading", "is_plain", "names_in", "read_by"]
 
 _DEEPEST = 10
 _LONGEST = 32
@@ -44,6 +48,8 @@ _LIBRARIES = frozenset(
     )
 )
 _LOADS = frozenset(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"))
+_CELL_LOADS = frozenset(("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"))
+_ATTRIBUTES = frozenset(("LOAD_ATTR", "LOAD_METHOD"))
 _STORES = frozenset(("STORE_GLOBAL", "DELETE_GLOBAL"))
 _CELL_STORES = frozenset(("STORE_DEREF", "DELETE_DEREF"))
 # What these find, the code does not say.
@@ -120,40 +126,19 @@ def read_by(things: Iterable[Any]) -> Reading | None:
 def is_plain(x: Any) -> bool:
     """Tell whether a value reads nothing: a number, a string, a library's own function or class.
 
+    A module is not plain: what is read of it may be anything.
+
     Example:
         >>> is_plain(3), is_plain(np.float32), is_plain(np.zeros(3))
         (True, True, False)
     """
+    if isinstance(x, ModuleType):
+        return False
     return isinstance(x, (*_EXACT, *_NUMBERS)) or _belongs_to_library(x)
-
-
-def methods_of(classes: Iterable[type]) -> tuple[Any, ...]:
-    """Return the methods of classes of this library: somebody may replace one.
-
-    Args:
-      classes: any; those of users are passed over, but not what they derive from.
-    """
-    found = {base: None for cls in classes for base in cls.__mro__ if _top(base.__module__) == _OWN}
-    return tuple((base, *filter(callable, vars(base).values())) for base in found)
 
 
 class _Unknown(Exception):
     """Something that is read may change without being another one."""
-
-
-class _Same:
-    """Compares by identity."""
-
-    __slots__ = ("held",)
-
-    def __init__(self, held: Any) -> None:
-        self.held = held
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.held is self.held
-
-    def __hash__(self) -> int:
-        return id(self.held)
 
 
 class _Reader:
@@ -183,6 +168,8 @@ class _Reader:
             return type(x), x
         if isinstance(x, _NUMBERS):
             return type(x), np.asarray(x).tobytes()  # 0.0 and -0.0 are equal as numbers
+        if isinstance(x, ModuleType):
+            raise _Unknown  # what is read of it may be anything
         if _belongs_to_library(x):
             return x
         known = self._numbers.get(id(x))
@@ -214,8 +201,8 @@ class _Reader:
             return kind, self.described(x.__func__, depth)
         if kind is property:
             return kind, self._all((x.fget, x.fset, x.fdel), depth)
-        if _is_mark(x):
-            return _Same(x)
+        if _is_mark(x) or kind is object or kind.__module__ == "typing":  # such as a TypeVar
+            return Same(x)
         if _top(kind.__module__) == _OWN:
             if getattr(kind, "reads_nothing", False):
                 return x
@@ -226,29 +213,47 @@ class _Reader:
 
     def _function(self, f: FunctionType, depth: int) -> Any:
         """Describe a function by its code and what it reads."""
-        code = f.__code__
-        described = functools.partial(self.described, depth=depth)
+        code, whose = f.__code__, f.__globals__
+        is_of_library = _top(whose.get("__name__")) in _LIBRARIES
+        found = _Names((), {}, False, False) if is_of_library else names_in(code)
+        if found is None:
+            raise _Unknown
+        read = functools.partial(self._read_of, found=found, depth=depth)
         cells = []
         for name, cell in zip(code.co_freevars, f.__closure__ or (), strict=True):
             try:
-                cells.append((name, described(cell.cell_contents)))
+                cells.append((name, read(name, cell.cell_contents)))
             except ValueError:  # nothing is in it yet
                 cells.append((name, None))
-        defaults = described(f.__defaults__), described(f.__kwdefaults__)
-        own = {name: x for name, x in f.__dict__.items() if name != "__signature__"}
-        notes = described(own) if own else ()
-        whose = f.__globals__
-        if _top(whose.get("__name__")) in _LIBRARIES:
-            return code, tuple(cells), defaults, notes
-        found = _read_in(code)
-        if found is None:
-            raise _Unknown
+        parts = [f.__defaults__, f.__kwdefaults__]
+        parts.append({name: x for name, x in f.__dict__.items() if name != "__signature__"} or ())
+        described = code, tuple(cells), *(self.described(x, depth) for x in parts)
+        if is_of_library:
+            return described
         self.is_visible = self.is_visible or found.is_visible
         outside = {name: whose[name] for name in found.names if name in whose}
         if found.has_random and np in outside.values():
             raise _Unknown  # numbers of NumPy's own stream
-        seen = tuple((name, described(value)) for name, value in outside.items())
-        return code, _Same(whose), tuple(cells), defaults, notes, seen
+        return *described, Same(whose), tuple((name, read(name, x)) for name, x in outside.items())
+
+    def _read_of(self, name: str, value: Any, found: "_Names", depth: int) -> Any:
+        """Describe a variable by what code reads of it: of a library's module the attributes."""
+        if not isinstance(value, ModuleType) or not _belongs_to_library(value):
+            return self.described(value, depth)
+        return value, *(self._attribute(value, path, depth) for path in found.paths.get(name, ()))
+
+    def _attribute(self, value: Any, path: tuple[str, ...], depth: int) -> Any:
+        for name in path:
+            if not isinstance(value, ModuleType):  # of what a class holds nothing is read here
+                break
+            is_own = _top(value.__name__) == _OWN  # and may be imported when it is asked for
+            value = getattr(value, name, None) if is_own else vars(value).get(name)
+        try:
+            return self.described(value, depth)
+        except _Unknown:
+            if callable(value) or _top(type(value).__module__) not in ("jax", "jaxlib", _OWN):
+                raise
+            return Same(value)  # such as `jax.config`: what of it decides is compared elsewhere
 
     def _class(self, cls: type, depth: int) -> Any:
         """Describe a class by what it and its bases hold."""
@@ -256,7 +261,7 @@ class _Reader:
         if meta not in (type, abc.ABCMeta) and _top(meta.__module__) not in _LIBRARIES:
             raise _Unknown
         # One that a transformation made of another may be made anew at each call.
-        parts: list[Any] = [cls.__name__ if "_lifted_methods" in vars(cls) else _Same(cls)]
+        parts: list[Any] = [cls.__name__ if "_lifted_methods" in vars(cls) else Same(cls)]
         for base in cls.__mro__:
             if _belongs_to_library(base) or base is abc.ABC or base.__module__ == "typing":
                 parts.append(base)
@@ -310,11 +315,14 @@ class _Names(NamedTuple):
 
     Attributes:
       names: globals that are read.
+      paths: the attributes that are read of a global, or of a variable of a function around, and
+        attributes of those; an empty path if it is read itself.
       has_random: whether the name `random` occurs.
       is_visible: whether something is done that can be seen each time.
     """
 
     names: tuple[str, ...]
+    paths: Mapping[str, frozenset[tuple[str, ...]]]
     has_random: bool
     is_visible: bool
 
@@ -327,12 +335,15 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _read_in(code: CodeType) -> _Names | None:
-    """Return what code reads, or None if it hides some."""
+def names_in(code: CodeType) -> _Names | None:
+    """Return what code reads and does, or None if it hides some of it."""
     names: set[str] = set()
+    paths: dict[str, set[tuple[str, ...]]] = {}
     is_visible = False
     codes = tuple(_codes(code))
     for one in codes:
+        for name, *path in _loads(one):
+            paths.setdefault(name, set()).add(tuple(path))
         for step in dis.get_instructions(one):
             if step.opname in _LOADS:
                 names.add(step.argval)
@@ -344,5 +355,26 @@ def _read_in(code: CodeType) -> _Names | None:
                 is_visible = True
     if names & _HIDDEN:
         return None
-    has_random = any("random" in one.co_names for one in codes)
-    return _Names(tuple(sorted(names)), has_random, bool(is_visible or names & _VISIBLE))
+    return _Names(
+        tuple(sorted(names)),
+        {name: frozenset(found) for name, found in paths.items()},
+        any("random" in one.co_names for one in codes),
+        bool(is_visible or names & _VISIBLE),
+    )
+
+
+def _loads(code: CodeType) -> Iterator[tuple[str, ...]]:
+    """Yield expressions such as ``a`` and ``a.b.c``, of globals and variables of functions around.
+
+    Example:
+        >>> list(_loads((lambda x: jax.nn.relu(x) + _MOST).__code__))
+        [('jax', 'nn', 'relu'), ('_MOST',)]
+    """
+    path: tuple[str, ...] = ()
+    for step in dis.get_instructions(code):
+        if step.opname in _ATTRIBUTES and path:
+            path = *path, step.argval
+        elif step.opname not in ("CACHE", "EXTENDED_ARG", "NOP", "PUSH_NULL"):
+            if path:
+                yield path
+            path = (step.argval,) if step.opname in _LOADS | _CELL_LOADS else ()

@@ -26,7 +26,8 @@ from ramie.core.filters import normal_form
 from ramie.core.lift.crossing import Crossing, Lift
 from ramie.core.scope.variables import Variable
 from ramie.core.sharding import get_logical_axis_rules
-from ramie.core.tracing.reads import Reading, is_plain, methods_of, read_by
+from ramie.core.tracing.reads import Reading, is_plain, read_by
+from ramie.core.tracing.replaced import replaced
 from ramie.core.tracing.trace import is_top_level, trace_settings
 from ramie.foundation.configurations import FLAGS, config
 from ramie.linen.machinery.context import context, interceptors
@@ -163,7 +164,7 @@ class _Call:
             raise _NotKept
         self._key = (
             self._read.content,
-            methods_of(x for x in self._read_things if isinstance(x, type)),
+            replaced(),
             ModuleKey(boundary.held, class_key=_class_key),
             repr(boundary.held[0]._state.autoname_cursor),
             (crossing.layout, crossing.counts()),

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ramie.nnx.graph.sameness import identities
+from ramie.core.tracing.sameness import identities
 from ramie.nnx.graph.structure import GraphDef
 from ramie.nnx.graph.walk import walk
 from ramie.nnx.objects.pytree import Pytree

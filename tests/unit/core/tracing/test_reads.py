@@ -125,6 +125,10 @@ DEVICE_ARRAY = jnp.ones(2)
         np.vectorize(lambda x: x * RATE),
         np.poly1d([1.0, 2.0]),
         [0] * 100,
+        lambda x: [jnp, np][x].sum(x),
+        lambda x: getattr(jnp, x),
+        lambda x, lib=jnp: lib.sum(x),
+        functools.partial(_make, jnp),
     ],
 )
 def test_what_may_change_unnoticed_is_unknown(f):
@@ -163,6 +167,42 @@ def _local_cells(x):
 
 
 @pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: jnp.linalg.norm(x),
+        lambda x: [jnp.linalg.norm(y) for y in x],
+        (lambda lib: lambda x: lib.linalg.norm(x))(jnp),
+        (lambda lib: lambda x: list(map(lambda y: lib.linalg.norm(y), x)))(jnp),
+    ],
+)
+def test_attributes_of_modules_of_libraries_may_be_replaced(f, monkeypatch):
+    before = _content(f)
+    assert before == _content(f) is not None
+    monkeypatch.setattr(jnp.linalg, "norm", lambda x: x)
+    once = _content(f)
+    assert before != once == _content(f)
+    monkeypatch.setattr(jnp.linalg, "norm", lambda x: -x)
+    assert _content(f) not in (before, once)
+    monkeypatch.setattr(jnp.linalg, "norm", ARRAY.sum)
+    assert _content(f) is None
+    monkeypatch.delattr(jnp.linalg, "norm")
+    assert _content(f) not in (before, None)
+    monkeypatch.undo()
+    assert before == _content(f)
+
+
+def test_constants_of_modules_of_libraries_may_be_replaced(monkeypatch):
+    def f(x):
+        return x * math.pi + math.tau
+
+    before = _content(f)
+    monkeypatch.setattr(math, "pi", 3.0)
+    assert before != _content(f)
+    monkeypatch.setattr(math, "pi", ARRAY)
+    assert _content(f) is None
+
+
+@pytest.mark.parametrize(
     ("f", "is_visible"),
     [
         (_prints, True),
@@ -179,9 +219,9 @@ def test_what_is_seen_each_time_is_told(f, is_visible):
 
 def test_plain_things_read_nothing():
     assert all(map(is_plain, [1, 2.0, "a", None, np.dtype("int8"), jnp.float32]))
-    assert all(map(is_plain, [jax.nn.relu, np.sin, np.sum, jnp.dot, math.sin, jnp]))
+    assert all(map(is_plain, [jax.nn.relu, np.sin, np.sum, jnp.dot, math.sin]))
     assert read_by([lambda x: jax.lax.scan(jax.vmap(jnp.sin), x)]) is not None
-    assert not any(map(is_plain, [_make(1), Base, Settings(), ARRAY, [1]]))
+    assert not any(map(is_plain, [_make(1), Base, Settings(), ARRAY, [1], jnp]))
 
 
 def test_objects_of_users_are_not_asked_for_attributes():

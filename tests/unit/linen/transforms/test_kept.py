@@ -261,6 +261,90 @@ def test_a_method_of_a_cell_may_be_replaced(monkeypatch):
     assert_exact(model.apply(variables, XS), first)
 
 
+class Named(nn.Module):
+    """Makes layers by name, some of which make others by name."""
+
+    @nn.compact
+    def __call__(self, x, _):
+        x = nn.relu(nn.Dense(4)(x)) + nn.MultiHeadDotProductAttention(2)(x)
+        return x / jnp.linalg.norm(x), None
+
+
+def _named_scan():
+    axes = {"variable_axes": {"params": 0}, "split_rngs": {"params": True}}
+    return nn.scan(Named, length=2, **axes)(), (X, None)
+
+
+def _named_cond():
+    def branch(m, x):
+        return m(x, None)[0]
+
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            named = Named()
+            if self.is_initializing():
+                return branch(named, x)
+            return nn.cond(True, branch, lambda m, x: x, named, x)
+
+    return Model(), (X,)
+
+
+def _named_while():
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            named = Named()
+            if self.is_initializing():
+                return named(x, None)[0]
+            return nn.while_loop(
+                lambda m, c: c[1] < 2, lambda m, c: (m(c[0], None)[0], c[1] + 1), named, (x, 0)
+            )[0]
+
+    return Model(), (X,)
+
+
+def _twice(f):
+    """Return another function, or a class with another method, of twice the result."""
+    if isinstance(f, type):
+        return type(f.__name__, (f,), {"__call__": _twice(f.__call__)})
+    return lambda *args, **kwargs: 2 * f(*args, **kwargs)
+
+
+@pytest.mark.parametrize("make", [_named_scan, _named_cond, _named_while])
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (nn.Dense, "__call__"),
+        (nn.DenseGeneral, "__call__"),
+        (nn.Module, "param"),
+        (nn, "relu"),
+        (nn, "Dense"),
+        (jnp.linalg, "norm"),
+    ],
+)
+def test_what_a_body_makes_and_calls_by_name_may_be_replaced(
+    make, owner, name, traces, monkeypatch
+):
+    model, args = make()
+    variables = model.init(KEY, *args)
+
+    def call():
+        return jax.tree.leaves(model.apply(variables, *args))[0]
+
+    first = call()
+    assert_exact(call(), first)
+    assert len(traces) == 1
+    monkeypatch.setattr(owner, name, _twice(getattr(owner, name)))
+    second = call()
+    assert_exact(second, _plain(call))
+    assert not np.array_equal(second, first)
+    assert_exact(call(), second)
+    monkeypatch.undo()
+    assert_exact(call(), first)
+    assert len(traces) == 2
+
+
 def test_values_of_a_setup_are_not_constants(traces):
     model = Cond()
     variables = model.init(KEY, X)
@@ -433,16 +517,16 @@ def test_models_and_arrays_are_not_kept():
     assert [ref() for ref in refs] == [None] * len(refs)
 
 
-def test_the_memory_is_bounded(monkeypatch):
+def test_the_memory_is_bounded(monkeypatch, traces):
     monkeypatch.setattr(kept, "_KEPT", 3)
-    kept._kept.clear()
     model = _rnn()
     variables = model.init(KEY, XS)
     for size in (1, 2, 3, 1, 4, 5):
         model.apply(variables, XS[:, :size])
     assert len(kept._kept) == 3
-    monkeypatch.setattr(kept._Call, "_traced", None)
+    count = len(traces)
     assert model.apply(variables, XS[:, :1]).shape == (2, 1, 4)  # used last but two
+    assert len(traces) == count
 
 
 def test_what_prints_while_it_runs_prints_at_each_call(capsys, traces):

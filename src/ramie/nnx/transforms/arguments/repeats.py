@@ -14,11 +14,12 @@ import functools
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 
-from ramie.core.tracing.reads import Reading, is_plain, methods_of, read_by
+from ramie.core.tracing.reads import Reading, is_plain, read_by
+from ramie.core.tracing.replaced import replaced
 from ramie.foundation.configurations import FLAGS, config
 from ramie.nnx.graph.structure import ContainerDef, GraphDef, NodeDef, Static, VariableDef
 from ramie.nnx.modes import using_eager_sharding
@@ -213,8 +214,7 @@ def found_or_made(
         return None
     flags = tuple(getattr(config, flag.name) for flag in FLAGS)
     here = (defaults.here.hijax, defaults.here.ref, using_eager_sharding())
-    classes, methods = _read_by_classes(outline)
-    key = (options, edge.mode, flags, here, methods, classes)
+    key = (options, edge.mode, flags, here, replaced(), _read_by_classes(outline))
     try:
         alike, same = (key, read.content, None), (key, read.content, read.functions)
         place = alike if alike in _kept else same
@@ -235,49 +235,25 @@ def found_or_made(
 # --- classes of arguments -------------------------------------------------------------------------
 
 
-class _Read(NamedTuple):
-    """What is in a structure.
-
-    Attributes:
-      things: classes and static values that may read something.
-      nodes: the classes of all objects.
-    """
-
-    things: tuple[Any, ...]
-    nodes: tuple[type, ...]
+_found: "weakref.WeakKeyDictionary[GraphDef[Any], tuple[Any, ...]]" = weakref.WeakKeyDictionary()
 
 
-_found: "weakref.WeakKeyDictionary[GraphDef[Any], _Read]" = weakref.WeakKeyDictionary()
-
-
-def _read_by_classes(outline: Outline) -> tuple[Any, Any]:
-    """Return what classes and static functions of arguments read, and methods of this library.
-
-    The first is None if it cannot be told.
-    """
+def _read_by_classes(outline: Outline) -> Any:
+    """Return what classes and static functions of arguments read; None if it cannot be told."""
     things: list[Any] = list(_own_nodes(outline.treedef))
-    nodes: list[type] = []
     for definition in outline.definitions:
         if isinstance(definition, GraphDef):
             known = _found.get(definition)
             if known is None:
-                known = _found[definition] = _in_structure(definition)
-            things.extend(known.things)
-            nodes.extend(known.nodes)
+                known = tuple(dict.fromkeys(filter(_is_read, _of_structure(definition))))
+                _found[definition] = known
+            things.extend(known)
         elif isinstance(definition, VariableDef):
             things.extend(filter(_is_read, _of_variable(definition)))
-            nodes.append(definition.type)
-    methods = methods_of(nodes)
     if not things:
-        return (), methods
+        return ()
     read = read_by(things)
-    return (None if read is None or read.is_visible else read.content), methods
-
-
-def _in_structure(definition: GraphDef[Any]) -> _Read:
-    kinds = (x.type for x in definition.nodes if isinstance(x, NodeDef | VariableDef))
-    things = dict.fromkeys(filter(_is_read, _of_structure(definition)))
-    return _Read(tuple(things), tuple(dict.fromkeys(kinds)))
+    return None if read is None or read.is_visible else read.content
 
 
 def _is_read(x: Any) -> bool:

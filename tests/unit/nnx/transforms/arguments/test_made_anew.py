@@ -280,6 +280,68 @@ def test_a_method_of_a_layer_may_be_replaced(monkeypatch):
     assert_exact(layer(X), first)
 
 
+def _made_inside(x):
+    x = nnx.relu(nnx.Linear(3, 3, rngs=nnx.Rngs(0))(x))
+    return x + jnp.linalg.norm(x)
+
+
+def _twice(f):
+    """Return another function, or a class with another method, of twice the result."""
+    if isinstance(f, type):
+        return type(f.__name__, (f,), {"__call__": _twice(f.__call__)})
+    return lambda *args, **kwargs: 2 * f(*args, **kwargs)
+
+
+@pytest.mark.parametrize("run", [_cond, _switch, _while_loop, _fori_loop])
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (nnx.Linear, "__call__"),
+        (nnx, "relu"),
+        (nnx, "Linear"),
+        (nnx.Rngs, "params"),
+        (jnp.linalg, "norm"),
+    ],
+)
+def test_what_a_function_makes_and_calls_by_name_may_be_replaced(
+    run, owner, name, traces, monkeypatch
+):
+    def call():
+        return run(lambda m, x: _made_inside(x), None, jnp.linspace(-1.0, 1.0, 3), {})
+
+    repeats._kept.clear()
+    first = call()
+    count = len(traces)
+    assert_exact(call(), first)
+    assert len(traces) == count
+    if name == "params":
+        monkeypatch.setattr(owner, name, lambda self: jax.random.key(1), raising=False)
+    else:
+        monkeypatch.setattr(owner, name, _twice(getattr(owner, name)))
+    second = call()
+    assert not np.array_equal(second, first)
+    assert_exact(call(), second)
+    monkeypatch.undo()
+    assert_exact(call(), first)
+
+
+@every_kind
+def test_a_method_of_one_layer_may_be_replaced(run):
+    model = Scaled()
+
+    def call():
+        return float(run(lambda m, x: m(x) if m.call is None else m.call(x), model, 1.0, {}))
+
+    model.call = None
+    first = call()
+    model.call = lambda x: x + 3.0
+    assert [call(), call()] == [4.0, 4.0]
+    model.call = lambda x: x + 5.0
+    assert call() == 6.0
+    model.call = None
+    assert call() == first
+
+
 def _counted():
     return nnx.cond(True, lambda x: x + jnp.arange(3), lambda x: x + jnp.arange(3), jnp.int8(1))
 

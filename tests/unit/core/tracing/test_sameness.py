@@ -1,6 +1,6 @@
 """Identities of what is in a tuple: equal for the same objects only, by either way to get them."""
 
-from ramie.nnx.graph import sameness
+from ramie.core.tracing import sameness
 
 
 def test_equal_objects_differ_and_the_same_do_not():

@@ -1,10 +1,10 @@
-"""Which objects are in a tuple: compared at the speed of memory."""
+"""Which objects these are: one as a key, or those in a tuple, compared at the speed of memory."""
 
 import ctypes
 import sys
 from typing import Any
 
-__all__ = ["identities"]
+__all__ = ["Same", "identities"]
 
 _POINTER = ctypes.sizeof(ctypes.c_void_p)
 _FIRST = tuple.__basicsize__  # where CPython keeps the items of a tuple
@@ -35,3 +35,22 @@ def identities(items: tuple[Any, ...]) -> bytes:
     nothing once an object is gone: keep the objects.
     """
     return _addresses(items) if _IS_READABLE else _numbers(items)
+
+
+class Same:
+    """Compares by identity, and keeps its object alive.
+
+    Args:
+      held: the object.
+    """
+
+    __slots__ = ("held",)
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.held is self.held
+
+    def __hash__(self) -> int:
+        return id(self.held)
