@@ -33,6 +33,7 @@ from jax.nn import swish as swish
 from jax.numpy import tanh as tanh
 
 from ramie.ops.eager.dispatch import eager_compiled
+from ramie.ops.eager.meshes import laid_out
 from ramie.ops.eager.proofs import numbers
 from ramie.ops.moments import as_array
 from ramie.typing import Array
@@ -105,6 +106,7 @@ def _prelu_sample(dtype: Any) -> Any:
     return (numbers((4, 6), dtype), numbers((), dtype, 3)), {}
 
 
+@laid_out()
 @eager_compiled(sample=_prelu_sample)
 def _prelu(x: Array, negative_slope: Array) -> Array:
     slope = lax.convert_element_type(negative_slope, x.dtype)

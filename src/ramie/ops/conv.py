@@ -15,6 +15,8 @@ import numpy as np
 from jax import lax
 
 from ramie.ops.eager.dispatch import eager_compiled
+from ramie.ops.eager.meshes import GATHERED, laid_out, on_several_axes
+from ramie.ops.eager.partitioned import grouped_conv
 from ramie.ops.eager.proofs import numbers
 from ramie.ops.linear import add_bias
 from ramie.typing import (
@@ -185,22 +187,39 @@ def _convolve(
     feature_group_count: int,
     precision: PrecisionLike,
     conv_general_dilated: ConvGeneralDilatedT | None = None,
+    out_sharding: Any = None,
 ) -> Array:
-    convolve = lax.conv_general_dilated if conv_general_dilated is None else conv_general_dilated
+    convolve: Any = (
+        lax.conv_general_dilated if conv_general_dilated is None else conv_general_dilated
+    )
     window = kernel.shape[:-2]
     x, batch = _one_batch_axis(x, len(window))
     x, rest = _pad_input(x, padding, window, kernel_dilation)
-    y = convolve(
-        x,
-        kernel,
-        strides,
-        rest,
-        lhs_dilation=input_dilation,
-        rhs_dilation=kernel_dilation,
-        dimension_numbers=conv_dimension_numbers(x.shape),
-        feature_group_count=feature_group_count,
-        precision=precision,
-    )
+    options = {} if out_sharding is None else {"out_sharding": out_sharding}
+    if feature_group_count > 1 and conv_general_dilated is None and on_several_axes(x, kernel):
+        y = grouped_conv(
+            x,
+            kernel,
+            strides,
+            rest,
+            input_dilation,
+            kernel_dilation,
+            feature_group_count,
+            precision,
+        )
+    else:
+        y = convolve(
+            x,
+            kernel,
+            strides,
+            rest,
+            lhs_dilation=input_dilation,
+            rhs_dilation=kernel_dilation,
+            dimension_numbers=conv_dimension_numbers(x.shape),
+            feature_group_count=feature_group_count,
+            precision=precision,
+            **options,
+        )
     if bias is not None:
         y = add_bias(y, bias, (1,) * (y.ndim - bias.ndim) + bias.shape)
     return _with_batch_axes(y, batch)
@@ -228,6 +247,22 @@ _conv = eager_compiled(
 )(_convolve)
 
 
+def _conv_sources(
+    x: Array,
+    kernel: Array,
+    bias: Array | None = None,
+    *,
+    transpose_kernel: bool = False,
+    **_: Any,
+) -> Any:
+    last = x.ndim - 1
+    # XLA gives a wrong gradient for a kernel whose window is divided.
+    window = [GATHERED] * (kernel.ndim - 2)
+    channels = (last, None) if transpose_kernel else (None, last)
+    return [[(x, (*range(last), None)), (kernel, (*window, *channels)), (bias, (last,))]]
+
+
+@laid_out(_conv_sources)
 def conv(
     x: Array,
     kernel: Array,
@@ -240,6 +275,7 @@ def conv(
     feature_group_count: int = 1,
     precision: PrecisionLike = None,
     conv_general_dilated: ConvGeneralDilatedT | None = None,
+    out_sharding: Any = None,
 ) -> Array:
     """Convolve: slide a window over the spatial axes and multiply it with the kernel.
 
@@ -256,6 +292,7 @@ def conv(
       feature_group_count: into how many groups the channels are split, each convolved by itself.
       precision: of the products; see `jax.lax.Precision`.
       conv_general_dilated: a function to use in place of `jax.lax.conv_general_dilated`.
+      out_sharding: how the result is laid out over devices; by default as `laid_out` says.
 
     Returns:
       ``[*batch, *spatial, out]``, the spatial sizes following from strides and padding.
@@ -269,9 +306,16 @@ def conv(
         "feature_group_count": feature_group_count,
         "precision": precision,
     }
-    if conv_general_dilated is None:
+    if conv_general_dilated is None and out_sharding is None:
         return _conv(x, kernel, bias, **settings)
-    return _convolve(x, kernel, bias, **settings, conv_general_dilated=conv_general_dilated)
+    return _convolve(
+        x,
+        kernel,
+        bias,
+        **settings,
+        conv_general_dilated=conv_general_dilated,
+        out_sharding=out_sharding,
+    )
 
 
 @functools.lru_cache(maxsize=256)
@@ -375,6 +419,21 @@ def _conv_local(
     return _with_batch_axes(y, batch)
 
 
+def _local_sources(
+    x: Array, kernel: Array, bias: Array | None = None, *, window: Sequence[int], **_: Any
+) -> Any:
+    last = x.ndim - 1
+    positions = range(last - len(window), last)
+    return [
+        [
+            (x, (*range(last), None)),
+            (kernel, (*positions, None, last)),
+            (bias, (*positions, last)),
+        ]
+    ]
+
+
+@laid_out(_local_sources)
 def conv_local(
     x: Array,
     kernel: Array,
@@ -490,6 +549,7 @@ def _conv_transpose(
     return _with_batch_axes(y, batch)
 
 
+@laid_out(_conv_sources)
 def conv_transpose(
     x: Array,
     kernel: Array,

@@ -14,8 +14,9 @@ import numpy as np
 from jax import lax
 
 from ramie.ops.eager.dispatch import PROVEN_DTYPES, eager_compiled
+from ramie.ops.eager.meshes import laid_out
 from ramie.ops.eager.proofs import numbers
-from ramie.typing import Array, DotGeneralT, Dtype, PrecisionLike, Shape
+from ramie.typing import Array, DotGeneralT, Dtype, EinsumT, PrecisionLike, Shape
 
 __all__ = [
     "EinsumPlan",
@@ -87,6 +88,26 @@ def _dense(x: Array, kernel: Array, bias: Array | None, *, precision: PrecisionL
     return add_bias(y, bias, (1,) * (y.ndim - bias.ndim) + bias.shape)
 
 
+def _multiplied(
+    dot_general: DotGeneralT | None,
+    x: Array,
+    kernel: Array,
+    dimensions: Any,
+    precision: PrecisionLike,
+    out_sharding: Any,
+) -> Array:
+    multiply: Any = lax.dot_general if dot_general is None else dot_general
+    options = {} if out_sharding is None else {"out_sharding": out_sharding}
+    y: Array = multiply(x, kernel, dimensions, precision=precision, **options)
+    return y
+
+
+def _dense_sources(x: Array, kernel: Array, bias: Array | None = None, **_: Any) -> Any:
+    last = x.ndim - 1
+    return [[(x, (*range(last), None)), (kernel, (None, last)), (bias, (last,))]]
+
+
+@laid_out(_dense_sources)
 def dense(
     x: Array,
     kernel: Array,
@@ -94,6 +115,7 @@ def dense(
     *,
     precision: PrecisionLike = None,
     dot_general: DotGeneralT | None = None,
+    out_sharding: Any = None,
 ) -> Array:
     """Multiply the last axis with a matrix and add a bias: ``x @ kernel + bias``.
 
@@ -103,15 +125,17 @@ def dense(
       bias: ``[out]`` or None.
       precision: of the product; see `jax.lax.Precision`.
       dot_general: a function to use in place of `jax.lax.dot_general`, called with
-        ``(x, kernel, dimension_numbers, precision=precision)``.
+        ``(x, kernel, dimension_numbers, precision=precision)``, and with `out_sharding` if there
+        is one.
+      out_sharding: how the result is laid out over devices; by default as `laid_out` says.
 
     Returns:
       ``[..., out]``.
     """
-    if dot_general is None:
+    if dot_general is None and out_sharding is None:
         return _dense(x, kernel, bias, precision=precision)
-    last = x.ndim - 1
-    y = dot_general(x, kernel, (((last,), (0,)), ((), ())), precision=precision)
+    dimensions = (((x.ndim - 1,), (0,)), ((), ()))
+    y = _multiplied(dot_general, x, kernel, dimensions, precision, out_sharding)
     return y if bias is None else add_bias(y, bias, (1,) * (y.ndim - bias.ndim) + bias.shape)
 
 
@@ -169,6 +193,29 @@ def _dense_general(
     return add_bias(y, bias, _general_bias_shape(x.shape, bias.shape, axis, batch_dims))
 
 
+def _general_sources(
+    x: Array,
+    kernel: Array,
+    bias: Array | None = None,
+    *,
+    axis: tuple[int, ...],
+    batch_dims: tuple[int, ...] = (),
+    **_: Any,
+) -> Any:
+    batch = range(len(batch_dims))
+    kept = [a for a in range(x.ndim) if a not in axis]
+    contracted, ndim = len(batch) + len(axis), len(kept) + kernel.ndim - len(batch) - len(axis)
+    added = range(len(kept), ndim)
+    return [
+        [
+            (x, [kept.index(a) if a in kept else None for a in range(x.ndim)]),
+            (kernel, (*batch, *[None] * (contracted - len(batch)), *added)),
+            (bias, (*batch, *added)),
+        ]
+    ]
+
+
+@laid_out(_general_sources)
 def dense_general(
     x: Array,
     kernel: Array,
@@ -178,6 +225,7 @@ def dense_general(
     batch_dims: tuple[int, ...] = (),
     precision: PrecisionLike = None,
     dot_general: DotGeneralT | None = None,
+    out_sharding: Any = None,
 ) -> Array:
     """Contract several axes of `x` with the input axes of a kernel, and add a bias.
 
@@ -188,16 +236,18 @@ def dense_general(
       axis: the axes of `x` to contract: sorted, not negative.
       batch_dims: the axes of `x` that have a kernel of their own for each index: the first ones.
       precision: of the product; see `jax.lax.Precision`.
-      dot_general: a function to use in place of `jax.lax.dot_general`.
+      dot_general: a function to use in place of `jax.lax.dot_general`; see `dense`.
+      out_sharding: how the result is laid out over devices; by default as `laid_out` says.
 
     Returns:
       ``[batch..., kept..., out...]``, where ``kept`` are the axes of `x` named nowhere.
     """
-    if dot_general is None:
+    if dot_general is None and out_sharding is None:
         return _dense_general(
             x, kernel, bias, axis=axis, batch_dims=batch_dims, precision=precision
         )
-    y = dot_general(x, kernel, _general_dimensions(axis, batch_dims), precision=precision)
+    dimensions = _general_dimensions(axis, batch_dims)
+    y = _multiplied(dot_general, x, kernel, dimensions, precision, out_sharding)
     if bias is None:
         return y
     return add_bias(y, bias, _general_bias_shape(x.shape, bias.shape, axis, batch_dims))
@@ -304,6 +354,25 @@ def _einsum(
     return add_bias(y, bias, einsum_plan(equation, x.shape, kernel.shape).bias_broadcast)
 
 
+def _einsum_sources(
+    x: Array, kernel: Array, bias: Array | None = None, *, equation: str, **_: Any
+) -> Any:
+    terms, _, output = equation.partition("->")
+    x_term, kernel_term = terms.split(",")
+    of_x, of_kernel = _labels(x_term, np.ndim(x)), _labels(kernel_term, np.ndim(kernel))
+    hidden = sum(isinstance(a, int) for a in {*of_x, *of_kernel})
+    named = len(output.replace("...", ""))
+    labels = _labels(output, named + hidden if "..." in output else named)
+    of_bias = [a for a in labels if a in of_kernel]
+    return [
+        [
+            (array, [labels.index(a) if a in labels else None for a in term])
+            for array, term in ((x, of_x), (kernel, of_kernel), (bias, of_bias))
+        ]
+    ]
+
+
+@laid_out(_einsum_sources)
 def einsum(
     x: Array,
     kernel: Array,
@@ -312,6 +381,8 @@ def einsum(
     equation: str,
     precision: PrecisionLike = None,
     preferred_element_type: Dtype | None = None,
+    einsum_op: EinsumT | None = None,
+    out_sharding: Any = None,
 ) -> Array:
     """Combine an input and a kernel as an einsum says, and add a bias.
 
@@ -322,25 +393,38 @@ def einsum(
       equation: explicit, with two terms, such as "...a,ab->...b".
       precision: of the product; see `jax.lax.Precision`.
       preferred_element_type: the dtype to accumulate in and to return.
+      einsum_op: a function to use in place of `jax.numpy.einsum`.
+      out_sharding: how the result is laid out over devices; by default as `laid_out` says.
     """
-    return _einsum(
-        x,
-        kernel,
-        bias,
-        equation=equation,
-        precision=precision,
-        preferred_element_type=preferred_element_type,
-    )
+    settings: dict[str, Any] = {
+        "precision": precision,
+        "preferred_element_type": preferred_element_type,
+    }
+    if einsum_op is None and out_sharding is None:
+        return _einsum(x, kernel, bias, equation=equation, **settings)
+    if out_sharding is not None:
+        settings["out_sharding"] = out_sharding
+    combine: Any = jnp.einsum if einsum_op is None else einsum_op
+    y: Array = combine(equation, x, kernel, **settings)
+    if bias is None:
+        return y
+    return add_bias(y, bias, einsum_plan(equation, np.shape(x), np.shape(kernel)).bias_broadcast)
 
 
-def embed_lookup(embedding: Array, indices: Array, out_sharding: Any = None) -> Array:
+def _lookup_sources(embedding: Array, indices: Array, **_: Any) -> Any:
+    last = indices.ndim
+    return [[(indices, range(last)), (embedding, (None, last))]]
+
+
+@laid_out(_lookup_sources)
+def embed_lookup(embedding: Array, indices: Array, *, out_sharding: Any = None) -> Array:
     """Read rows of a table.
 
     Args:
       embedding: ``[entries, features]``.
       indices: integers ``[...]``. Negative ones count from the end; beyond the table the result
         is NaN. A table of one entry gives that entry for every index.
-      out_sharding: how the result is laid out over devices.
+      out_sharding: how the result is laid out over devices; by default as `laid_out` says.
 
     Returns:
       ``[..., features]``.
@@ -353,18 +437,26 @@ def embed_lookup(embedding: Array, indices: Array, out_sharding: Any = None) -> 
     return jnp.take(embedding, indices, axis=0)
 
 
-@eager_compiled()
-def embed_attend(query: Array, embedding: Array) -> Array:
+def _attend_sources(query: Array, embedding: Array, **_: Any) -> Any:
+    last = query.ndim - 1
+    return [[(query, (*range(last), None)), (embedding, (last, None))]]
+
+
+@laid_out(_attend_sources)
+@eager_compiled(static_argnames=("out_sharding",))
+def embed_attend(query: Array, embedding: Array, *, out_sharding: Any = None) -> Array:
     """Multiply with the transposed table: the logit of each entry.
 
     Args:
       query: ``[..., features]``.
       embedding: ``[entries, features]``.
+      out_sharding: how the result is laid out over devices; by default as `laid_out` says.
 
     Returns:
       ``[..., entries]``.
     """
-    return jnp.dot(query, embedding.T)
+    options = {} if out_sharding is None else {"out_sharding": out_sharding}
+    return jnp.dot(query, embedding.T, **options)
 
 
 def low_rank(x: Array, first: Array, second: Array) -> Array:
@@ -375,6 +467,7 @@ def low_rank(x: Array, first: Array, second: Array) -> Array:
     return dense(dense(x, first), second)
 
 
+@laid_out()
 def added(a: Any, b: Any) -> Array:
     """Add what two layers return; shapes and dtypes are brought together as JAX does."""
     if a.dtype == b.dtype and a.shape == b.shape:

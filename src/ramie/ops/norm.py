@@ -7,9 +7,11 @@ inputs are taken in float32 unless that is switched off.
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ramie.ops.eager.dispatch import eager_compiled
+from ramie.ops.eager.meshes import laid_out
 from ramie.ops.moments import (
     apart,
     as_array,
@@ -46,6 +48,23 @@ _STATISTICS = (
 # --- the norms ------------------------------------------------------------------------------------
 
 
+def _layer_sources(x: Array, *of_features: Array | None, feature_axes: Axes = -1, **_: Any) -> Any:
+    """Say where the result of a norm comes from: `of_features` are scale and bias, and a mask."""
+    features = canonical_axes(np.ndim(x), feature_axes)
+    return [[(x, range(np.ndim(x))), *((array, features) for array in of_features[:2])]]
+
+
+def _group_sources(x: Array, *of_features: Array | None, **_: Any) -> Any:
+    return _layer_sources(x, *of_features)
+
+
+def _batch_sources(x: Array, mean: Any, var: Any, *others: Any, axis: Axes = -1, **_: Any) -> Any:
+    (normalized,) = _layer_sources(x, *others, feature_axes=axis)
+    own = [[(running, range(running.ndim))] for running in (mean, var) if running is not None]
+    return [normalized, *own]
+
+
+@laid_out(_layer_sources)
 @eager_compiled(static_argnames=(*_STATISTICS, "reduction_axes", "feature_axes", "use_mean"))
 def layer_norm(
     x: Array,
@@ -132,6 +151,7 @@ def layer_norm(
     return restored(y, given, same)
 
 
+@laid_out(_group_sources)
 @eager_compiled(static_argnames=(*_STATISTICS, "num_groups", "group_size", "reduction_axes"))
 def group_norm(
     x: Array,
@@ -245,6 +265,7 @@ def channels_per_group(channels: int, num_groups: int | None, group_size: int | 
     return channels // num_groups
 
 
+@laid_out(_batch_sources)
 @eager_compiled(static_argnames=("axis", "epsilon", "dtype"))
 def batch_norm(
     x: Array,
@@ -289,6 +310,7 @@ def batch_norm(
     )
 
 
+@laid_out(_batch_sources)
 @eager_compiled(static_argnames=(*_STATISTICS, "axis", "momentum"))
 def batch_norm_update(
     x: Array,

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ramie.ops.eager.meshes import laid_out
 from ramie.ops.moments import as_array
 from ramie.typing import Array
 
@@ -20,6 +21,7 @@ __all__ = ["avg_pool", "max_pool", "min_pool", "pool"]
 Padding = str | Sequence[tuple[int, int]]
 
 
+@laid_out()
 def pool(
     inputs: Array,
     init: Any,

@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ramie.ops.eager.meshes import laid_again, laid_like, laid_out
 from ramie.ops.eager.replaced import current
 from ramie.typing import Array
 
 __all__ = [
+    "begun",
     "carried_on",
     "checked_lengths",
     "conv_lstm_step",
@@ -33,6 +35,15 @@ __all__ = [
 Activation = Callable[..., Any]
 
 
+def _memory_sources(cell: Array, *_: Any, **__: Any) -> Any:
+    return [[(cell, range(cell.ndim))]] * 2
+
+
+def _state_sources(state: Array, *_: Any, **__: Any) -> Any:
+    return [[(state, range(state.ndim))]]
+
+
+@laid_out()
 def simple_step(
     from_input: Array,
     from_state: Array,
@@ -60,6 +71,7 @@ def simple_step(
     return new_state
 
 
+@laid_out(_memory_sources)
 def lstm_step(
     cell: Array,
     i: Array,
@@ -94,6 +106,7 @@ def lstm_step(
     return new_cell, gate_fn(o) * activation_fn(new_cell)
 
 
+@laid_out(_memory_sources)
 def optimized_lstm_step(
     cell: Array,
     from_input: Array,
@@ -120,6 +133,7 @@ def optimized_lstm_step(
     return lstm_step(cell, i, f, g, o, gate_fn=gate_fn, activation_fn=activation_fn)
 
 
+@laid_out(_memory_sources)
 def conv_lstm_step(cell: Array, from_input: Array, from_state: Array) -> tuple[Array, Array]:
     """Take a step of convolutional long short-term memory.
 
@@ -141,6 +155,7 @@ def conv_lstm_step(cell: Array, from_input: Array, from_state: Array) -> tuple[A
     return lstm_step(cell, i, f + 1, g, o)
 
 
+@laid_out(_state_sources)
 def gru_step(
     state: Array,
     from_input: tuple[Array, Array, Array],
@@ -173,6 +188,7 @@ def gru_step(
     return (1.0 - z) * n + z * state
 
 
+@laid_out(_state_sources)
 def packed_gru_step(
     state: Array,
     from_input: Array,
@@ -195,6 +211,7 @@ def packed_gru_step(
     )
 
 
+@laid_out(_state_sources)
 def mgu_step(
     state: Array,
     from_input: tuple[Array, Array],
@@ -228,11 +245,23 @@ def mgu_step(
     return (1.0 - f) * n + f * state
 
 
+def begun(carry: Any, inputs: Array, batch_dims: int, time_major: bool) -> Any:
+    """Lay the first carry out on explicit mesh axes as the sequences are, unless it is divided.
+
+    Args:
+      carry: a tree of arrays ``[*batch, ...]``.
+      inputs: ``[*batch, time, ...]``, or ``[time, *batch, ...]`` if `time_major`.
+      batch_dims: the number of batch axes.
+      time_major: whether time comes first.
+    """
+    return laid_like(carry, inputs, [axis + time_major for axis in range(batch_dims)])
+
+
 def carried_on(new: Any, old: Any) -> Any:
-    """Return the carry of a step in the dtypes of the carry before it, so that steps can go on.
+    """Return the carry of a step with the types of the carry before it, so that steps can go on.
 
     A cell may compute in another precision than its carry has: by `dtype`, or by inputs that are
-    wider than its parameters.
+    wider than its parameters. On explicit mesh axes its result may lie elsewhere, too.
 
     Args:
       new: the carry after a step; any pytree.
@@ -241,7 +270,7 @@ def carried_on(new: Any, old: Any) -> Any:
     structures: list[Any] = [jax.tree_util.tree_structure(carry) for carry in (new, old)]
     if structures[0] != structures[1]:
         return new  # the loop says what differs
-    return jax.tree_util.tree_map(_in_float_of, new, old)
+    return jax.tree_util.tree_map(lambda a, b: laid_again(_in_float_of(a, b), b), new, old)
 
 
 def _in_float_of(new: Any, old: Any) -> Any:
@@ -251,6 +280,7 @@ def _in_float_of(new: Any, old: Any) -> Any:
     return lax.convert_element_type(new, kinds[1])
 
 
+@laid_out(lambda a, b: [[(x, range(x.ndim - 1)) for x in (a, b)]])
 def joined(a: Array, b: Array) -> Array:
     """Join the features of what runs in both directions.
 
@@ -261,6 +291,7 @@ def joined(a: Array, b: Array) -> Array:
     return jnp.concatenate([a, b], axis=-1)
 
 
+@laid_out(_state_sources)
 def flip_sequences(
     inputs: Array, seq_lengths: Array | None, num_batch_dims: int, time_major: bool
 ) -> Array:
@@ -298,6 +329,7 @@ def flip_sequences(
     return jnp.take_along_axis(inputs, index, axis=time_axis, mode="promise_in_bounds")
 
 
+@laid_out(lambda history, *_: [[(history, (None, *range(history.ndim - 1)))]])
 def last_states(history: Array, initial: Array, seq_lengths: Array, num_batch_dims: int) -> Array:
     """Return what was there after the last valid step of each sequence.
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ramie.ops.eager.dispatch import eager_compiled
+from ramie.ops.eager.meshes import laid_out
 from ramie.ops.eager.proofs import numbers
 from ramie.ops.moments import as_array, canonical_axes, fitted
 from ramie.typing import Array, PRNGKey
@@ -38,6 +39,7 @@ def _masked_sample(dtype: Any) -> Any:
     return (numbers((4, 6), dtype), numbers((4, 1), bool)), {"keep_probability": 0.7}
 
 
+@laid_out()
 @eager_compiled(static_argnames=("keep_probability",), sample=_masked_sample)
 def _masked(x: Array, keep: Array, *, keep_probability: Any) -> Array:
     if keep.shape != x.shape:

@@ -1,6 +1,7 @@
 """Normalisation of weights: by length, and by largest singular value."""
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +9,7 @@ from jax import lax
 
 from ramie.ops.dtypes import canonicalize_dtype
 from ramie.ops.eager.dispatch import eager_compiled
+from ramie.ops.eager.meshes import laid_out
 from ramie.ops.moments import alike, as_array, canonical_axes, cast, expand, fitted
 from ramie.typing import Array, Axes, Dtype
 
@@ -22,6 +24,11 @@ def _unit_length(x: Array, axes: tuple[int, ...], epsilon: float | Array) -> Arr
     return lax.mul(x, lax.rsqrt(lax.add(total, fitted(epsilon, total))))
 
 
+def _own_sources(*arrays: Array | None, **_: Any) -> Any:
+    return [[(array, range(array.ndim))] for array in arrays if array is not None]
+
+
+@laid_out(_own_sources)
 @eager_compiled(static_argnames=("feature_axes", "epsilon", "dtype"))
 def weight_normalize(
     weight: Array,
@@ -52,6 +59,7 @@ def weight_normalize(
     return cast(y, canonicalize_dtype(weight, scale, dtype=dtype))
 
 
+@laid_out(_own_sources)
 @eager_compiled(static_argnames=("n_steps", "epsilon", "dtype"))
 def spectral_normalize(
     weight: Array,

@@ -150,7 +150,12 @@ class _Inputs:
         def first(xs: list[Any]) -> list[Any]:
             return [lax.index_in_dim(x, 0, keepdims=False) for x in xs]
 
-        return jax.eval_shape(first, self.scanned)
+        # Where a mesh has axes of both kinds, eval_shape does not say how results lie on it.
+        lying = jax.make_jaxpr(first)(self.scanned).out_avals
+        return [
+            shape.update(sharding=aval.sharding) if aval.sharding.mesh.explicit_axes else shape
+            for shape, aval in zip(jax.eval_shape(first, self.scanned), lying, strict=True)
+        ]
 
 
 class _FirstTrace:

@@ -196,9 +196,8 @@ class Conv(Module):
             kernel_dilation=self.kernel_dilation,
             feature_group_count=self.feature_group_count,
             precision=self.precision,
-            conv_general_dilated=configured(
-                self.conv_general_dilated, self.preferred_element_type, out_sharding
-            ),
+            conv_general_dilated=configured(self.conv_general_dilated, self.preferred_element_type),
+            out_sharding=out_sharding,
         )
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -41,8 +40,8 @@ __all__ = ["Einsum", "Embed", "Linear", "LinearGeneral", "default_embed_init"]
 default_embed_init: Initializer = initializers.variance_scaling(1.0, "fan_in", "normal", out_axis=0)
 
 
-def _product(given: DotGeneralT | None, preferred: Dtype | None, out_sharding: Any) -> Any:
-    return configured(lax.dot_general if given is None else given, preferred, out_sharding)
+def _product(given: DotGeneralT | None, preferred: Dtype | None) -> Any:
+    return configured(lax.dot_general if given is None else given, preferred)
 
 
 class Linear(Module):
@@ -132,9 +131,15 @@ class Linear(Module):
         x, kernel, bias = self.promote_dtype(
             (inputs, raw(self.kernel), raw(self.bias)), dtype=self.dtype
         )
-        dot_general = _product(self.dot_general, self.preferred_element_type, out_sharding)
         try:
-            return linear.dense(x, kernel, bias, precision=self.precision, dot_general=dot_general)
+            return linear.dense(
+                x,
+                kernel,
+                bias,
+                precision=self.precision,
+                dot_general=_product(self.dot_general, self.preferred_element_type),
+                out_sharding=out_sharding,
+            )
         except Exception as error:
             inputs_of(self, x, {-1: np.shape(kernel)[0]}, "in_features", error)
             raise
@@ -279,7 +284,8 @@ class LinearGeneral(Module):
                 axis=linear.normalize_axes(self.axis, ndim),
                 batch_dims=tuple(sorted(self.batch_axis)),
                 precision=self.precision,
-                dot_general=_product(chosen, self.preferred_element_type, out_sharding),
+                dot_general=_product(chosen, self.preferred_element_type),
+                out_sharding=out_sharding,
             )
         except Exception as error:
             sizes = {**self.batch_axis, **dict(zip(self.axis, self.in_features, strict=True))}
@@ -397,28 +403,16 @@ class Einsum(Module):
         self, equation: str, x: Array, kernel: Array, bias: Array | None, out_sharding: Any
     ) -> Array:
         einsum = current(self.einsum_op)  # the default was looked up when the class was made
-        if einsum is jnp.einsum and out_sharding is None:
-            return linear.einsum(
-                x,
-                kernel,
-                bias,
-                equation=equation,
-                precision=self.precision,
-                preferred_element_type=self.preferred_element_type,
-            )
-        options = {} if out_sharding is None else {"out_sharding": out_sharding}
-        y: Array = einsum(
-            equation,
+        return linear.einsum(
             x,
             kernel,
+            bias,
+            equation=equation,
             precision=self.precision,
             preferred_element_type=self.preferred_element_type,
-            **options,
+            einsum_op=None if einsum is jnp.einsum else einsum,
+            out_sharding=out_sharding,
         )
-        if bias is None:
-            return y
-        plan = linear.einsum_plan(equation, np.shape(x), np.shape(kernel))
-        return linear.add_bias(y, bias, plan.bias_broadcast)
 
 
 def _equation(text: str) -> str:
@@ -508,7 +502,7 @@ class Embed(Module):
             note_place(error, self)
             raise
         (embedding,) = self.promote_dtype((raw(self.embedding),), dtype=self.dtype, inexact=False)
-        return linear.embed_lookup(embedding, indices, out_sharding)
+        return linear.embed_lookup(embedding, indices, out_sharding=out_sharding)
 
     def attend(self, query: Array, out_sharding: Any = None) -> Array:
         """Multiply with the transposed table, as the logits of a language model are computed.
@@ -522,8 +516,7 @@ class Embed(Module):
         """
         query, embedding = self.promote_dtype((query, raw(self.embedding)), dtype=self.dtype)
         try:
-            logits = linear.embed_attend(query, embedding)
+            return linear.embed_attend(query, embedding, out_sharding=out_sharding)
         except Exception as error:
             inputs_of(self, query, {-1: np.shape(embedding)[1]}, "features", error)
             raise
-        return logits if out_sharding is None else jax.sharding.reshard(logits, out_sharding)

@@ -9,13 +9,16 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 from jax import lax
+from jax.sharding import NamedSharding
 
+from ramie.core import laying
 from ramie.nnx.modules.module import Module
 from ramie.nnx.modules.places import running
 from ramie.nnx.objects.marks import data
 from ramie.nnx.randomness.rng import Rngs, RngStream
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.variable.kinds import Param
+from ramie.nnx.variable.placement import initial_sharding
 from ramie.ops import initializers
 from ramie.ops.drawing.sampling import filled
 from ramie.ops.eager.replaced import current
@@ -62,10 +65,17 @@ def filling(init: Initializer) -> Any:
     return None
 
 
-def drawn(stream: Any, init: Initializer, shape: Shape, dtype: Dtype) -> Any:
+def drawn(
+    stream: Any,
+    init: Initializer,
+    shape: Shape,
+    dtype: Dtype,
+    sharding: NamedSharding | None = None,
+) -> Any:
     """Initialise an array with the next key of a stream.
 
-    A key that the initializer would not read is counted, but not derived.
+    A key that the initializer would not read is counted, but not derived. With a sharding, no
+    device holds more than its part, if the initializer can do that.
     """
     if type(stream) is not RngStream:
         return init(stream(), shape, dtype)
@@ -74,7 +84,7 @@ def drawn(stream: Any, init: Initializer, shape: Shape, dtype: Dtype) -> Any:
         stream._skip()
         return filled(shape, constant, dtype)
     if getattr(init, "needs_key", True):
-        return init(stream(), shape, dtype)
+        return laying.made(init, (stream(), shape, dtype), {}, sharding)
     stream._skip()
     key: Any = None
     return init(key, shape, dtype)
@@ -102,8 +112,9 @@ def new_param(
       TypeError: if `rngs` is not an `Rngs`, or a size is no integer.
     """
     stream = stream_of_params(rngs)
+    sharding = initial_sharding(metadata) if metadata else None
     try:
-        value = drawn(stream, init, shape, dtype)
+        value = drawn(stream, init, shape, dtype, sharding)
     except TypeError as error:
         refuse_sizes(error, shape)
         raise
@@ -197,21 +208,18 @@ def optional_param(
     return new_param(rngs, init, shape, dtype, metadata) if wanted else data(None)
 
 
-def configured(function: Any, preferred: Dtype | None, out_sharding: Any) -> Any:
+def configured(function: Any, preferred: Dtype | None) -> Any:
     """Return what a layer multiplies or convolves with; None for the function of JAX as it is.
 
     Args:
       function: `jax.lax.dot_general`, `jax.lax.conv_general_dilated`, or what takes their place.
       preferred: the dtype to accumulate in and to return.
-      out_sharding: how the result is laid out over devices.
     """
     function = current(function)  # the default was looked up when the class was made
-    if preferred is None and out_sharding is None:
+    if preferred is None:
         is_usual = function is lax.dot_general or function is lax.conv_general_dilated
         return None if is_usual else function
-    given = {"preferred_element_type": preferred, "out_sharding": out_sharding}
-    options = {name: value for name, value in given.items() if value is not None}
-    return functools.partial(function, **options)
+    return functools.partial(function, preferred_element_type=preferred)
 
 
 def keep(module: Module, **settings: Any) -> None:

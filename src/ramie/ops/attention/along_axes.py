@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 
 from ramie.ops.attention.dot_product import dropout_factor
+from ramie.ops.eager.meshes import laid_out
 from ramie.ops.moments import alike, cast
 from ramie.typing import Array, Dtype, PrecisionLike, PRNGKey, Shape
 
@@ -51,6 +52,12 @@ def _check(query: Array, key: Array, value: Array, attended: tuple[int, ...]) ->
         raise ValueError(f"query and key differ outside of the attended axes {attended}: {shapes}.")
 
 
+def _sources(query: Array, key: Array, value: Array, *_: Any, **__: Any) -> Any:
+    last = query.ndim - 1
+    return [[(query, (*range(last), None)), (value, (*[None] * last, last))]]
+
+
+@laid_out(_sources)
 def attend(
     query: Array,
     key: Array,

@@ -8,6 +8,7 @@ import numpy as np
 from jax import lax
 from jax.experimental import checkify
 
+from ramie.ops.eager.meshes import laid_out
 from ramie.typing import Array
 
 __all__ = ["cached_positions_mask", "check_room", "update_cache"]
@@ -50,6 +51,7 @@ def check_room(index: Array, length: int, where: Any) -> None:
         )
 
 
+@laid_out(lambda *caches: [[(cache, range(cache.ndim))] for cache in caches[:2]])
 def update_cache(
     cached_key: Array, cached_value: Array, index: Array, key: Array, value: Array
 ) -> tuple[Array, Array, Array]:

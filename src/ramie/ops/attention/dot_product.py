@@ -16,6 +16,7 @@ from jax import lax
 
 from ramie.ops.dtypes import promote_dtype
 from ramie.ops.eager.dispatch import eager_compiled
+from ramie.ops.eager.meshes import laid_out, spread
 from ramie.ops.eager.proofs import numbers
 from ramie.ops.eager.replaced import Rests, current
 from ramie.ops.moments import alike, cast
@@ -282,6 +283,22 @@ def _applied(
     return lax.transpose(y, (*lead, n - 1, n - 3, n - 2))
 
 
+def _weights_sources(
+    query: Array, key: Array, bias: Array | None = None, mask: Array | None = None, **_: Any
+) -> Any:
+    n = query.ndim
+    batch = range(n - 3)
+    return [
+        [
+            (query, (*batch, n - 2, n - 3, None)),
+            (key, (*batch, n - 1, n - 3, None)),
+            spread(bias, n),
+            spread(mask, n),
+        ]
+    ]
+
+
+@laid_out(_weights_sources)
 @eager_compiled(static_argnames=("dtype", "precision", "in_float32", "dot_general", "einsum"))
 def attention_weights(
     query: Array,
@@ -376,11 +393,19 @@ def dropout_factor(
     return lax.div(kept, np.asarray(keep, dtype))
 
 
+@laid_out()
 def dropped(weights: Array, factor: Array) -> Array:
     """Multiply weights with the factor of `dropout_factor`."""
     return jnp.multiply(weights, factor)
 
 
+def _average_sources(weights: Array, value: Array, *_: Any, **__: Any) -> Any:
+    n = weights.ndim
+    batch = range(n - 3)
+    return [[(weights, (*batch, n - 2, n - 3, None)), (value, (*batch, None, n - 2, n - 1))]]
+
+
+@laid_out(_average_sources)
 def apply_weights(
     weights: Array,
     value: Array,
@@ -412,6 +437,12 @@ def apply_weights(
     return _applied(weights, value, factor, precision=precision, dot_general=dot_general)
 
 
+def _fused_sources(query: Array, key: Array, value: Array, *_: Any, **__: Any) -> Any:
+    last = query.ndim - 1
+    return [[(query, (*range(last), None)), (value, (*range(last - 2), None, last - 1, last))]]
+
+
+@laid_out(_fused_sources)
 @eager_compiled(static_argnames=("is_causal",))
 def fused_attention(
     query: Array,
@@ -468,6 +499,7 @@ def _as_mask(mask: Array | None) -> Array | None:
     return None if mask is None else _as_bool(jnp.asarray(mask))
 
 
+@laid_out(lambda query, key, mask: [[spread(mask, query.ndim)]])
 def causal_mask(query: Array, key: Array, mask: Array | None) -> Array:
     """Make a mask that lets queries see no later positions, and let through what `mask` does, too.
 

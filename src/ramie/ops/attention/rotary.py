@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ramie.ops.eager.meshes import laid_out, spread
 from ramie.ops.moments import alike, as_array
 from ramie.typing import Array
 
@@ -82,6 +83,7 @@ def first_tables(length: int, size: int, theta: float = 10000.0) -> Tables:
     return rotary_tables(jnp.arange(length), size, theta)
 
 
+@laid_out(lambda x, *_, **__: [[spread(x, x.ndim)]])
 def rotary_embedding(
     x: Array,
     positions: Array | None = None,

@@ -144,6 +144,7 @@ class RNN(Module):
 
         if initial_carry is None:
             initial_carry = self._first_carry(init_key, batch, features)
+        initial_carry = recurrent.begun(initial_carry, inputs, ndim, time_major)
         # Where no step has anything of its own, running the loop backwards spares the flips.
         turn = backwards and (lengths is not None or self._steps_differ())
         if turn:

@@ -173,6 +173,7 @@ class RNN(Module):
         if initial_carry is None:
             given: Any = self.rngs if rngs is None else rngs
             initial_carry = self.cell.initialize_carry((*batch, *features), given)
+        initial_carry = recurrent.begun(initial_carry, inputs, len(batch), time_major)
         if backwards:
             inputs = recurrent.flip_sequences(inputs, lengths, ndim, time_major)
         history_wanted = with_carry and lengths is not None
