@@ -72,8 +72,10 @@ def time_span(seconds: float) -> str:
 
     Example:
       >>> time_span(2.5), time_span(0.01234), time_span(0)
-      ('2.50 s', '12.3 ms', '0.00 ns')
+      ('2.50 s', '12.3 ms', '0 s')
     """
+    if not seconds:
+        return "0 s"
     unit = _SMALL[0]
     for unit in _SMALL:
         if seconds >= 0.9995 or unit == _SMALL[-1]:
@@ -219,7 +221,7 @@ class _Bar:
                 BarColumn(bar_width=_BAR),
                 DownloadColumn(),
                 TimeElapsedColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
             )
             self._bar = Progress(*columns, console=Console(file=sys.stderr), transient=True)
             self._task = self._bar.add_task("", total=None)
@@ -270,7 +272,7 @@ def working() -> Iterator[Callable[[str], None]]:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     console = Console(file=sys.stderr, markup=False)
     with Progress(*columns, console=console, transient=True) as line:
         task = line.add_task("", total=None)

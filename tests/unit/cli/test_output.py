@@ -63,3 +63,59 @@ def test_no_width_loses_anything(monkeypatch, width):
 def test_facts(capsys):
     output.print_facts([("a", 1), ("long", "x\x1b" + "y" * 200)])
     assert capsys.readouterr().out == "a     1\nlong  x\\x1b" + "y" * 200 + "\n"
+
+
+def test_a_line_says_what_is_being_done_where_somebody_looks(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with output.working() as say:
+        say("compiling [b]\x1b[2J for v5e:2x4")
+        say("reading")
+    shown = sys.stderr.getvalue()
+    assert "compiling [b]\\x1b[2J for v5e:2x4" in shown and "reading" in shown
+    assert "\x1b[2J" not in shown
+    assert "\x1b[2K" in shown.rpartition("reading")[2]  # nothing of it stays
+
+
+def test_nothing_is_shown_where_nobody_looks(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with output.working() as say:
+        say("compiling")
+    assert sys.stderr.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "expected"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (2**30 - 1, "1.0 GiB"),
+        (95 * 2**30, "95.0 GiB"),
+    ],
+)
+def test_memory_is_told_in_powers_of_two(nbytes, expected):
+    assert output.amount(nbytes, binary=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(0, "0"), (999, "999"), (1000, "1.00 k"), (70_553_706_496, "70.6 G"), (5e21, "5000 E")],
+)
+def test_large_numbers_have_three_digits(number, expected):
+    assert output.count(number) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (75.0, "75.0 s"),
+        (0.9999, "1.00 s"),
+        (0.05237, "52.4 ms"),
+        (2e-7, "200 ns"),
+        (0.0, "0 s"),
+    ],
+)
+def test_short_times_have_three_digits(seconds, expected):
+    assert output.time_span(seconds) == expected

@@ -1,6 +1,7 @@
 """`ramie plan`: what a training step needs on devices that need not be there."""
 
 import argparse
+import contextlib
 import functools
 import json
 import os
@@ -184,7 +185,8 @@ def _plans(
     """Plan for each mesh, and return the rows in the order in which they are shown."""
     from ramie.cli.plan.report import Row, sorted_rows
 
-    with working() as say:
+    # What the user's code prints must not stand among what is printed of the plan.
+    with contextlib.redirect_stdout(sys.stderr), working() as say:
         say(f"looking for {arguments.topology}")
         variants = _variants(parser, arguments)
         say(f"importing {arguments.target}")
