@@ -14,6 +14,8 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
 from ramie import errors
+from ramie.core import laying
+from ramie.core.constraints import constrained, has_mesh
 from ramie.trees import struct
 
 __all__ = [
@@ -159,11 +161,9 @@ class Partitioned(struct.PyTreeNode, AxisMetadata[A]):
         Args:
           apply_constraint: False returns the bare value in any case.
         """
-        if not apply_constraint or (self.mesh is None and not global_mesh_defined()):
+        if not apply_constraint or not has_mesh(self.mesh):
             return self.value
-        spec = self.get_partition_spec()
-        target = spec if self.mesh is None else NamedSharding(self.mesh, spec)
-        return jax.lax.with_sharding_constraint(self.value, target)
+        return constrained(self.value, self.get_partition_spec(), self.mesh)
 
     def replace_boxed(self, val: B) -> "Partitioned[B]":
         """Return another value under the same names and mesh."""
@@ -213,6 +213,10 @@ class Partitioned(struct.PyTreeNode, AxisMetadata[A]):
     def get_sharding(self, mesh: Mesh) -> Sharding:
         """Return the names as a sharding over `mesh`."""
         return NamedSharding(mesh, self.get_partition_spec())
+
+    def initial_sharding(self) -> NamedSharding | None:
+        """Return how the first value is to lie, or None where nothing is known of that."""
+        return laying.target(self.mesh, self.names)
 
     def to_nnx_metadata(self) -> dict[str, Any]:
         """Return value, mesh and names under the keywords of an NNX variable."""
@@ -305,6 +309,11 @@ def _boxing(
     # The closure holds constants only, which the cache of expected shapes asks for.
     @functools.wraps(fn, updated=())
     def initialize_boxed(*args: Any, **kwargs: Any) -> Any:
-        return box(fn(*args, **kwargs), names, **dict(fields))
+        empty = box(None, names, **dict(fields))
+        sharding = empty.initial_sharding()
+        value = laying.laid(laying.made(fn, args, kwargs, sharding), sharding)
+        return empty.replace_boxed(value)
 
+    boxed: Any = initialize_boxed
+    boxed.boxing = lambda other: memoised_boxing(box, other, names, **dict(fields)), fn
     return initialize_boxed

@@ -31,6 +31,7 @@ __all__ = [
     "extended_result_handler",
     "has_boxes",
     "hide_frames",
+    "in_deprecated_mesh",
     "is_box",
     "is_compiled",
     "is_leak",
@@ -241,6 +242,21 @@ def at_traced_forward() -> bool:
     """Tell whether this runs in such a trace, and in no transformation inside it."""
     level = _here.level
     return level is not None and bool(level == current_trace())
+
+
+def _take_entered_meshes() -> Any:
+    from jax._src.mesh import thread_resources  # what `with mesh:` enters; no public way tells it
+
+    thread_resources.env.physical_mesh.empty  # noqa: B018
+    return thread_resources
+
+
+_entered: Any = _unless_missing(_take_entered_meshes)
+
+
+def in_deprecated_mesh() -> bool:
+    """Tell whether the code runs inside `with mesh:`, which JAX has deprecated."""
+    return _entered is not None and not _entered.env.physical_mesh.empty
 
 
 def _take_eval_context() -> Any:

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ramie.core import meta
+from ramie.core import laying, meta
+from ramie.core.constraints import constrained, has_mesh
 from ramie.core.sharding import LogicalRules
 from ramie.core.sharding import get_logical_axis_rules as get_logical_axis_rules
 from ramie.core.sharding import logical_axis_rules as logical_axis_rules
@@ -135,11 +136,7 @@ def logical_to_mesh_sharding(tree: Any, mesh: Mesh, rules: LogicalRules | None =
 
 def with_mesh_constraint(x: Any, spec: PartitionSpec, mesh: Mesh | None = None) -> Any:
     """Constrain a sharding if there is a mesh to constrain to."""
-    if mesh is not None:
-        return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, spec))
-    if meta.global_mesh_defined():
-        return jax.lax.with_sharding_constraint(x, spec)
-    return x
+    return constrained(x, spec, mesh)
 
 
 _with_sharding_constraint = with_mesh_constraint  # the name that tests of other projects replace
@@ -216,11 +213,17 @@ class LogicallyPartitioned(meta.Partitioned[A]):
         Args:
           apply_constraint: False returns the bare value in any case.
         """
-        if not apply_constraint or (self.mesh is None and not meta.global_mesh_defined()):
+        rules = get_logical_axis_rules() if self.rules is None else self.rules
+        if not apply_constraint or not rules or not has_mesh(self.mesh):
             return self.value
         return with_logical_constraint(
-            self.value, self.get_partition_spec(), rules=self.rules, mesh=self.mesh
+            self.value, self.get_partition_spec(), rules=rules, mesh=self.mesh
         )
+
+    def initial_sharding(self) -> NamedSharding | None:
+        """Return how the first value is to lie, or None where no rules or no mesh say so."""
+        rules = get_logical_axis_rules() if self.rules is None else self.rules
+        return laying.target(self.mesh, logical_to_mesh_axes(self.names, rules)) if rules else None
 
     def to_nnx_metadata(self) -> dict[str, Any]:
         """Return the fields under the keywords of an NNX variable."""

@@ -8,9 +8,11 @@ import numpy as np
 from jax.experimental.layout import Format
 from jax.sharding import AxisType, NamedSharding, PartitionSpec, Sharding
 
+from ramie.core import laying
 from ramie.core.sharding import get_logical_axis_rules
+from ramie.nnx.modes import use_eager_sharding
 
-__all__ = ["mesh_of", "partition_spec", "placed", "placed_on"]
+__all__ = ["initial_sharding", "mesh_of", "partition_spec", "placed", "placed_on"]
 
 
 def _rules(own: Any) -> dict[Any, Any]:
@@ -50,16 +52,17 @@ def partition_spec(metadata: Mapping[str, Any]) -> PartitionSpec | None:
     rules = _rules(metadata.get("sharding_rules"))
     if not rules:
         return names if isinstance(names, PartitionSpec) else PartitionSpec(*names)
+    return PartitionSpec(*(_translated(name, rules) for name in names))
 
-    def translated(name: Any) -> Any:
-        if not isinstance(name, tuple):
-            return rules.get(name, name)
-        found: list[Any] = []
-        for part in map(translated, name):
-            found += part if isinstance(part, tuple) else () if part is None else (part,)
-        return tuple(found)
 
-    return PartitionSpec(*map(translated, names))
+def _translated(name: Any, rules: Mapping[Any, Any]) -> Any:
+    if not isinstance(name, tuple):
+        return rules.get(name, name)
+    found: list[Any] = []
+    for inner in name:
+        part = _translated(inner, rules)
+        found += part if isinstance(part, tuple) else () if part is None else (part,)
+    return tuple(found)
 
 
 def mesh_of(metadata: Mapping[str, Any]) -> Any:
@@ -78,6 +81,22 @@ def mesh_of(metadata: Mapping[str, Any]) -> Any:
         return jax.sharding.get_mesh()
     except ValueError:  # JAX is tracing
         return mesh
+
+
+def initial_sharding(metadata: Mapping[str, Any]) -> NamedSharding | None:
+    """Return how the first value of a variable will be placed, as far as that is known before.
+
+    Args:
+      metadata: of the variable; a value that turns out to lie elsewhere is placed again.
+    """
+    names = metadata.get("out_sharding")
+    if names is None or not metadata.get("eager_sharding", True):
+        return None
+    if not use_eager_sharding.current_value() or isinstance(names, Format):
+        return None
+    if isinstance(names, Sharding):
+        return names if isinstance(names, NamedSharding) else None
+    return laying.target(metadata.get("mesh"), partition_spec(metadata))
 
 
 def placed(value: Any, metadata: Mapping[str, Any], what: str) -> Any:
