@@ -83,7 +83,7 @@ define environment
 endef
 
 $(VENV)/.stamp: pyproject.toml
-	$(call environment,$(VENV),test lint)
+	$(call environment,$(VENV),test lint plan)
 
 $(PEERS)/.stamp: pyproject.toml
 	$(call environment,$(PEERS),test peers)

@@ -7,6 +7,7 @@ from ramie import linen as linen
 from ramie import metrics as metrics
 from ramie import nnx as nnx
 from ramie import ops as ops
+from ramie import plan as plan
 from ramie import serialization as serialization
 from ramie import training as training
 from ramie import typing as typing

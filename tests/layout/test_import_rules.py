@@ -26,6 +26,7 @@ ALLOWED = {
     "training": {"core", "ops", "checkpoint", *TOOLS},
     "metrics": {"core", "ops", "checkpoint", *TOOLS},
     "interop": {"core", "ops", "checkpoint", *TOOLS},
+    "plan": {"core", *TOOLS},
     "compat": {"trees"},  # for lift_parts, which install() does not load
     "cli": {"core", "linen", "nnx", "plan", "checkpoint", "training", "metrics", *TOOLS},
 }
@@ -36,6 +37,7 @@ ALLOWED_LAZILY = {
     "training": {"linen", "nnx"},
     "metrics": {"linen", "nnx"},
     "interop": {"linen", "nnx"},
+    "plan": {"linen", "nnx"},
 }
 # Packages that cost more to import than a user who did not ask for them should pay.
 HEAVY = {

@@ -327,7 +327,7 @@ def _replicated(leaf: Leaf, mesh: AbstractMesh) -> Iterator[tuple[int, Replicate
         shard = _shard(leaf, mesh).shape
         fitting = [n for n, length in enumerate(shard) if length % mesh.shape[axis] == 0]
         if fitting:
-            number = max(fitting, key=lambda n: shard[n])
+            number = max(fitting, key=lambda n: (shard[n] == leaf.shape[n], shard[n]))
             saved = size - size // mesh.shape[axis]
             advice = _advice(leaf, number, axis)
             yield saved, Replicated(leaf.path, str(leaf), leaf.bytes, tuple(free), advice)

@@ -33,7 +33,8 @@ def _unwrapped(part: str) -> str:
             return ""
         part = wrapped.group(2)
         wrapped = _WRAPPED.match(part)
-    return "" if part in _MACHINERY or re.fullmatch(r"branch_\d+(_fun)?", part) else part
+    is_machinery = part in _MACHINERY or re.fullmatch(r"branch_\d+(_fun)?", part)
+    return "" if is_machinery or "->" in part else part  # the latter is what einsum was asked for
 
 
 def _parts(stack: str) -> list[str]:
