@@ -1,7 +1,7 @@
 """Models of repeated blocks: what tracing and lowering them costs, traced once or each for itself.
 
 The transformer of `benchmarks/transformer.py` with 24 and 96 blocks: raw JAX written flat, the same
-with its block under `jax.jit` by hand, and Linen with and without `share_traces`.
+with its block under `jax.jit` by hand, and Linen and `nnx.jit` with and without `share_traces`.
 """
 
 import gc
@@ -15,9 +15,11 @@ import jax
 import ramie.linen as nn
 from benchmarks import report, transformer
 from benchmarks.measure import Run, Series, alternate, cpu_time
+from ramie import nnx
 
 DEPTHS = (24, 96)
-FLAT, BY_HAND, SHARED, UNSHARED = "raw jax", "raw jax, block jitted", "ramie, shared", "ramie"
+FLAT, BY_HAND = "raw jax", "raw jax, block jitted"
+SHARED, UNSHARED, NNX_SHARED, NNX = "linen, shared", "linen", "nnx, shared", "nnx"
 BARS = {"traced": "0.25x", "lowered": "0.35x"}
 
 
@@ -31,32 +33,41 @@ def _by_hand(variables: dict[str, Any], ids: jax.Array) -> jax.Array:
     return transformer._dense(params["Dense_0"], x)
 
 
-def contenders(depth: int) -> tuple[dict[str, Callable[..., Any]], Any]:
-    """Return functions that compute the model, made anew by each call, and their variables."""
+Trace = Callable[[], Any]
+
+
+def contenders(depth: int) -> dict[str, Trace]:
+    """Return functions that trace the model, each time anew."""
     transformer.LAYERS = depth
-    model = transformer.linen_transformer(nn)
-    variables = jax.eval_shape(model.init, jax.random.key(0), transformer.tokens())
+    ids = transformer.tokens()
+    linen_model = transformer.linen_transformer(nn)
+    variables = jax.eval_shape(linen_model.init, jax.random.key(0), ids)
+    model = transformer.nnx_transformer(nnx)
+
+    def traced(function: Callable[..., Any]) -> Any:
+        return jax.jit(lambda v, ids: function(v, ids)).trace(variables, ids)
 
     def shared(variables: Any, ids: jax.Array) -> Any:
         with nn.share_traces():
-            return model.apply(variables, ids)
+            return linen_model.apply(variables, ids)
 
-    functions = {
-        FLAT: transformer.raw_transformer,
-        BY_HAND: _by_hand,
-        SHARED: shared,
-        UNSHARED: model.apply,
+    def traced_model(share_traces: bool) -> Any:
+        forward = nnx.jit(lambda model, ids: model(ids), share_traces=share_traces)
+        return forward.trace(model, ids)
+
+    return {
+        FLAT: lambda: traced(transformer.raw_transformer),
+        BY_HAND: lambda: traced(_by_hand),
+        SHARED: lambda: traced(shared),
+        UNSHARED: lambda: traced(linen_model.apply),
+        NNX_SHARED: lambda: traced_model(True),
+        NNX: lambda: traced_model(False),
     }
-    return functions, variables
 
 
-def _traced(function: Callable[..., Any], variables: Any) -> Any:
-    return jax.jit(lambda v, ids: function(v, ids)).trace(variables, transformer.tokens())
-
-
-def _lowering(function: Callable[..., Any], variables: Any) -> Run:
+def _lowering(trace: Trace) -> Run:
     def run() -> float:
-        traced = _traced(function, variables)
+        traced = trace()
         start = time.thread_time()
         traced.lower()
         return time.thread_time() - start
@@ -68,16 +79,13 @@ def measure(rounds: int) -> dict[str, dict[str, Series]]:
     """Return times by workload and contender."""
     found = {}
     for depth in DEPTHS:
-        functions, variables = contenders(depth)
-        traces = {
-            name: cpu_time(
-                lambda function=function, variables=variables: _traced(function, variables)
-            )
-            for name, function in functions.items()
-        }
-        lowerings = {name: _lowering(function, variables) for name, function in functions.items()}
-        found[f"{depth} blocks, traced"] = alternate(traces, rounds)
-        found[f"{depth} blocks, lowered"] = alternate(lowerings, rounds)
+        traces = contenders(depth)
+        found[f"{depth} blocks, traced"] = alternate(
+            {name: cpu_time(trace) for name, trace in traces.items()}, rounds
+        )
+        found[f"{depth} blocks, lowered"] = alternate(
+            {name: _lowering(trace) for name, trace in traces.items()}, rounds
+        )
     return found
 
 
@@ -85,13 +93,12 @@ def memory() -> dict[int, dict[str, int]]:
     """Return the most bytes that a trace took in Python, by depth and contender."""
     found: dict[int, dict[str, int]] = {}
     for depth in DEPTHS:
-        functions, variables = contenders(depth)
         found[depth] = {}
-        for name, function in functions.items():
-            _traced(function, variables)
+        for name, trace in contenders(depth).items():
+            trace()
             gc.collect()
             tracemalloc.start()
-            _traced(function, variables)
+            trace()
             found[depth][name] = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
     return found
@@ -102,7 +109,7 @@ def section(rounds: int) -> str:
     depth_before = transformer.LAYERS
     times = measure(rounds)
     peaks = memory()
-    others = (BY_HAND, SHARED, UNSHARED)
+    others = (BY_HAND, SHARED, UNSHARED, NNX_SHARED, NNX)
     rows = []
     for workload, series in times.items():
         depth, kind = workload.split(" blocks, ")
@@ -114,12 +121,13 @@ def section(rounds: int) -> str:
             ratios = [f"{sizes[name] / sizes[FLAT]:.2f}" for name in others]
             rows.append([f"{workload}: memory", *ratios, "0.4x", f"{sizes[FLAT] / 1e6:.1f} MB"])
     transformer.LAYERS = depth_before
-    header = ["workload", *others, f"bar for {SHARED}", f"{FLAT}, s"]
+    header = ["workload", *others, "bar where shared", f"{FLAT}, s"]
     return (
         "## Repeated blocks\n\n"
         "The transformer of the first section with 24 and 96 blocks, from `jax.jit` to the text "
         f"that is compiled; CPU time of the main thread, {rounds} rounds, against raw JAX without "
         "functions, as *ratio of the minima / ratio of the medians (middle half of the ratios "
         "within a round)*. Memory is the most that Python takes. Ramie traces equal blocks once "
-        "under `nn.share_traces()`.\n\n" + report.table(header, rows)
+        "under `nn.share_traces()` and by "
+        "`nnx.jit(..., share_traces=True)`.\n\n" + report.table(header, rows)
     )

@@ -48,6 +48,42 @@ def linen_transformer(nn: ModuleType) -> Any:
     return Transformer()
 
 
+def nnx_transformer(nnx: ModuleType) -> Any:
+    """Return the model as a module of `nnx`, which is `ramie.nnx` or `flax.nnx`."""
+
+    class Block(nnx.Module):  # type: ignore[name-defined]
+        def __init__(self, rngs: Any) -> None:
+            split = (HEADS, WIDTH // HEADS)
+            self.before = nnx.LayerNorm(WIDTH, epsilon=EPSILON, rngs=rngs)
+            self.query = nnx.LinearGeneral(WIDTH, split, rngs=rngs)
+            self.key = nnx.LinearGeneral(WIDTH, split, rngs=rngs)
+            self.value = nnx.LinearGeneral(WIDTH, split, rngs=rngs)
+            self.out = nnx.LinearGeneral(split, WIDTH, axis=(-2, -1), rngs=rngs)
+            self.between = nnx.LayerNorm(WIDTH, epsilon=EPSILON, rngs=rngs)
+            self.up = nnx.Linear(WIDTH, HIDDEN, rngs=rngs)
+            self.down = nnx.Linear(HIDDEN, WIDTH, rngs=rngs)
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            y = self.before(x)
+            x = x + self.out(attend(self.query(y), self.key(y), self.value(y)))
+            return x + self.down(jax.nn.gelu(self.up(self.between(x))))
+
+    class Transformer(nnx.Module):  # type: ignore[name-defined]
+        def __init__(self, rngs: Any) -> None:
+            self.embed = nnx.Embed(VOCABULARY, WIDTH, rngs=rngs)
+            self.blocks = nnx.List([Block(rngs) for _ in range(LAYERS)])
+            self.norm = nnx.LayerNorm(WIDTH, epsilon=EPSILON, rngs=rngs)
+            self.head = nnx.Linear(WIDTH, VOCABULARY, rngs=rngs)
+
+        def __call__(self, ids: jax.Array) -> jax.Array:
+            x = self.embed(ids)
+            for block in self.blocks:
+                x = block(x)
+            return self.head(self.norm(x))
+
+    return nnx.eval_shape(lambda: Transformer(nnx.Rngs(0)))
+
+
 def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
     """Mix values by scaled dot products; the same jnp code in both forms of the model."""
     scores = jnp.einsum("bqhd,bkhd->bhqk", query, key) / jnp.sqrt(query.shape[-1])

@@ -85,6 +85,7 @@ SUBJECTS = {
     "linen/transforms/test_user_trees": "classes of users that look at their fields",
     "nnx/layers/test_adaptation": "LoRA and layers that draw",
     "nnx/modules/test_capture": "values from inside: sowing and capturing",
+    "nnx/modules/test_sharing_limits": "what is not shared, and what is never stale",
     "nnx/transforms/arguments/test_by_name": "arguments known by number, given by keyword",
     "nnx/transforms/test_staleness": "compiled steps of models that are edited",
     "nnx/transforms/test_user_trees": "classes of users that look at their fields",

@@ -147,8 +147,8 @@ FLAGS = (
     Flag(
         "ramie_share_traces",
         False,
-        "Under jax.jit, trace modules that agree in class, fields, shapes and state once, and call "
-        "the program.",
+        "Under jax.jit (models of NNX: nnx.jit), trace modules that agree in class, fields, shapes "
+        "and state once, and call the program.",
     ),
     Flag(
         "ramie_donate",

@@ -53,6 +53,7 @@ __all__, _answer, __dir__ = doors.door(
         "ramie.nnx.modules.capturing": "capture",
         "ramie.nnx.modules.containers": "Dict List Sequential",
         "ramie.nnx.modules.module": "Module first_from iter_module_children iter_modules",
+        "ramie.nnx.modules.sharing": "share_traces",
         "ramie.nnx.modules.views": "recursive_map view view_info with_attributes",
         "ramie.nnx.objects.marks": (
             "Data Static data dataclass has_data is_data register_data_type static"

@@ -97,6 +97,7 @@ from ramie.nnx.modules.module import Module as Module
 from ramie.nnx.modules.module import first_from as first_from
 from ramie.nnx.modules.module import iter_module_children as iter_module_children
 from ramie.nnx.modules.module import iter_modules as iter_modules
+from ramie.nnx.modules.sharing import share_traces as share_traces
 from ramie.nnx.modules.views import recursive_map as recursive_map
 from ramie.nnx.modules.views import view as view
 from ramie.nnx.modules.views import view_info as view_info

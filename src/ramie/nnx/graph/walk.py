@@ -34,6 +34,7 @@ __all__ = [
     "build",
     "check_tree_node",
     "children",
+    "entries_of",
     "has_identity",
     "is_object",
     "iter_graph",
@@ -156,6 +157,26 @@ def walk(
     others: list[Any] | None = None,
     as_tree: bool = False,
 ) -> tuple[GraphDef[Any], list[Any]]:
+    """Walk over a model, and look up the structure; see `entries_of`.
+
+    Returns:
+      The structure, and the variables and arrays in its order; a shared one counts once.
+    """
+    entries, leaves = entries_of(
+        root, objects, several=several, index=index, others=others, as_tree=as_tree
+    )
+    return structure_of(entries), leaves
+
+
+def entries_of(
+    root: Any,
+    objects: list[Any] | None = None,
+    *,
+    several: bool = False,
+    index: dict[int, int] | None = None,
+    others: list[Any] | None = None,
+    as_tree: bool = False,
+) -> tuple[list[Any], list[Any]]:
     """Walk over a model.
 
     Args:
@@ -168,7 +189,8 @@ def walk(
       as_tree: whether plain values in containers are leaves, as everywhere in JAX.
 
     Returns:
-      The structure, and the variables and arrays in its order; a shared one counts once.
+      What a structure is made of, and the variables and arrays in its order; a shared one counts
+      once.
 
     Raises:
       ValueError: if an object lost attributes without knowing, or if modules or variables were put
@@ -181,7 +203,9 @@ def walk(
     add = entries.append
     known = _kinds
 
-    def visit(x: Any, is_attribute: bool = False) -> None:
+    # If it read its own name, it would hold itself, and with it the arrays of the model until the
+    # garbage collector runs: the next step would find their memory taken. So it is handed over.
+    def visit(x: Any, again: Any, is_attribute: bool = False) -> None:
         cls = x.__class__
         kind = known.get(cls)
         if kind is None:
@@ -216,7 +240,7 @@ def walk(
                 check_statics(x, statics, lambda: _place(root, x, several))
             add(_tuple_new(NodeDef, (cls, its_layout, statics, kinds, x._pytree__life)))
             for child in inner:
-                visit(child, True)
+                again(child, again, True)
         elif kind is _ARRAY:
             add(LEAF)
             leaves.append(x)
@@ -236,25 +260,25 @@ def walk(
         elif kind is _SEQUENCE:
             add(ContainerDef(cls, tuple(range(len(x)))))
             for child in x:
-                visit(child)
+                again(child, again)
         elif kind is _DICT:
             keys = tuple(sorted_keys(x))
             add(ContainerDef(cls, keys))
             for key in keys:
-                visit(x[key])
+                again(x[key], again)
         else:
             keys, inner, treedef = _one_level(x)
             add(ContainerDef(treedef, keys))
             for child in inner:
-                visit(child)
+                again(child, again)
 
     if several:
         add(ContainerDef(tuple, tuple(range(len(root)))))
         for one in root:
-            visit(one, True)
+            visit(one, visit, True)
     else:
-        visit(root, True)
-    return structure_of(entries), leaves
+        visit(root, visit, True)
+    return entries, leaves
 
 
 def build(
@@ -293,7 +317,7 @@ def build(
         filled = []
     trace = trace_token()
 
-    def make() -> Any:
+    def make(again: Any) -> Any:  # see `walk`
         entry: Any = next_entry()
         cls = entry.__class__
         if cls is NodeDef:
@@ -307,7 +331,7 @@ def build(
             attributes = node.__dict__ if before is None else {}
             attributes.update(zip(its_layout.static, entry.statics, strict=True))
             for name in its_layout.data:
-                attributes[name] = make()
+                attributes[name] = again(again)
             if before is not None:
                 before._pytree__become(its_layout, entry.life, attributes)
             return node
@@ -329,7 +353,7 @@ def build(
             return entry.value
         if cls is NodeRef:
             return made[entry.index]
-        inner = [make() for _ in entry.keys]
+        inner = [again(again) for _ in entry.keys]
         if entry.kind is list:
             return inner
         if entry.kind is tuple:
@@ -340,7 +364,7 @@ def build(
             return entry.kind.build(inner)
         return jax.tree_util.tree_unflatten(entry.kind, inner)
 
-    return make()
+    return make(make)
 
 
 # --- looking around -------------------------------------------------------------------------------
@@ -421,17 +445,16 @@ def iter_graph(node: Any, /, *, graph: bool | None = None) -> Iterator[tuple[Pat
         [('a', 'b'), ('a',), ()]
     """
     is_tree = not (set_graph_mode.current_value() if graph is None else graph)
-    seen: dict[int, Path] = {}
+    return _listed(node, (), {}, is_tree)
 
-    def visit(x: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-        if isinstance(x, Pytree | Variable | jax.Ref):
-            if is_tree:
-                check_tree_node(x, path, seen.get(id(x)))
-            if id(x) in seen:
-                return
-            seen[id(x)] = path
-        for key, value in members(x):
-            yield from visit(value, (*path, key))
-        yield path, x
 
-    return visit(node, ())
+def _listed(x: Any, path: Path, seen: dict[int, Path], is_tree: bool) -> Iterator[tuple[Path, Any]]:
+    if isinstance(x, Pytree | Variable | jax.Ref):
+        if is_tree:
+            check_tree_node(x, path, seen.get(id(x)))
+        if id(x) in seen:
+            return
+        seen[id(x)] = path
+    for key, value in members(x):
+        yield from _listed(value, (*path, key), seen, is_tree)
+    yield path, x

@@ -1,4 +1,4 @@
-"""Calls of methods of modules, seen from outside while somebody watches.
+"""Calls of methods of modules, seen or made by somebody else.
 
 Nothing is paid for this as long as nobody does: the methods of the classes in question are replaced
 for the length of a ``with`` block, and put back after the last one.
@@ -13,22 +13,27 @@ from typing import Any
 
 from ramie.nnx.modules.module import Module
 
-__all__ = ["Watcher", "is_watched", "watched"]
+__all__ = ["Caller", "Watcher", "called_by", "is_watched", "watched"]
 
 Watcher = Callable[..., Any]
 """Called as ``watcher(node, name, method, *args, **kwargs)``; returns what the call returns."""
 
+Caller = Callable[[Any, str, Any, tuple[Any, ...], dict[str, Any]], Any]
+"""Called as ``caller(node, name, method, args, kwargs)`` with what stands in the class."""
+
 
 class _Watchers(threading.local):
-    """Who watches in this thread, outermost first."""
+    """Who watches in this thread, outermost first, and who makes the calls if nobody does."""
 
     def __init__(self) -> None:
         self.stack: list[Watcher] = []
+        self.caller: Caller | None = None
 
 
 _here = _Watchers()
 _lock = threading.RLock()
-_replaced: dict[type, tuple[int, dict[str, Any]]] = {}
+# For each class how often it is wanted, and by name the method and what stands in its place.
+_replaced: dict[type, tuple[int, dict[str, tuple[Any, Any]]]] = {}
 
 
 def is_watched() -> bool:
@@ -52,33 +57,63 @@ def _is_lazy(function: Any) -> bool:
 def _wrapped(name: str, method: Any) -> Any:
     @functools.wraps(method, updated=())
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        run = method.__get__(self, type(self))
+        stack, caller = _here.stack, _here.caller
         # What a method calls of its base class is a part of it, no call of its own.
-        if inspect.getattr_static(type(self), name) is wrapper:
-            for watcher in _here.stack:
+        if (stack or caller is not None) and _found(type(self), name) is wrapper:
+            if not stack and caller is not None:
+                return caller(self, name, method, args, kwargs)
+            run = method.__get__(self, type(self))
+            for watcher in stack:
                 run = functools.partial(watcher, self, name, run)
-        return run(*args, **kwargs)
+            return run(*args, **kwargs)
+        return method.__get__(self, type(self))(*args, **kwargs)
 
     return wrapper
 
 
+def _found(cls: type, name: str) -> Any:
+    """Return what instances find under a name, without asking it."""
+    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+
+
 def _replace(cls: type) -> None:
-    count, originals = _replaced.get(cls, (0, {}))
+    count, methods = _replaced.get(cls, (0, {}))
     if not count:
-        originals = {name: value for name, value in vars(cls).items() if _is_method(name, value)}
-        for name, method in originals.items():
-            setattr(cls, name, _wrapped(name, method))
-    _replaced[cls] = count + 1, originals
+        found = {name: value for name, value in vars(cls).items() if _is_method(name, value)}
+        methods = {name: (method, _wrapped(name, method)) for name, method in found.items()}
+        for name, (_, wrapper) in methods.items():
+            setattr(cls, name, wrapper)
+    _replaced[cls] = count + 1, methods
 
 
 def _restore(cls: type) -> None:
-    count, originals = _replaced[cls]
+    count, methods = _replaced[cls]
     if count > 1:
-        _replaced[cls] = count - 1, originals
+        _replaced[cls] = count - 1, methods
         return
     del _replaced[cls]
-    for name, method in originals.items():
-        setattr(cls, name, method)
+    for name, (method, wrapper) in methods.items():
+        if vars(cls).get(name) is wrapper:  # else somebody has put another one there
+            setattr(cls, name, method)
+
+
+@contextlib.contextmanager
+def called_by(classes: Iterable[type], caller: Caller | None) -> Iterator[None]:
+    """Let a function make the calls of methods within a ``with`` block, in this thread.
+
+    It makes them where nobody watches; which methods these are, see `watched`.
+
+    Args:
+      classes: the classes whose methods it is to call; not their bases.
+      caller: see `Caller`; None if each is to be a plain call again.
+    """
+    outer = _here.caller
+    try:
+        with _replacing(classes):
+            _here.caller = caller
+            yield
+    finally:
+        _here.caller = outer
 
 
 @contextlib.contextmanager
@@ -93,17 +128,26 @@ def watched(classes: Iterable[type], watcher: Watcher) -> Iterator[None]:
       watcher: see `Watcher`.
     """
     found = {base: None for cls in classes for base in cls.__mro__ if base not in Module.__mro__}
-    replaced: list[type] = []
     outer = _here.stack
     try:
-        with _lock:
-            for cls in found:
-                _replace(cls)
-                replaced.append(cls)
-        _here.stack = [*outer, watcher]
-        yield
+        with _replacing(found):
+            _here.stack = [*outer, watcher]
+            yield
     finally:
         _here.stack = outer
+
+
+@contextlib.contextmanager
+def _replacing(classes: Iterable[type]) -> Iterator[None]:
+    """Have the methods of classes replaced within a ``with`` block."""
+    replaced: list[type] = []
+    try:
+        with _lock:
+            for cls in classes:
+                _replace(cls)
+                replaced.append(cls)
+        yield
+    finally:
         with _lock:
             for cls in replaced:
                 _restore(cls)

@@ -14,6 +14,7 @@ from ramie.core.tracing.trace import is_top_level
 from ramie.foundation.configurations import config
 from ramie.nnx.graph.cache import flatten
 from ramie.nnx.graph.functional import clone
+from ramie.nnx.modules.sharing import shared_call
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.checks import refuse_other_values
 from ramie.nnx.transforms.arguments.operands import Operands
@@ -100,6 +101,7 @@ class JitWrapped:
       partial_args: the first arguments of each call.
       name: for messages.
       donate: see `jit`.
+      share_traces: see `jit`.
       **options: further ones of `jax.jit`.
     """
 
@@ -115,6 +117,7 @@ class JitWrapped:
         partial_args: tuple[Any, ...] = (),
         name: str = "jit",
         donate: str | None = None,
+        share_traces: bool | None = None,
         **options: Any,
     ) -> None:
         functools.update_wrapper(self, fun)
@@ -127,6 +130,7 @@ class JitWrapped:
         self._name = name
         self._options = options
         self._donate = donate
+        self._call = functools.partial(_called, fun, share_traces)
         self._may_donate = not donated and in_shardings is None and out_shardings is None
         self._donating: Donating | None = None
         self._variants: dict[Hashable, _Variant] = {}
@@ -159,9 +163,11 @@ class JitWrapped:
         values = [x if isinstance(x, _Placing) else _Placing(x, False) for x in edge.inputs.values]
         complete = [x.is_donated or x.sharding is not None for x in values]
 
+        call = self._call  # not of `self`: with the last reference to it all that it holds goes
+
         def pure(outline: Any, *groups: Any) -> Any:
             inside = edge.enter(outline, groups)
-            return inside.leave(self._called(inside, outline), complete=complete)
+            return inside.leave(call(inside, outline), complete=complete)
 
         pure.__name__ = pure.__qualname__ = self._name_of_function
         options = dict(self._options)
@@ -175,14 +181,6 @@ class JitWrapped:
         kept = tuple(i for i, all_return in enumerate(complete) if not all_return)
         return _Variant(edge, jax.jit(pure, **options), kept)
 
-    def _called(self, inside: Any, outline: Any) -> Any:
-        """Call the function with arguments that were put together inside of a trace."""
-        args, kwargs = inside.tree
-        if outline.note is not None:
-            args = with_statics(args, outline.note.args)
-            kwargs = {**kwargs, **{name: value for name, _, value in outline.note.kwargs}}
-        return self._fun(*args, **kwargs)
-
     def _giving_away(self, variant: _Variant) -> Donating | None:
         """Return what runs the function here and now, if it donates without being told."""
         if (self._donate or config.ramie_donate) != "auto" or not self._may_donate:
@@ -191,7 +189,7 @@ class JitWrapped:
             return None
         if self._donating is None:
             name = self._name_of_function
-            self._donating = Donating(name, self._called, variant.edge, **self._options)
+            self._donating = Donating(name, self._call, variant.edge, **self._options)
         return self._donating
 
     def _taken_apart(
@@ -272,6 +270,15 @@ class JitWrapped:
         self._donating = None
 
 
+def _called(fun: Callable[..., Any], share_traces: bool | None, inside: Any, outline: Any) -> Any:
+    """Call a function with arguments that were put together inside of a trace."""
+    args, kwargs = inside.tree
+    if outline.note is not None:
+        args = with_statics(args, outline.note.args)
+        kwargs = {**kwargs, **{name: value for name, _, value in outline.note.kwargs}}
+    return shared_call(share_traces, fun, args, kwargs)
+
+
 def _check_hashable(static: _Static, name: str) -> None:
     for where, _, value in (*static.args, *static.kwargs):
         try:
@@ -294,6 +301,7 @@ def jit(
     donate_argnums: Indices = None,
     donate_argnames: Names = None,
     donate: str | None = None,
+    share_traces: bool | None = None,
     keep_unused: bool = False,
     device: jax.Device | None = None,
     backend: str | None = None,
@@ -320,6 +328,8 @@ def jit(
         something else can reach them; the first call finds out which these are. "named" to reuse
         those of `donate_argnums` and `donate_argnames` only. None for what the flag `ramie_donate`
         says; it does not bear on functions with shardings or named arguments.
+      share_traces: whether modules inside that agree are traced once, see `nnx.share_traces`; None
+        for what the ``with`` block around the call says, or the flag `ramie_share_traces`.
       keep_unused: whether unused values are passed to the compiled program.
       device: as for `jax.jit`.
       backend: as for `jax.jit`.
@@ -354,6 +364,7 @@ def jit(
         static=(static_argnums, static_argnames),
         donated=(donate_argnums, donate_argnames),
         donate=donate,
+        share_traces=share_traces,
         modes=(graph, graph_updates),
         keep_unused=keep_unused,
         device=device,
@@ -371,6 +382,7 @@ def _compiled(
     static: tuple[Indices, Names],
     donated: tuple[Indices, Names],
     donate: str | None,
+    share_traces: bool | None,
     in_shardings: Any,
     out_shardings: Any,
     modes: tuple[bool | None, bool | None],
@@ -382,6 +394,11 @@ def _compiled(
         raise ValueError(
             f'nnx.{name} got donate={donate!r}. It is "auto", "named", or None for what the flag '
             "ramie_donate says."
+        )
+    if share_traces not in (None, True, False):
+        raise ValueError(
+            f"nnx.{name} got share_traces={share_traces!r}. It is True, False, or None for what "
+            "nnx.share_traces or the flag ramie_share_traces says."
         )
     named = {
         "donate_argnums": donated[0],
@@ -405,6 +422,7 @@ def _compiled(
         partial_args,
         name,
         donate,
+        share_traces,
         **{key: value for key, value in options.items() if value},  # the others are JAX's defaults
     )
 
@@ -419,6 +437,7 @@ def jit_partial(
     donate_argnums: Indices = None,
     donate_argnames: Names = None,
     donate: str | None = None,
+    share_traces: bool | None = None,
     keep_unused: bool = False,
     device: jax.Device | None = None,
     backend: str | None = None,
@@ -438,6 +457,7 @@ def jit_partial(
       donate_argnums: ...
       donate_argnames: ...
       donate: ...
+      share_traces: ...
       keep_unused: ...
       device: ...
       backend: ...
@@ -467,6 +487,7 @@ def jit_partial(
         static=(static_argnums, static_argnames),
         donated=(donate_argnums, donate_argnames),
         donate=donate,
+        share_traces=share_traces,
         modes=(graph, graph_updates),
         keep_unused=keep_unused,
         device=device,

@@ -8,6 +8,7 @@ import jax
 from jax.experimental import checkify as jax_checkify
 
 from ramie.core.tracing.arguments import by_position, from_start
+from ramie.nnx.modules.sharing import shared_call
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.checks import refuse_graph
 from ramie.nnx.transforms.arguments.outline import Outline
@@ -55,7 +56,7 @@ def eval_shape(
     def pure(values: Any) -> Any:
         inside = edge.enter(operands.outline, (values,))
         own_args, own_kwargs = inside.tree
-        result, *groups = inside.leave(f(*own_args, **own_kwargs), complete=True)
+        result, *groups = inside.leave(shared_call(None, f, own_args, own_kwargs), complete=True)
         return result, *([contents(x) for x in group] for group in groups)
 
     pure.__name__ = getattr(f, "__name__", pure.__name__)
@@ -112,7 +113,8 @@ def make_jaxpr(
         def pure(values: Any) -> Any:
             inside = edge.enter(operands.outline, (values,))
             own_args, own_kwargs = inside.tree
-            return inside.leave(f(*with_statics(own_args, statics), **own_kwargs))[2]
+            own_args = with_statics(own_args, statics)
+            return inside.leave(shared_call(None, f, own_args, own_kwargs))[2]
 
         return jax.make_jaxpr(pure)(operands.groups[0])
 
