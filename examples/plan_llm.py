@@ -3,7 +3,7 @@
 `python examples/plan_llm.py` plans a tiny model on eight simulated devices. With
 `pip install 'ramie[plan]'` it compiles for TPUs that are not there either:
 
-    python examples/plan_llm.py --topology v5e:4x4 --size 7B --batch 64
+    python examples/plan_llm.py --topology v5e:4x4 --size 7B --batch 32 --length 2048 --model 1 2 4
 
 The command line plans the function `training` of this file, one mesh or several:
 
@@ -151,10 +151,11 @@ def main():
     parser.add_argument("--size", default="tiny", choices=SIZES)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--length", type=int, default=128)
+    parser.add_argument("--model", type=int, nargs="+", default=[1, 4], metavar="N")
     arguments = parser.parse_args()
     devices = device_count(arguments.topology)
     found = []
-    for model in (1, 2, 4):
+    for model in arguments.model:
         axes = {"data": devices // model, "model": model}
         step, inputs, options = training(None, arguments.batch, arguments.size, arguments.length)
         planned = plan(step, *inputs, topology=arguments.topology, mesh=axes, **options)

@@ -169,9 +169,8 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _check_picture(path: Path) -> None:
     picture.check()
-    ending, known = path.suffix[1:].lower(), picture.formats()
-    if ending not in known:
-        what = f"a picture is one of {', '.join(known)} by the end of its name"
+    if path.suffix[1:].lower() not in picture.FORMATS:
+        what = f"a picture is one of {', '.join(picture.FORMATS)} by the end of its name"
         raise Told("misuse", f"argument --picture: '{path}' cannot be written: {what}")
     if not path.parent.is_dir():
         raise Told("not found", f"argument --picture: there is no folder '{path.parent}'")
@@ -220,8 +219,7 @@ def _variants(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
     try:
         count = device_count(arguments.topology)
     except errors.UnknownTopologyError as error:
-        text = str(error).replace("ramie.plan.topologies()", "`ramie plan --topologies`")
-        raise Told("misuse", f"argument --topology: {in_words_of(parser, text)}") from None
+        raise _unknown(parser, error) from None
     option = "--sweep" if arguments.sweep else "--mesh"
     try:
         if arguments.sweep:
@@ -229,6 +227,11 @@ def _variants(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         return [meshes.complete(arguments.mesh, count)]
     except ValueError as error:
         raise Told("misuse", f"argument {option}: {error}") from None
+
+
+def _unknown(parser: argparse.ArgumentParser, error: Exception) -> Told:
+    text = str(error).replace("ramie.plan.topologies()", "`ramie plan --topologies`")
+    return Told("misuse", f"argument --topology: {in_words_of(parser, text)}")
 
 
 def _function(arguments: argparse.Namespace, given: dict[str, Any]) -> Callable[..., Any]:
@@ -268,6 +271,8 @@ def _plan(
             progress=progress,
             **options,
         )
+    except errors.UnknownTopologyError as error:  # it was well formed, but the compiler has none
+        raise _unknown(parser, error) from None
     except (errors.PlanMeshError, errors.PlanArgumentError, errors.CompilerFailedError) as error:
         raise Told("refused", in_words_of(parser, str(error))) from None
     except (errors.MissingExtraError, MemoryError):

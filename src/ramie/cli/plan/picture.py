@@ -8,7 +8,10 @@ from ramie import errors
 from ramie.cli.plan.meshes import described
 from ramie.cli.plan.report import Row, parts
 
-__all__ = ["check", "draw", "formats"]
+__all__ = ["FORMATS", "check", "draw"]
+
+FORMATS = ("png", "svg", "pdf")
+"""The ends of the names of files; Matplotlib needs other programs for some more."""
 
 _COLOURS = {
     "arguments": "#1e6fb8",
@@ -32,13 +35,6 @@ def check() -> None:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise errors.MissingExtraError("matplotlib", "plan", "draw the memory") from error
-
-
-def formats() -> list[str]:
-    """Return the endings of the names of files that can be written."""
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    return sorted(FigureCanvasBase.filetypes)
 
 
 def draw(rows: Sequence[Row], title: str, path: Path) -> None:
@@ -65,10 +61,14 @@ def draw(rows: Sequence[Row], title: str, path: Path) -> None:
                 colour = _COLOURS[kind]
                 axes.barh(place, size / _GIB, left=left, color=colour, label=label, height=0.6)
                 left += size / _GIB
+            axes.annotate(
+                f"{left:.1f}", (left, place), (4, 0), textcoords="offset points", va="center"
+            )
         available = next((memory.available for _, memory in plans if memory.available), None)
         if available:
             room = f"{available / _GIB:.2f} GiB a chip"
             axes.axvline(available / _GIB, color=_ROOM, linestyle="--", label=room)
+        axes.margins(x=0.08)
         axes.set_yticks(range(len(plans)), [name for name, _ in plans])
         axes.invert_yaxis()
         axes.set_xlabel("memory of a device, GiB")
@@ -76,7 +76,14 @@ def draw(rows: Sequence[Row], title: str, path: Path) -> None:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_title(title, loc="left")
-        figure.legend(loc="outside lower center", ncols=len(_COLOURS) + 1, frameon=False)
+        figure.legend(
+            loc="outside lower center",
+            ncols=len(_COLOURS) + 1,
+            frameon=False,
+            fontsize=9,
+            handlelength=1.4,
+            columnspacing=1.4,
+        )
         # Without the date, so that the same plan is the same file.
         metadata = {"Date": None} if path.suffix.lower() in (".svg", ".svgz") else None
         figure.savefig(path, dpi=150, metadata=metadata)

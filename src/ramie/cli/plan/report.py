@@ -9,6 +9,7 @@ from ramie.plan.report import Memory, Plan
 
 __all__ = ["Row", "parts", "print_plan", "print_sweep", "sorted_rows"]
 
+_MOST = 10
 _SIMULATED = (
     "Simulated on CPU devices: memory and collectives are those of the compiler for CPUs, not "
     "those of another chip, and nothing is said of time."
@@ -164,7 +165,9 @@ def _print_lists(plan: Plan) -> None:
 def _print_list(heads: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int]) -> None:
     if rows:
         print()
-        print_table(heads, rows, right=[heads[index] for index in right])
+        print_table(heads, rows[:_MOST], right=[heads[index] for index in right])
+    if len(rows) > _MOST:
+        print(f"and {len(rows) - _MOST} more; --json has them all")
 
 
 def sorted_rows(rows: Sequence[Row]) -> list[Row]:

@@ -196,6 +196,41 @@ def test_topologies_are_listed(capsys):
     assert json.loads("\n".join(page)) == lines
 
 
+def test_an_unknown_topology_comes_with_those_that_are_known(folder, capsys):
+    code, lines, err = call(capsys, "plannable:make", "--topology", "v5e:3x4")
+    assert (code, lines) == (2, []) and len(err.splitlines()) == 1
+    assert "The topology 'v5e:3x4' is not known" in err and "v5e:4x4" in err
+    assert "ramie plan --topologies` lists" in err
+
+
+def test_without_libtpu_what_to_do_is_said(folder, capsys, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "libtpu" else find(name)
+    )
+    code, lines, err = call(capsys, "plannable:make", "--topology", "v5e:2x4")
+    assert (code, lines) == (2, []) and len(err.splitlines()) == 1
+    assert "pip install 'ramie[plan]'" in err and "cpu:8 does without" in err
+    code, lines, err = call(capsys, "plannable:make", "--topology", "v5e:2x4", "--json")
+    assert json.loads("\n".join(lines))["kind"] == "missing package"
+
+
+def test_what_does_not_fit_is_a_result(folder, capsys, monkeypatch):
+    from tests.unit.cli.plan.plans import LARGE
+
+    from ramie.plan import planning
+
+    monkeypatch.setattr(planning, "plan", lambda *arguments, **options: LARGE)
+    code, lines, err = call(capsys, "plannable:make", *FOUR)
+    assert (code, err) == (1, "")
+    assert "does not fit: 24.0 GiB are lacking, 40.0 GiB of 16.0 GiB" in lines
+    code, lines, err = call(capsys, "plannable:make", *FOUR, "--sweep", "model=1,2")
+    assert (code, err) == (1, "") and len(lines) == 3
+    code, lines, err = call(capsys, "plannable:make", *FOUR, "--json")
+    page = json.loads("\n".join(lines))
+    assert code == 1 and page["memory"]["lacking"] == 24 * 2**30
+
+
 def test_matplotlib_is_asked_for_before_anything_is_compiled(folder, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     code, lines, err = call(capsys, "plannable:make", *FOUR, "--picture", "memory.svg")

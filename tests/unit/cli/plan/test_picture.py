@@ -63,4 +63,4 @@ def test_formats(tmp_path, ending):
     path = tmp_path / f"memory.{ending}"
     picture.draw([Row(PLAN.mesh, PLAN), Row({"data": 3}, None, "no")], "x", path)
     assert path.stat().st_size > 1000
-    assert ending.lower() in picture.formats()
+    assert ending.lower() in picture.FORMATS

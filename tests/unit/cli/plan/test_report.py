@@ -82,6 +82,13 @@ def test_loops_of_unknown_length_are_told(capsys):
     assert "2 loops of unknown length were counted as if they ran once" in lines(capsys)
 
 
+def test_of_a_long_list_the_largest_are_shown(capsys):
+    report.print_plan(dataclasses.replace(PLAN, replicated=PLAN.replicated * 12))
+    shown = lines(capsys)
+    assert sum(line.startswith("params/bias") for line in shown) == 10
+    assert "and 2 more; --json has them all" in shown
+
+
 def test_nothing_is_said_of_nothing(capsys):
     plan = dataclasses.replace(PLAN, collections=(), collectives=(), replicated=(), temporaries=())
     report.print_plan(plan)
