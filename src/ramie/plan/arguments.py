@@ -165,6 +165,8 @@ class _Layer:
         found: list[Any] = []
 
         def below(spec: Any, tree: Any) -> None:
+            if not is_spec(spec):
+                raise TypeError(f"{spec!r} is none")
             found.extend([spec] * len(jax.tree.leaves(tree, is_leaf=is_axis_metadata)))
 
         try:

@@ -67,8 +67,8 @@ def stage(
     outer = jax.jit(call, donate_argnums=tuple(donated))
     try:
         program = export.export(outer, platforms=[platform])(*arrays)
-    except NotImplementedError as error:
-        if "callback" not in str(error):
+    except (NotImplementedError, ValueError) as error:
+        if "callback" not in str(error) and "from the lowering platform" not in str(error):
             raise
         raise PlanArgumentError(
             "The step calls back into Python while it runs (jax.debug.print, io_callback, "

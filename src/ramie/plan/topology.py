@@ -1,6 +1,5 @@
 """Topologies by name, and the meshes of their devices."""
 
-import difflib
 import math
 import re
 from collections.abc import Mapping
@@ -144,6 +143,5 @@ def _complete(sizes: dict[str, int], devices: int, topology: str) -> dict[str, i
 def _unknown(name: str, reason: str) -> UnknownTopologyError:
     chip = name.partition(":")[0]
     of_chip = [known for known in topologies() if known.partition(":")[0] == chip]
-    nearest = difflib.get_close_matches(name, topologies(), n=4, cutoff=0.5)
     examples = [f"{kind}:{'2x4' if CHIPS[kind].dimensions == 2 else '2x2x2'}" for kind in CHIPS]
-    return UnknownTopologyError(name, of_chip or nearest or [*examples, "cpu:8"], reason)
+    return UnknownTopologyError(name, of_chip or [*examples, "cpu:8"], reason)

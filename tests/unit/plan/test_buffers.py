@@ -1,0 +1,56 @@
+"""XLA's account of memory."""
+
+from ramie.plan import hlo
+from ramie.plan.buffers import allocations_in, largest, temporaries_of
+from ramie.plan.report import Buffer
+
+ACCOUNT = """BufferAssignment:
+allocation 0: size 512, thread-local:
+ value: <2 add.19 @0> (size=512,offset=0): f32[]{:T(128)}
+allocation 1: size 1024, output shape is |f32[16,16]|, maybe-live-out:
+ value: <3 out @0> (size=1024,offset=0): f32[16,16]{1,0}
+allocation 2: size 2048, parameter 0, shape |f32[512]| at ShapeIndex {}, maybe-live-out:
+ value: <4 x @0> (size=2048,offset=0): f32[512]{0}
+allocation 3: size 256, parameter 1, shape |f32[64]| at ShapeIndex {}:
+ value: <5 y @0> (size=256,offset=0): f32[64]{0}
+allocation 4: size 9000, preallocated-temp:
+ value: <6 t{} @0> (size=512,offset=0): (f32[1000], s32[])
+ value: <7 t{0} @0> (size=4000,offset=512): f32[1000]{0:T(8,128)}
+ value: <8 loop{1} (phi) @0> (size=4000,offset=512): f32[1000]{0}
+ value: <9 u @0> (size=4400,offset=4600): f32[1100]{0}
+allocation 5: size 4, constant:
+ value: <10 c @0> (size=4,offset=0): s32[]
+allocation 6: size 77777, color 1, preallocated-temp:
+ value: <11 v @0> (size=77777,offset=0): f32[9]{0:S(1)}
+"""
+PROGRAM = """ENTRY %main (x: f32[]) -> f32[] {
+  %t = (f32[1000]{0}, s32[]) fusion(%x), metadata={op_name="jit(f)/Net/up/dot_general"}
+  %loop = f32[1000]{0} while(%t)
+  ROOT %u = f32[1100]{0} copy(%t)
+}"""
+
+
+def test_kinds_of_allocations():
+    found = [(one.kind, one.bytes) for one in allocations_in(ACCOUNT)]
+    assert found == [
+        ("other", 512),
+        ("output", 1024),
+        ("both", 2048),
+        ("parameter", 256),
+        ("temporary", 9000),
+        ("other", 4),
+        ("other", 77777),
+    ]
+    assert allocations_in("") == ()
+
+
+def test_arrays_in_one_place_count_once_and_are_named():
+    found = temporaries_of(allocations_in(ACCOUNT), hlo.parse(PROGRAM))
+    assert found == (
+        Buffer(4400, "f32[1100]", "", "copy"),
+        Buffer(4000, "f32[1000]", "Net/up", "dot_general"),
+    )
+    assert largest(found, (Buffer(4200, "", "x", "argument"),), count=2) == (
+        found[0],
+        Buffer(4200, "", "x", "argument"),
+    )
