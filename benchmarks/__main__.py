@@ -15,6 +15,7 @@ from benchmarks import (
     host_cost,
     last_costs,
     outside_jit,
+    plan_large,
     processes,
     repeated,
     report,
@@ -38,6 +39,7 @@ PARTS = (
     "sharing",
     "last",
     "growth",
+    "plan",
 )
 BARS = {
     "apply, traced": "1.25x",
@@ -203,6 +205,7 @@ def main() -> None:
         "donation": lambda: donation.section(arguments.process_rounds),
         "last": lambda: last_costs.section(arguments.rounds, arguments.cold_rounds),
         "growth": lambda: growth.section(min(arguments.rounds, 5)),
+        "plan": plan_large.section,
     }
     texts = []
     for name in PARTS:
