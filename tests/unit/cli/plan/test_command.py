@@ -51,6 +51,26 @@ def strange(mesh):
     return lambda x: x, ("text",)
 
 
+def with_nnx(mesh):
+    import optax
+    from ramie import nnx
+
+    assert mesh.are_all_axes_explicit
+
+    def create():
+        model = nnx.Linear(16, 32, rngs=nnx.Rngs(0))
+        return model, nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+
+    def step(model, optimizer, x):
+        gradients = nnx.grad(lambda model: jnp.mean(model(x) ** 2))(model)
+        optimizer.update(model, gradients)
+
+    model, optimizer = nnx.eval_shape(create)
+    x = jax.ShapeDtypeStruct((8, 16), jnp.float32)
+    specs = (None, None, PartitionSpec("data"))
+    return step, (model, optimizer, x), {"donate": (0, 1), "specs": specs}
+
+
 def failing(mesh):
     if mesh.shape["data"] == 4:
         raise ValueError("no such mesh")
@@ -113,6 +133,17 @@ def test_json_is_all_of_the_plan(folder, capsys):
     assert page["memory"]["arguments"] == params["bytes"] + 4 * 16 * 16 // 2
     # What is donated is given back.
     assert page["memory"]["aliased"] == params["bytes"]
+
+
+def test_models_of_nnx_over_explicit_axes(folder, capsys):
+    code, lines, err = call(capsys, "plannable:with_nnx", *FOUR, "--explicit", "--json")
+    assert (code, err) == (0, "")
+    page = json.loads("\n".join(lines))
+    params = 4 * (16 * 32 + 32)
+    # Two moments, and a count each for Adam and for the optimizer; x by a quarter.
+    assert page["memory"]["arguments"] == 3 * params + 2 * 4 + 4 * 8 * 16 // 4
+    assert page["memory"]["aliased"] == 3 * params + 2 * 4
+    assert [item["kind"] for item in page["collectives"]] == ["all-reduce"]
 
 
 def test_a_sweep_is_a_table_and_a_picture(folder, capsys):
