@@ -187,8 +187,13 @@ def copied(array: Array) -> Any:
         False
     """
     x: Any = array
+    # `jnp.array` would compute, and under a mesh everything is computed on the devices of the mesh.
     if len(x.devices()) == 1:
         # Placing commits an array, and a committed one is another argument to a compiled program.
-        return jax.device_put(x, x.sharding, may_alias=False) if x.committed else jnp.array(x)
-    parts = [jnp.array(part.data) for part in x.addressable_shards]
+        target = x.sharding if x.committed else None
+        return jax.device_put(x, target, may_alias=False)
+    parts = [
+        jax.device_put(part.data, part.data.sharding, may_alias=False)
+        for part in x.addressable_shards
+    ]
     return jax.make_array_from_single_device_arrays(x.shape, x.sharding, parts)

@@ -1,5 +1,6 @@
 """Which arrays something else can reach: held, aliased, borrowed."""
 
+import contextlib
 import gc
 import sys
 
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
+from jax.sharding import AxisType, NamedSharding, PartitionSpec, SingleDeviceSharding
 from tests.memory import aligned
 from tests.tolerance import assert_exact
 
@@ -149,15 +150,26 @@ def test_memory_that_jax_borrowed_is_not_written_to():
     assert_exact(memory, np.ones(1024, np.float32))
 
 
+MESHES = {
+    "no mesh": contextlib.nullcontext,
+    "auto": lambda: jax.set_mesh(jax.make_mesh((4,), ("all",), axis_types=(AxisType.Auto,))),
+    "explicit": lambda: jax.set_mesh(
+        jax.make_mesh((4,), ("all",), axis_types=(AxisType.Explicit,))
+    ),
+}
+
+
+@pytest.mark.parametrize("mesh", MESHES)
 @pytest.mark.parametrize("place", SHARDINGS)
 @pytest.mark.parametrize("weak", [False, True])
-def test_a_copy_is_the_same_argument_in_memory_of_its_own(place, weak):
+def test_a_copy_is_the_same_argument_in_memory_of_its_own(place, weak, mesh):
     sharding = SHARDINGS[place]()
     if weak:
         x = jax.jit(lambda: 3.0, out_shardings=sharding if place != "sharded" else None)()
     else:
         x = _fresh(sharding)
-    copy = copied(x)
+    with MESHES[mesh]():
+        copy = copied(x)
     assert_exact(copy, x)
     assert copy.sharding == x.sharding and copy.committed == x.committed
     parts = zip(x.addressable_shards, copy.addressable_shards, strict=True)
