@@ -81,12 +81,13 @@ def flatten_dict(
         )
     flat: dict[Any, Any] = {}
 
-    def visit(node: Any, path: tuple[Any, ...]) -> None:
+    # Given to itself: if it read its own name, it would hold itself and the leaves.
+    def visit(node: Any, path: tuple[Any, ...], again: Any) -> None:
         if not is_nested(node) or (is_leaf is not None and is_leaf(path, node)):
             value = node
         elif node or not path:
             for key, child in node.items():
-                visit(child, (*path, key))
+                again(child, (*path, key), again)
             return
         elif keep_empty_nodes:
             value = empty_node
@@ -100,7 +101,7 @@ def flatten_dict(
             )
         flat[name] = value
 
-    visit(xs, ())
+    visit(xs, (), visit)
     return flat
 
 
@@ -142,25 +143,26 @@ def unflatten_dict(
     nested: dict[Any, Any] = {}
     inner: dict[tuple[Any, ...], dict[Any, Any]] = {(): nested}
 
-    def node_at(path: tuple[Any, ...]) -> dict[Any, Any]:
-        node = inner.get(path)
-        if node is None:
-            parent = node_at(path[:-1])
-            if path[-1] in parent:
-                raise _conflict(path)
-            node = inner[path] = parent[path[-1]] = {}
-        return node
-
     for name, value in xs.items():
         path = _split(name, sep)
         if isinstance(value, _EmptyNode):
-            node_at(path)
+            _node_at(path, inner)
             continue
-        parent = node_at(path[:-1])
+        parent = _node_at(path[:-1], inner)
         if path[-1] in parent:
             raise _conflict(path)
         parent[path[-1]] = value
     return nested
+
+
+def _node_at(path: tuple[Any, ...], inner: dict[tuple[Any, ...], dict[Any, Any]]) -> dict[Any, Any]:
+    node = inner.get(path)
+    if node is None:
+        parent = _node_at(path[:-1], inner)
+        if path[-1] in parent:
+            raise _conflict(path)
+        node = inner[path] = parent[path[-1]] = {}
+    return node
 
 
 def _split(name: Any, sep: str | None) -> tuple[Any, ...]:

@@ -380,17 +380,18 @@ def check_carried(before: Group, after: Group) -> None:
 
 
 def _names(group: Group) -> list[str]:
-    def below(part: Any, path: str) -> list[str]:
-        if not isinstance(part, Mapping):
-            return [path]
-        return [name for key, value in part.items() for name in below(value, f"{path}/{key}")]
-
     return [
         name
         for collections in group
         for col in collections
-        for name in below(collections[col], col)
+        for name in _names_below(collections[col], col)
     ]
+
+
+def _names_below(part: Any, path: str) -> list[str]:
+    if not isinstance(part, Mapping):
+        return [path]
+    return [name for key, value in part.items() for name in _names_below(value, f"{path}/{key}")]
 
 
 def _by_group(per_scope: Sequence[Mapping[str, Any]], filters: Sequence[Filter]) -> tuple[Any, ...]:

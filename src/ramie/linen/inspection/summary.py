@@ -254,25 +254,25 @@ def _as_one(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 def _below(variables: VariableDict, path: Path, stops: set[Path]) -> dict[str, dict[str, Any]]:
     """Return the variables at a path by collection, without what belongs to paths below it."""
-
-    def prune(tree: Any, at: Path) -> Any:
-        if not isinstance(tree, Mapping):
-            return tree
-        kept = {name: prune(value, (*at, name)) for name, value in tree.items()}
-        return {
-            name: value
-            for name, value in kept.items()
-            if (*at, name) not in stops and not (value == {} and tree[name])
-        }
-
     found = {}
     for collection, held in variables.items():
         tree: Any = held
         for name in path:
             tree = tree.get(name) if isinstance(tree, Mapping) else None
         if isinstance(tree, Mapping):
-            found[collection] = prune(tree, path)
+            found[collection] = _pruned(tree, path, stops)
     return found
+
+
+def _pruned(tree: Any, at: Path, stops: set[Path]) -> Any:
+    if not isinstance(tree, Mapping):
+        return tree
+    kept = {name: _pruned(value, (*at, name), stops) for name, value in tree.items()}
+    return {
+        name: value
+        for name, value in kept.items()
+        if (*at, name) not in stops and not (value == {} and tree[name])
+    }
 
 
 # Rendering -----------------------------------------------------------------------------------

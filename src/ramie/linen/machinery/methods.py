@@ -312,9 +312,15 @@ def shareable(method: Callable[..., Any], name: str) -> Callable[..., Any]:
       name: its name.
     """
 
+    # Not `call` by its own name: a function that holds itself holds what it closes over, such as
+    # a bound module with its arrays, until the garbage collector runs.
+    def in_place(module: Any, /, *args: Any, **kwargs: Any) -> Any:
+        _marked(module)
+        return method(module, *args, **kwargs)
+
     def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
         if wants_sharing() and isinstance(module, ModuleBase) and not _marked(module):
-            return call_shared(module, call, lambda: _label(module, name), args, kwargs)
+            return call_shared(module, in_place, lambda: _label(module, name), args, kwargs)
         return method(module, *args, **kwargs)
 
     return call
@@ -344,43 +350,65 @@ def _wrap_setup(fun: Callable[..., Any]) -> Callable[..., Any]:
 
 def _wrap_plain(fun: Callable[..., Any], name: str) -> Callable[..., Any]:
     @functools.wraps(fun)
+    def in_place(self: Any, /, *args: Any, **kwargs: Any) -> Any:  # see `shareable`
+        _marked(self)
+        return _run_plain(self, fun, name, args, kwargs)
+
+    @functools.wraps(fun)
     def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         if wants_sharing() and not _marked(self):
-            return call_shared(self, method, lambda: _label(self, name), args, kwargs)
-        own = self.__dict__
-        if own["scope"] is not None and own["_state"].setup_called is NEW:
-            run_setup(self)
-        return _run(self, fun, name, args, kwargs)
+            return call_shared(self, in_place, lambda: _label(self, name), args, kwargs)
+        return _run_plain(self, fun, name, args, kwargs)
 
     return method
+
+
+def _run_plain(
+    self: Any, fun: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    own = self.__dict__
+    if own["scope"] is not None and own["_state"].setup_called is NEW:
+        run_setup(self)
+    return _run(self, fun, name, args, kwargs)
 
 
 def _wrap_compact(fun: Callable[..., Any], name: str) -> Callable[..., Any]:
     @functools.wraps(fun)
+    def in_place(self: Any, /, *args: Any, **kwargs: Any) -> Any:  # see `shareable`
+        _marked(self)
+        return _run_compact(self, fun, name, args, kwargs)
+
+    @functools.wraps(fun)
     def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         if wants_sharing() and not _marked(self):
-            return call_shared(self, method, lambda: _label(self, name), args, kwargs)
-        own = self.__dict__
-        state = own["_state"]
-        if own["scope"] is None:
-            raise _unbound(self)
-        if state.setup_called is NEW:
-            run_setup(self)
-        if state.in_compact_method:  # called by another compact method: one naming for both
-            return _run(self, fun, name, args, kwargs)
-        scope = own["scope"]
-        held = scope.reservations
-        scope.reservations = dict(held)
-        state.autoname_cursor = {}
-        state.in_compact_method = True
-        try:
-            return _run(self, fun, name, args, kwargs)
-        finally:
-            # The names are free again for the next call.
-            state.in_compact_method = False
-            scope.reservations = held
+            return call_shared(self, in_place, lambda: _label(self, name), args, kwargs)
+        return _run_compact(self, fun, name, args, kwargs)
 
     return method
+
+
+def _run_compact(
+    self: Any, fun: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    own = self.__dict__
+    state = own["_state"]
+    if own["scope"] is None:
+        raise _unbound(self)
+    if state.setup_called is NEW:
+        run_setup(self)
+    if state.in_compact_method:  # called by another compact method: one naming for both
+        return _run(self, fun, name, args, kwargs)
+    scope = own["scope"]
+    held = scope.reservations
+    scope.reservations = dict(held)
+    state.autoname_cursor = {}
+    state.in_compact_method = True
+    try:
+        return _run(self, fun, name, args, kwargs)
+    finally:
+        # The names are free again for the next call.
+        state.in_compact_method = False
+        scope.reservations = held
 
 
 def _wrap_name_scope(fun: Callable[..., Any], name: str) -> Callable[..., Any]:

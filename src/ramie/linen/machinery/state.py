@@ -1,6 +1,7 @@
 """What a module instance remembers besides its fields."""
 
 import enum
+from collections.abc import MutableMapping
 from typing import Any
 
 __all__ = ["DONE", "NEW", "RUNNING", "ModuleState", "SetupState"]
@@ -51,5 +52,5 @@ class ModuleState:
         self.is_initialized = False
         self.autoname_cursor: dict[str, int] = {}
         self.children: dict[str, Any] = {}
-        self.first_calls: tuple[dict[str, int], dict[Any, dict[str, int]]] | None = None
+        self.first_calls: tuple[dict[str, int], MutableMapping[Any, dict[str, int]]] | None = None
         self.lifted_names: set[str] | None = None

@@ -7,6 +7,7 @@ of the modules are bound to the scopes there.
 
 import collections
 import contextlib
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy as shallow_copy
 from typing import Any, cast
@@ -290,7 +291,8 @@ def names_of_first_call(module: Module, function: Callable[..., Any]) -> Iterato
         return
     cursor = state.autoname_cursor
     if state.first_calls is None or state.first_calls[0] is not cursor:  # another run
-        state.first_calls = (cursor, {})
+        # Weakly: a function made in the method often closes over the module.
+        state.first_calls = (cursor, weakref.WeakKeyDictionary())
     state.autoname_cursor = dict(state.first_calls[1].setdefault(function, dict(cursor)))
     try:
         yield

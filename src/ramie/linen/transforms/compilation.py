@@ -196,7 +196,7 @@ def _keyed(transform: Callable[..., Any], **options: Any) -> Lifter:
         lifted = transform(inside, **options)
 
         def call(module: Any, /, *call_args: Any, **call_kwargs: Any) -> Any:
-            with fork_rngs(require_module(module, fn)), names_of_first_call(module, call):
+            with fork_rngs(require_module(module, fn)), names_of_first_call(module, lifted):
                 # What setup makes is the same for all calls, so it is made outside.
                 run_setup_if_bound(module)
                 boundary = Boundary(module, call_args, call_kwargs)

@@ -34,14 +34,14 @@ def pop(node: Any, *filters: Filter) -> Any:
     found: list[list[tuple[Path, Any]]] = [[] for _ in predicates]
     seen: set[int] = set()
 
-    def visit(x: Any, path: Path) -> None:
+    def visit(x: Any, path: Path, again: Any) -> None:  # see `walk`
         if id(x) in seen:
             return
         seen.add(id(x))
         for key, value in list(members(x)):
             inner = (*path, key)
             if not isinstance(value, Variable | jax.Array):
-                visit(value, inner)
+                again(value, inner, again)
                 continue
             taken = next((i for i, p in enumerate(predicates) if p(inner, value)), None)
             if taken is None or id(value) in seen:
@@ -58,7 +58,7 @@ def pop(node: Any, *filters: Filter) -> Any:
             else:
                 delattr(x, key)
 
-    visit(node, ())
+    visit(node, (), visit)
     states = tuple(State(nested(items), _copy=False) for items in found)
     return states[0] if len(filters) == 1 else states
 

@@ -326,7 +326,7 @@ def find_duplicates(node: Any, /, *, only: Filter = ...) -> list[list[Path]]:
     places: dict[int, list[Path]] = {}
     seen: set[int] = set()
 
-    def visit(x: Any, path: Path) -> None:
+    def visit(x: Any, path: Path, again: Any) -> None:  # see `walk`
         if isinstance(x, Pytree | Variable | jax.Ref):
             if wanted(path, x):
                 places.setdefault(id(x), []).append(path)
@@ -334,9 +334,9 @@ def find_duplicates(node: Any, /, *, only: Filter = ...) -> list[list[Path]]:
                 return
             seen.add(id(x))
         for key, value in members(x):
-            visit(value, (*path, key))
+            again(value, (*path, key), again)
 
-    visit(node, ())
+    visit(node, (), visit)
     return [paths for paths in places.values() if len(paths) > 1]
 
 

@@ -470,7 +470,7 @@ def _sizes(node: Pytree) -> str:
     by_kind: dict[str, list[Variable[Any]]] = {}
     seen: set[int] = set()
 
-    def collect(x: Any) -> None:
+    def collect(x: Any, again: Any) -> None:  # else it held itself and the variables
         if id(x) in seen:
             return
         seen.add(id(x))
@@ -479,12 +479,12 @@ def _sizes(node: Pytree) -> str:
             by_kind.setdefault(kind[-1].__name__ if kind else "Variable", []).append(x)
         elif isinstance(x, Pytree):
             for value in vars(x).values():
-                collect(value)
+                again(value, again)
         elif not is_plain(x):
             for leaf in data_in(x):
-                collect(leaf)
+                again(leaf, again)
 
-    collect(node)
+    collect(node, collect)
     raw = {kind: [v.get_raw_value() for v in found] for kind, found in by_kind.items()}
     notes = [f"{kind}: {size_note(values)}" for kind, values in raw.items() if size_of(values)[0]]
     if len(notes) > 1:

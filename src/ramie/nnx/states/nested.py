@@ -53,16 +53,17 @@ def flattened(tree: Mapping[Any, Any]) -> tuple[list[Path], list[Any]]:
     paths: list[Path] = []
     leaves: list[Any] = []
 
-    def visit(mapping: Mapping[Any, Any], path: Path) -> None:
+    # Given to itself: if it read its own name, it would hold itself and the leaves.
+    def visit(mapping: Mapping[Any, Any], path: Path, again: Any) -> None:
         for key in sorted_keys(mapping):
             value = mapping[key]
             if isinstance(raw(value), dict):
-                visit(raw(value), (*path, key))
+                again(raw(value), (*path, key), again)
             else:
                 paths.append((*path, key))
                 leaves.append(value)
 
-    visit(raw(tree), ())
+    visit(raw(tree), (), visit)
     return paths, leaves
 
 

@@ -89,16 +89,18 @@ def flatten_to_sequence(
         [(('a', 'c'), 1), (('b',), 2)]
     """
     _check_mapping(xs)
+    return list(_ordered(xs, (), is_leaf))
 
-    def ordered(tree: Any, path: tuple[Any, ...]) -> Iterable[tuple[tuple[Any, ...], Any]]:
-        mapping = raw(tree)
-        if not isinstance(mapping, Mapping) or (is_leaf is not None and is_leaf(path, mapping)):
-            yield path, tree
-            return
-        for key in sorted_keys(mapping):
-            yield from ordered(mapping[key], (*path, key))
 
-    return list(ordered(xs, ()))
+def _ordered(
+    tree: Any, path: tuple[Any, ...], is_leaf: IsLeaf | None
+) -> Iterable[tuple[tuple[Any, ...], Any]]:
+    mapping = raw(tree)
+    if not isinstance(mapping, Mapping) or (is_leaf is not None and is_leaf(path, mapping)):
+        yield path, tree
+        return
+    for key in sorted_keys(mapping):
+        yield from _ordered(mapping[key], (*path, key), is_leaf)
 
 
 def unflatten_mapping(
