@@ -37,6 +37,9 @@ def complete(*words):
     [
         (("ramie", "c"), ["ckpt", "completion"]),
         (("ramie", "--v"), ["--version"]),
+        (("ramie", "p"), ["plan"]),
+        (("ramie", "plan", "--topolog"), ["--topology", "--topologies"]),
+        (("ramie", "plan", "a:b", "--mesh", ""), []),
         (("ramie", "ckpt", "ver"), ["verify"]),
         (("ramie", "ckpt", "r"), ["rename", "rm"]),
         (("ramie", "ckpt", "convert", "a", "b", "--to", ""), ["msgpack", "safetensors", "orbax"]),
