@@ -9,15 +9,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
-from ramie.core.meta import AxisMetadata, Partitioned, is_axis_metadata
+from ramie.core.meta import Partitioned, is_axis_metadata
 from ramie.core.sharding import get_logical_axis_rules
 from ramie.errors import PlanArgumentError
 from ramie.plan.report import Buffer, Collection, Replicated
 
-__all__ = ["Leaf", "buffers_of", "collections_of", "lay_out", "replicated_in"]
+__all__ = [
+    "Leaf",
+    "buffers_of",
+    "class_if_imported",
+    "collections_of",
+    "lay_out",
+    "replicated_in",
+]
 
 _LARGE = 2**20  # bytes on a device; smaller arrays are not worth a rule
 _Path = tuple[Any, ...]
@@ -48,7 +56,7 @@ class Leaf:
     @property
     def bytes(self) -> int:
         """Its size as a whole."""
-        if jax.dtypes.issubdtype(self.dtype, jax.dtypes.extended):  # keys
+        if jnp.issubdtype(self.dtype, jax.dtypes.extended):  # keys
             data = jax.eval_shape(jax.random.key_data, jax.ShapeDtypeStruct((), self.dtype))
             return math.prod(self.shape) * data.size * data.dtype.itemsize
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
@@ -131,10 +139,9 @@ def _names(step: Callable[..., Any], count: int) -> list[str]:
     return [names[i] if i < len(names) else f"argument {i}" for i in range(count)]
 
 
-def _variable_class() -> type | tuple[()]:
-    """Return the class of variables of NNX; nothing is one if it was never imported."""
-    module = sys.modules.get("ramie.nnx.variable.base")
-    return module.Variable if module else ()
+def class_if_imported(module: str, name: str) -> Any:
+    """Return a class of the library; nothing is an instance of what is not imported yet."""
+    return getattr(sys.modules.get(module), name, ())
 
 
 @dataclass
@@ -146,7 +153,7 @@ class _Layer:
     leaves: list[Leaf]
 
     def lay(self, argument: Any, given: Any) -> Any:
-        variables = _variable_class()
+        variables = class_if_imported("ramie.nnx.variable.base", "Variable")
         held = jax.tree.leaves(argument, is_leaf=lambda x: isinstance(x, variables))
         if any(isinstance(x, variables) for x in held):
             return self._lay_variables(argument, given, variables)
@@ -219,11 +226,9 @@ class _Layer:
     ) -> Any:
         """Lay out what is at a place: an array, a tree of them, or a box with names."""
         where = f"{self.argument}{jax.tree_util.keystr(path)}"
-        if isinstance(leaf, AxisMetadata):
-            named = isinstance(leaf, Partitioned)
-            names = tuple(leaf.names) if named else ()
-            if spec is None and named:
-                spec = _of_names(leaf)
+        if isinstance(leaf, Partitioned):
+            names = tuple(leaf.names)
+            spec = _of_names(leaf) if spec is None else spec
         flat, structure = jax.tree.flatten(leaf)
         placed = [self._leaf(where, value, spec, collection, names) for value in flat]
         return jax.tree.unflatten(structure, placed)

@@ -55,7 +55,7 @@ def _kind(description: str) -> str:
     if "color" in description or "thread-local" in description or "constant" in description:
         return "other"
     is_output = "maybe-live-out" in description
-    if description.startswith("parameter"):
+    if re.search(r"\bparameter \d", description):
         return "both" if is_output else "parameter"
     if is_output:
         return "output"

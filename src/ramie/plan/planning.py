@@ -143,16 +143,13 @@ def _place(topology: str | Mesh, mesh: Mapping[str, int] | None, explicit: bool)
 def _numbers(given: int | Sequence[int] | None) -> tuple[int, ...]:
     if given is None:
         return ()
+    several = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     try:
-        return tuple(operator.index(one) for one in (given if _is_several(given) else [given]))
+        return tuple(map(operator.index, several))
     except TypeError:
         raise PlanArgumentError(
             f"donate and static are numbers of arguments, as in donate=0 or (0, 1), not {given!r}."
         ) from None
-
-
-def _is_several(given: Any) -> bool:
-    return isinstance(given, Sequence) and not isinstance(given, str)
 
 
 def _name(step: Any) -> str:

@@ -1,6 +1,5 @@
 """From a step and its arguments to a program that can be handed to a compiler elsewhere."""
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ import jax
 from jax import export
 
 from ramie.errors import PlanArgumentError
+from ramie.plan.arguments import class_if_imported
 
 __all__ = ["Staged", "stage"]
 
@@ -50,10 +50,9 @@ def stage(
       PlanArgumentError: it calls back into Python, which no program elsewhere can.
     """
     jitted, arguments, keywords = _as_jitted(step, arguments, keywords, donate, static)
-    donated = _donated(jitted, arguments, keywords)
     flat, structure = jax.tree.flatten((arguments, keywords))
     places = [i for i, leaf in enumerate(flat) if isinstance(leaf, jax.ShapeDtypeStruct)]
-    donated = _of_arrays(donated, flat, places)
+    donated = _of_arrays(_donated(jitted, arguments, keywords), flat, places)
 
     def call(*arrays: Any) -> list[Any]:
         leaves = list(flat)
@@ -90,26 +89,21 @@ def _as_jitted(
         options["donate_argnums"] = tuple(donate)
     if static:
         options["static_argnums"] = tuple(static)
-    nnx = sys.modules.get("ramie.nnx.transforms.compilation.compiled")
-    variables = sys.modules.get("ramie.nnx.variable.base")
-    held = jax.tree.leaves(
-        (arguments, keywords), is_leaf=lambda x: variables and isinstance(x, variables.Variable)
-    )
-    if variables and any(isinstance(x, variables.Variable) for x in held):
-        from ramie.nnx.transforms.compilation import compiled as nnx
+    of_variable = class_if_imported("ramie.nnx.variable.base", "Variable")
+    of_jit = class_if_imported("ramie.nnx.transforms.compilation.compiled", "JitWrapped")
+    held = jax.tree.leaves((arguments, keywords), is_leaf=lambda x: isinstance(x, of_variable))
+    if any(isinstance(x, of_variable) for x in held):
+        from ramie.nnx.transforms.compilation.compiled import JitWrapped, jit
 
-        if options or not isinstance(step, nnx.JitWrapped):
-            step = nnx.jit(step, **options)
-    elif not (nnx and isinstance(step, nnx.JitWrapped)) and (options or not _is_jitted(step)):
+        of_jit = JitWrapped
+        if options or not isinstance(step, JitWrapped):
+            step = jit(step, **options)
+    elif options or not isinstance(step, (jax.stages.Wrapped, of_jit)):
         step = jax.jit(step, **options)
-    if nnx and isinstance(step, nnx.JitWrapped):
+    if isinstance(step, of_jit):
         variant, operands = step._taken_apart(arguments, keywords)
         return variant.jitted, (operands.outline, *operands.groups), {}
     return step, arguments, keywords
-
-
-def _is_jitted(step: Any) -> bool:
-    return isinstance(step, jax.stages.Wrapped)
 
 
 def _donated(jitted: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> list[bool]:

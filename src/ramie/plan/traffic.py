@@ -68,7 +68,7 @@ def _exchange(computation: Computation, one: Instruction, kind: str, devices: in
     size = sum(shape.bytes for operand in operands for shape in operand.shapes)
     if kind == "collective-permute":
         pairs = re.findall(r"\{(\d+),(\d+)\}", one.attribute("source_target_pairs"))
-        groups = tuple((int(a), int(b)) for a, b in pairs)
+        groups: tuple[tuple[int, ...], ...] = tuple((int(a), int(b)) for a, b in pairs)
     else:
         groups = _groups(one.attribute("replica_groups"), devices)
         size *= len(groups[0]) if kind == "all-gather" else 1

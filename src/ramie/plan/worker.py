@@ -54,7 +54,7 @@ def compile_program(
     # Arguments that the step does not use are in memory all the same.
     call = jax.jit(program.call, donate_argnums=tuple(donated), keep_unused=True)
     lowered = call.lower(*arguments)
-    options = {"xla_dump_to": str(folder), "xla_dump_hlo_as_text": True}
+    options: dict[str, str | bool] = {"xla_dump_to": str(folder), "xla_dump_hlo_as_text": True}
     start = time.perf_counter()
     try:
         compiled = lowered.compile(compiler_options=options)

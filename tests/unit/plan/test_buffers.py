@@ -11,7 +11,7 @@ allocation 1: size 1024, output shape is |f32[16,16]|, maybe-live-out:
  value: <3 out @0> (size=1024,offset=0): f32[16,16]{1,0}
 allocation 2: size 2048, parameter 0, shape |f32[512]| at ShapeIndex {}, maybe-live-out:
  value: <4 x @0> (size=2048,offset=0): f32[512]{0}
-allocation 3: size 256, parameter 1, shape |f32[64]| at ShapeIndex {}:
+allocation 3: size 256, page 0, parameter 1, shape |f32[64]| at ShapeIndex {}:
  value: <5 y @0> (size=256,offset=0): f32[64]{0}
 allocation 4: size 9000, preallocated-temp:
  value: <6 t{} @0> (size=512,offset=0): (f32[1000], s32[])
