@@ -57,14 +57,14 @@ class _Seen(NamedTuple):
 
     Attributes:
       dictionaries: of all places.
-      count: how many modules of whatever library there were.
+      modules: how many modules of whatever library there were.
       held: all values, so that identities stay theirs.
       facts: the identities.
       result: see `replaced`.
     """
 
     dictionaries: tuple[dict[str, Any], ...]
-    count: int
+    modules: int
     held: tuple[Any, ...]
     facts: bytes
     result: frozenset[Hashable]
@@ -100,7 +100,7 @@ def replaced() -> frozenset[Hashable]:
         True
     """
     seen = _last.seen
-    if seen.count == len(sys.modules):
+    if seen.modules == len(sys.modules):
         held = _values(seen.dictionaries)
         if identities(held) == seen.facts:
             return seen.result
@@ -116,7 +116,7 @@ def _values(dictionaries: tuple[dict[str, Any], ...]) -> tuple[Any, ...]:
 def _look() -> frozenset[Hashable]:
     with _lock:
         count = len(sys.modules)
-        if count != _last.seen.count:
+        if count != _last.seen.modules:
             _find_places()
         places = tuple(_places.values())
         dictionaries = tuple(place.names for place in places)
