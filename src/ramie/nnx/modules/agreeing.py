@@ -94,7 +94,7 @@ class Parts:
             [isinstance(x, Variable) and x._trace_token is now for x in self.leaves]
         )
         self.structure = tuple(described)
-        self.shapes = (tuple([jax.typeof(x) for x in self.arrays]), self.may_store)
+        self.shapes = (tuple(map(_shape, self.arrays)), self.may_store)
 
     def _leaf(self, leaf: Any, others: "_Others") -> Hashable:
         value = leaf._raw_value if isinstance(leaf, Variable) else leaf
@@ -145,8 +145,17 @@ class Parts:
         )
 
 
+def _shape(x: Any) -> Any:
+    return x.aval if isinstance(x, jax.core.Tracer) else jax.typeof(x)
+
+
 def _is_same(a: Any, b: Any) -> bool:
     return a is b
+
+
+def _compares_by_identity(cls: Any) -> bool:
+    """Tell whether nothing says when instances are equal and may stand for one another."""
+    return cls.__hash__ in (None, object.__hash__)
 
 
 class _ById:
@@ -187,7 +196,8 @@ class _Others:
             metadata = entry.metadata
             if metadata.is_cell or metadata.get_hook or metadata.set_hook:
                 raise NotShared("has a variable with hooks, or one that any function may change")
-            return entry  # type: ignore[no-any-return]
+            description: Hashable = entry
+            return description
         if kind is Static:
             return Static, self.described(entry.value)
         if entry is REF:
@@ -251,16 +261,13 @@ class _Others:
         """Describe an object of a user by its identity or value, and by what it holds."""
         kind = type(x)
         if any(isinstance(v, MemberDescriptorType) for b in kind.__mro__ for v in vars(b).values()):
-            if kind.__hash__ is object.__hash__ or kind.__hash__ is None:
+            if _compares_by_identity(kind):
                 raise NotShared(f"reads a {kind.__name__}, which has slots")
             return kind, x
         held = getattr(x, "__dict__", {})
-        if dataclasses.is_dataclass(x):
-            own: Hashable = kind
-        elif kind.__hash__ is None or kind.__hash__ is object.__hash__:
-            own = _ById(x)
-        else:
-            own = kind, x
+        own: Any = kind
+        if not dataclasses.is_dataclass(x):
+            own = _ById(x) if _compares_by_identity(kind) else (kind, x)
         return self._once(
             x, lambda _: (own, *[(name, self.described(value)) for name, value in held.items()])
         )
@@ -325,7 +332,8 @@ def _own_of(cls: type) -> tuple[tuple[Any, ...], tuple[str, ...]]:
 
 
 def _look_at(cls: type) -> tuple[tuple[Any, ...], tuple[str, ...]]:
-    functions, names = [], []
+    functions: list[Any] = []
+    names: list[str] = []
     for base in cls.__mro__:
         if _top(base.__module__) in _LIBRARIES:
             continue

@@ -113,7 +113,7 @@ def make_jaxpr(
         def pure(values: Any) -> Any:
             inside = edge.enter(operands.outline, (values,))
             own_args, own_kwargs = inside.tree
-            own_args = with_statics(own_args, statics)
+            own_args = tuple(with_statics(own_args, statics))
             return inside.leave(shared_call(None, f, own_args, own_kwargs))[2]
 
         return jax.make_jaxpr(pure)(operands.groups[0])
