@@ -13,6 +13,7 @@ from benchmarks import (
     donation,
     growth,
     host_cost,
+    init_memory,
     last_costs,
     outside_jit,
     plan_large,
@@ -39,6 +40,7 @@ PARTS = (
     "sharing",
     "last",
     "growth",
+    "init_memory",
     "plan",
 )
 BARS = {
@@ -204,6 +206,7 @@ def main() -> None:
         "checkpoint": lambda: _checkpoint(arguments.process_rounds, arguments.megabytes),
         "donation": lambda: donation.section(arguments.process_rounds),
         "last": lambda: last_costs.section(arguments.rounds, arguments.cold_rounds),
+        "init_memory": lambda: init_memory.section(min(arguments.process_rounds, 3)),
         "growth": lambda: growth.section(min(arguments.rounds, 5)),
         "plan": plan_large.section,
     }

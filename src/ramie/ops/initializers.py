@@ -19,9 +19,10 @@ from jax import lax
 from jax.nn import initializers as _jax
 from jax.nn.initializers import ones as ones
 from jax.nn.initializers import zeros as zeros
+from jax.sharding import Sharding
 
 from ramie.foundation.jax_versions import INLINE
-from ramie.ops.drawing import sampling
+from ramie.ops.drawing import inside, sampling
 from ramie.ops.drawing.requests import as_jax_draws, request_of
 from ramie.typing import Array, Dtype, PRNGKey, Shape
 from ramie.typing import Initializer as Initializer
@@ -102,8 +103,14 @@ def _traced_once(
     initializer: "DescribedInitializer", key: PRNGKey, shape: Shape, dtype: Any
 ) -> Array:
     """Draw inside a trace: JAX keeps the traced program per initializer, shape and dtype."""
-    drawn: Array = initializer._sample(key, shape, dtype)
-    return drawn
+
+    def draw(key: PRNGKey) -> Array:
+        drawn: Array = initializer._sample(key, shape, dtype)
+        return drawn
+
+    if initializer.distribution in ("constant", "orthogonal", "delta_orthogonal"):
+        return draw(key)
+    return inside.apart(draw, key, shape, dtype)
 
 
 class DescribedInitializer:
@@ -174,8 +181,48 @@ class DescribedInitializer:
             return self._sample(key, shape, dtype, out_sharding)
         return self._sample(key, shape, dtype)
 
+    def laid_out(
+        self,
+        sharding: Sharding,
+        key: PRNGKey,
+        shape: Shape,
+        dtype: Dtype | None = None,
+        final_shape: Shape | None = None,
+    ) -> Array | None:
+        """Draw the numbers of a plain call so that no device holds what is not its part.
+
+        Args:
+          sharding: how the result is to lie.
+          key: see `draw`, as the others.
+          shape: ...
+          dtype: ...
+          final_shape: ...
+
+        Returns:
+          The array; or None where that is not possible: draw it as a whole, and lay it out then.
+        """
+        sizes = shape if final_shape is None else final_shape
+        if not inside.fits(sharding, sizes):
+            return None
+        if not isinstance(key, jax.core.Tracer):
+            if not sampling.is_direct(sharding):
+                return None
+            with sampling.without_mesh():
+                return self.draw(key, shape, dtype, final_shape, sharding)
+
+        def drawn(key: PRNGKey) -> Array:
+            values = self(key, shape, dtype)
+            return values if final_shape is None else jnp.reshape(values, final_shape)
+
+        return inside.in_place(drawn, key, sizes, sharding)
+
     def draw(
-        self, key: PRNGKey, shape: Shape, dtype: Dtype | None, final_shape: Shape | None = None
+        self,
+        key: PRNGKey,
+        shape: Shape,
+        dtype: Dtype | None,
+        final_shape: Shape | None = None,
+        sharding: Sharding | None = None,
     ) -> Array | None:
         """Draw an array (see `ramie.ops.drawing`), without compiling anything for its shape.
 
@@ -184,15 +231,18 @@ class DescribedInitializer:
           shape: the shape to draw.
           dtype: the dtype of the result; that of the initializer if None.
           final_shape: a shape of the same size that the result is brought to.
+          sharding: how the result is laid out over devices.
 
         Returns:
           The array; or None where that was not shown to give the bits of a plain call.
         """
-        if not sampling.is_direct():
+        if not sampling.is_direct(sharding):
             return None
         settings = self.settings
         dtype = settings["dtype"] if dtype is None else dtype
         if self.distribution == "constant":
+            if sharding is not None:
+                return None
             return sampling.full(
                 shape if final_shape is None else final_shape, settings["value"], dtype
             )
@@ -200,13 +250,16 @@ class DescribedInitializer:
         if kind is None or sizes is None:
             return None
         request = request_of(self.distribution, settings, sizes, kind)
-        words = None if request is None else sampling.key_words(key)
+        is_laid_out = sharding is not None
+        words = None if request is None else sampling.key_words(key, sharded=is_laid_out)
         if request is None or words is None:
             return None
         request = as_jax_draws(self.distribution, request, kind, sizes)
         if request is None:
             return None
-        return sampling.draw(request, words, sizes, kind, final_shape=final_shape)
+        return sampling.draw(
+            request, words, sizes, kind, final_shape=final_shape, sharding=sharding
+        )
 
     @property
     def needs_key(self) -> bool:
@@ -290,9 +343,22 @@ class ReshapedInitializer:
         """Whether a key may be given as the words of a threefry key, in a NumPy array."""
         return getattr(self.initializer, "takes_host_keys", False)
 
+    def laid_out(
+        self, sharding: Sharding, key: PRNGKey, shape: Shape, dtype: Any = None
+    ) -> Array | None:
+        """Draw an array of `shape` in place; see `DescribedInitializer.laid_out`."""
+        inner = self.initializer
+        if not isinstance(inner, DescribedInitializer):
+            return None
+        return inner.laid_out(sharding, key, self.flat_shape(shape), dtype, tuple(shape))
+
     def __call__(self, key: PRNGKey, shape: Shape, dtype: Any = None) -> Any:
         """Draw an array of `shape`. Boxes with metadata keep their box."""
         inner = self.initializer
+        boxed = getattr(inner, "boxing", None)
+        if boxed is not None:  # the names in the box are of the axes of the parameter
+            box, drawing = boxed
+            return box(ReshapedInitializer(drawing, self.groups))(key, shape, dtype)
         if not isinstance(key, jax.core.Tracer):
             made = None
             if isinstance(inner, DescribedInitializer):

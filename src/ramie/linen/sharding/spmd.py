@@ -223,7 +223,8 @@ class LogicallyPartitioned(meta.Partitioned[A]):
     def initial_sharding(self) -> NamedSharding | None:
         """Return how the first value is to lie, or None where no rules or no mesh say so."""
         rules = get_logical_axis_rules() if self.rules is None else self.rules
-        return laying.target(self.mesh, logical_to_mesh_axes(self.names, rules)) if rules else None
+        axes: Any = logical_to_mesh_axes(self.names, rules)
+        return laying.target(self.mesh, axes) if rules else None
 
     def to_nnx_metadata(self) -> dict[str, Any]:
         """Return the fields under the keywords of an NNX variable."""

@@ -4,8 +4,10 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from ramie.core import laying
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.variable.metadata import VariableMetadata
+from ramie.nnx.variable.placement import initial_sharding
 
 __all__ = [
     "BatchStat",
@@ -185,7 +187,7 @@ def with_metadata(
 
     @functools.wraps(initializer, updated=())
     def initialize(*args: Any, **kwargs: Any) -> VariableMetadata[Any]:
-        value = initializer(*args, **kwargs)
+        value = laying.made(initializer, args, kwargs, initial_sharding(metadata))
         if isinstance(value, VariableMetadata):  # wrapped more than once
             inner = {name: getattr(value, name) for name in hooks}
             joined = {name: (*inner[name], *several[name]) for name in hooks}
@@ -195,4 +197,5 @@ def with_metadata(
         return VariableMetadata(value, **several, metadata=metadata)
 
     wrapped: Any = initialize
+    wrapped.boxing = lambda other: with_metadata(other, **hooks, **metadata), initializer
     return wrapped

@@ -96,7 +96,8 @@ def initial_sharding(metadata: Mapping[str, Any]) -> NamedSharding | None:
         return None
     if isinstance(names, Sharding):
         return names if isinstance(names, NamedSharding) else None
-    return laying.target(metadata.get("mesh"), partition_spec(metadata))
+    spec: Any = partition_spec(metadata)
+    return laying.target(metadata.get("mesh"), spec)
 
 
 def placed(value: Any, metadata: Mapping[str, Any], what: str) -> Any:

@@ -14,6 +14,7 @@ and size of block. Keys, dtypes and shapes of no known kind are left to JAX.
 import functools
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +22,7 @@ import numpy as np
 from jax import lax
 from jax.extend import random as jex_random
 from jax.extend.core import get_opaque_trace_state
+from jax.sharding import Mesh, Sharding
 
 from ramie.foundation.configurations import config
 from ramie.ops.eager.dispatch import no_trace, plain_path_wanted
@@ -40,6 +42,7 @@ __all__ = [
     "known_shape",
     "merged",
     "proven_dtype",
+    "without_mesh",
 ]
 
 BLOCK = 1 << 12
@@ -150,16 +153,23 @@ def _block(
     return lax.mul(lax.optimization_barrier(drawn), lax.broadcast_in_dim(factor, (size,), ()))
 
 
-def is_direct() -> bool:
+def is_direct(sharding: Sharding | None = None) -> bool:
     """Tell whether arrays may be made by the sampler and by transfer from the host, here and now.
 
-    Not inside a JAX transformation, nor with debugging switches on, nor under a mesh, nor off the
-    CPU, nor when the flag `flax_fast_init` is off, nor while a function that draws is not JAX's.
+    Not inside a JAX transformation, nor with debugging switches on, nor off the CPU, nor when the
+    flag `flax_fast_init` is off, nor while a function that draws is not JAX's. Under a mesh only
+    where it is known how the array is to lie.
+
+    Args:
+      sharding: how it is to lie, if that is known.
     """
     if not config.flax_fast_init or plain_path_wanted() or _config.jax_debug_key_reuse:
         return False
     if get_opaque_trace_state() != no_trace() or not _rests().are_shipped():
         return False
+    if sharding is not None:
+        devices: Any = sharding.device_set
+        return all(device.platform == "cpu" for device in devices)
     device = _config.jax_default_device
     if device is None:
         on_cpu = _default_backend() == "cpu"
@@ -178,11 +188,22 @@ def _default_backend() -> str:
     return jax.default_backend()
 
 
-def key_words(key: PRNGKey) -> KeyWords | None:
+def without_mesh() -> AbstractContextManager[Any]:
+    """Leave the mesh of `jax.set_mesh`, where each device would compute the same blocks."""
+    return jax.set_mesh(_no_axes())
+
+
+@functools.cache
+def _no_axes() -> Mesh:
+    return Mesh(np.array(jax.local_devices(backend="cpu")[0]), ())
+
+
+def key_words(key: PRNGKey, *, sharded: bool = False) -> KeyWords | None:
     """Read a key, if it is one whose numbers the sampler reproduces: threefry, partitionable.
 
     Args:
       key: a single key, typed or raw; a NumPy array is taken as the data of a threefry key.
+      sharded: whether the numbers go to several devices, where the key may lie as well.
 
     Returns:
       Its two words, and the device that it is committed to or None.
@@ -192,7 +213,10 @@ def key_words(key: PRNGKey) -> KeyWords | None:
     if not _config.jax_threefry_partitionable:
         return None
     device = None
-    if isinstance(key, jax.Array) and key.committed:
+    if sharded:
+        if isinstance(key, jax.Array) and not key.is_fully_replicated:
+            return None
+    elif isinstance(key, jax.Array) and key.committed:
         devices = key.devices()
         if len(devices) != 1:
             return None
@@ -322,6 +346,7 @@ def draw(
     *,
     final_shape: Shape | None = None,
     size: int | None = None,
+    sharding: Sharding | None = None,
 ) -> Array:
     """Draw what a sampler of `jax.random` gives, times a factor.
 
@@ -332,6 +357,7 @@ def draw(
       dtype: the dtype of the result and of the sampler, as `proven_dtype` returns it.
       final_shape: a shape of the same size that the result is brought to.
       size: how many numbers a block has, if not what `block_size` says.
+      sharding: how the result is laid out; by default it lies where the key is committed to.
     """
     words, device = key
     in_steps = request.routine == "inverse_error"
@@ -340,7 +366,15 @@ def draw(
     if in_steps:
         normal = lax.erf_inv(jax.device_put(values.reshape(shape), device))
         values = np.asarray(normal) * np.asarray(request.factor, dtype)
-    return jax.device_put(values.reshape(shape if final_shape is None else final_shape), device)
+    values = values.reshape(shape if final_shape is None else final_shape)
+    return jax.device_put(values, device) if sharding is None else _spread(values, sharding)
+
+
+def _spread(values: np.ndarray[Any, Any], sharding: Sharding) -> Array:
+    """Give each device its part, in memory of its own: what is shared cannot be donated."""
+    return jax.make_array_from_callback(
+        values.shape, sharding, lambda index: np.array(values[index], order="C")
+    )
 
 
 def block_size(count: int) -> int:
