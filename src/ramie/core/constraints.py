@@ -67,10 +67,17 @@ def _moved(x: Any, spec: PartitionSpec, mesh: Any) -> Any:
         _UNCONSTRAINED if names is _UNCONSTRAINED else _only(names, mesh.auto_axes)
         for names in spec
     ]
-    if any(names is not None and names is not _UNCONSTRAINED for names in automatic):
-        target = NamedSharding(mesh, PartitionSpec(*automatic))
-        return jax.lax.with_sharding_constraint(x, target)
-    return x
+    if not any(names is not None and names is not _UNCONSTRAINED for names in automatic):
+        return x
+    if not isinstance(x, jax.core.Tracer):  # outside of jit the constraint forgets explicit axes
+        return _kept_to(x, mesh, explicit, PartitionSpec(*automatic))
+    return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, PartitionSpec(*automatic)))
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+def _kept_to(x: Any, mesh: Any, explicit: PartitionSpec, automatic: PartitionSpec) -> Any:
+    x = jax.lax.with_sharding_constraint(x, NamedSharding(mesh, automatic))
+    return jax.sharding.reshard(x, NamedSharding(mesh, explicit))
 
 
 def _only(names: Any, axes: Iterable[str]) -> Any:

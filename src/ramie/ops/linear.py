@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from ramie.ops.eager.dispatch import PROVEN_DTYPES, eager_compiled
-from ramie.ops.eager.meshes import laid_out
+from ramie.ops.eager.meshes import laid_by, laid_out
 from ramie.ops.eager.proofs import numbers
 from ramie.typing import Array, DotGeneralT, Dtype, EinsumT, PrecisionLike, Shape
 
@@ -433,7 +433,8 @@ def embed_lookup(embedding: Array, indices: Array, *, out_sharding: Any = None) 
         rows: Array = embedding.at[indices].get(mode="fill", out_sharding=out_sharding)
         return rows
     if embedding.shape[0] == 1:  # nothing to look up: a table split over devices stays as it is
-        return jnp.broadcast_to(embedding, (*indices.shape, embedding.shape[1]))
+        spread = jnp.broadcast_to(embedding, (*indices.shape, embedding.shape[1]))
+        return laid_by(spread, *_lookup_sources(embedding, indices))
     return jnp.take(embedding, indices, axis=0)
 
 

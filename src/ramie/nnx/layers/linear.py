@@ -498,11 +498,12 @@ class Embed(Module):
         """
         try:
             indices = linear.indices(inputs)
+            table = (raw(self.embedding),)
+            (embedding,) = self.promote_dtype(table, dtype=self.dtype, inexact=False)
+            return linear.embed_lookup(embedding, indices, out_sharding=out_sharding)
         except Exception as error:
             note_place(error, self)
             raise
-        (embedding,) = self.promote_dtype((raw(self.embedding),), dtype=self.dtype, inexact=False)
-        return linear.embed_lookup(embedding, indices, out_sharding=out_sharding)
 
     def attend(self, query: Array, out_sharding: Any = None) -> Array:
         """Multiply with the transposed table, as the logits of a language model are computed.

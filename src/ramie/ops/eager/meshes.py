@@ -22,6 +22,7 @@ __all__ = [
     "explicit_mesh",
     "is_about_sharding",
     "laid_again",
+    "laid_by",
     "laid_like",
     "laid_out",
     "on_several_axes",
@@ -144,7 +145,9 @@ def laid_out(sources: Callable[..., _Sources] = _broadcast) -> Callable[[F], F]:
         @functools.wraps(fn)
         def call(*arrays: Any, **settings: Any) -> Any:
             try:
-                return fn(*arrays, **settings)
+                result = fn(*arrays, **settings)
+                wanted = settings.get("out_sharding")
+                return result if wanted is None else _as_wanted(result, wanted)
             except Exception as error:
                 mesh = explicit_mesh(arrays) if is_about_sharding(error) else None
                 if mesh is None:
@@ -206,10 +209,29 @@ def _gathered(arrays: tuple[Any, ...], parts_of: _Sources) -> tuple[Any, ...]:
     return tuple(map(whole, arrays))
 
 
+def _as_wanted(result: Array, wanted: Any) -> Array:
+    """Lay a result out as the caller says, where adding a bias has changed that."""
+    sharding = _sharding(result)
+    return result if sharding is None else jax.sharding.reshard(result, _on(sharding.mesh, wanted))
+
+
 def _on(mesh: Any, out_sharding: Any) -> Any:
     if isinstance(out_sharding, PartitionSpec):
         return NamedSharding(mesh, out_sharding)
     return out_sharding
+
+
+def laid_by(x: Array, sources: Sequence[Source]) -> Array:
+    """Lay a result out as `laid_out` says, where JAX takes another layout for right.
+
+    Args:
+      x: the result.
+      sources: what it comes from.
+    """
+    mesh = explicit_mesh([array for array, _ in sources])
+    if mesh is None:
+        return x
+    return jax.sharding.reshard(x, NamedSharding(mesh, _spec(x.shape, sources, mesh)))
 
 
 def laid_like(tree: Any, like: Any, axes: Sequence[int]) -> Any:
