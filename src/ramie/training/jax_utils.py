@@ -372,7 +372,9 @@ def scan_in_dim(
             y = jax.tree_util.tree_map(lambda a: jnp.squeeze(a, axes), y)
         return carry, y
 
-    def over(body: Callable[..., Any], step: int | bool) -> Callable[[T, Any], tuple[T, Any]]:
+    def over(
+        body: Callable[[T, Any], tuple[T, Any]], step: int
+    ) -> Callable[[T, Any], tuple[T, Any]]:
         return lambda carry, x: lax.scan(body, carry, x, unroll=step)
 
     def to_front(x: Any) -> Any:
@@ -383,9 +385,10 @@ def scan_in_dim(
         _check_axes(y, axes)
         return jnp.moveaxis(y, front, axes)
 
-    carry, ys = functools.reduce(over, reversed(steps), innermost)(
-        init, jax.tree_util.tree_map(to_front, xs)
-    )
+    run: Callable[[T, Any], tuple[T, Any]] = innermost
+    for step in reversed(steps):
+        run = over(run, step)
+    carry, ys = run(init, jax.tree_util.tree_map(to_front, xs))
     return carry, jax.tree_util.tree_map(from_front, ys)
 
 
