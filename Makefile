@@ -11,6 +11,9 @@ VENV := .venv$(VERSION)
 PEERS := .venv$(VERSION)-peers
 JOBS ?= 2
 QUICK_COMPILER := --xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0
+# The families of layers once more, with modules that agree traced once (`nn.share_traces`).
+SHARED := RAMIE_SHARE_TRACES=1
+SHARED_PARITY := tests/parity/families tests/parity/linen/test_whole_models.py
 
 # The requirements of the named groups in pyproject.toml, one a line (old pips cannot read groups).
 GROUPS_OF = import sys, tomllib; \
@@ -41,9 +44,12 @@ test: $(VENV)/.stamp
 	XLA_FLAGS="$(QUICK_COMPILER)" $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -q -m "not optimised" $(ARGS) \
 	  || test $$? -eq 5
 	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -q -m optimised $(ARGS) || test $$? -eq 5
+	$(if $(ARGS),,$(SHARED) XLA_FLAGS="$(QUICK_COMPILER)" $(VENV)/bin/python -m pytest -n $(JOBS) -q tests/families)
 	@if test -e $(PEERS)/.stamp; then \
 	  echo "$(PEERS)/bin/python -m pytest -n $(JOBS) --dist loadfile -q tests/parity"; \
-	  $(PEERS)/bin/python -m pytest -n $(JOBS) --dist loadfile -q tests/parity; \
+	  $(PEERS)/bin/python -m pytest -n $(JOBS) --dist loadfile -q tests/parity && \
+	  echo "$(SHARED) $(PEERS)/bin/python -m pytest -n $(JOBS) -q $(SHARED_PARITY)" && \
+	  $(SHARED) $(PEERS)/bin/python -m pytest -n $(JOBS) -q $(SHARED_PARITY); \
 	else \
 	  echo "parity with Flax was not tested: run 'make peers' first"; \
 	fi

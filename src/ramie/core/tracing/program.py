@@ -6,11 +6,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend import core as jex
+from jax.extend.core.primitives import jit_p
 
 from ramie.core.tracing.trace import current_trace, leaves_nothing_behind
 
 __all__ = ["NotShared", "Program"]
+
+# What an equation of `jit` says of each operand and of each result.
+_OF_INPUTS = ("in_shardings", "in_layouts", "donated_invars")
+_OF_OUTPUTS = ("out_shardings", "out_layouts")
 
 
 class NotShared(Exception):
@@ -57,13 +63,7 @@ class Program:
             outvars=outvars, debug_info=closed.jaxpr.debug_info._replace(result_paths=None)
         )
         spread, self._order = _one_operand_per_use(jaxpr)
-        evaluate = jex.jaxpr_as_fun(jex.ClosedJaxpr(spread, closed.consts))
-
-        def program(*operands: Any) -> Any:
-            return evaluate(*operands)
-
-        program.__name__ = program.__qualname__ = name
-        self._call = jax.jit(program)
+        self._call = _compiled(jex.ClosedJaxpr(spread, closed.consts), name)
 
     def __call__(self, operands: Sequence[Any]) -> list[Any]:
         """Return what `fn` returns for these operands."""
@@ -81,6 +81,28 @@ def _traced(fn: Callable[..., list[Any]], operands: Sequence[Any]) -> tuple[Any,
         return fn(*leaves)
 
     return jax.make_jaxpr(traced)(*operands), token
+
+
+def _compiled(closed: Any, name: str) -> Callable[..., Any]:
+    """Return a function that calls a program as `jax.jit` would, and under that name."""
+    evaluate = jex.jaxpr_as_fun(closed)
+
+    def program(*operands: Any) -> Any:
+        return evaluate(*operands)
+
+    program.__name__ = program.__qualname__ = name
+    compiled = jax.jit(program)
+    if closed.consts:
+        return compiled  # which places they have is for JAX to say
+    # `jit` would trace what is traced already, and look at each operand of each call. So its
+    # equation is made here: as that of a small function, with this program in it.
+    model = jax.make_jaxpr(jax.jit(lambda x: x + x))(np.float32(0)).eqns
+    if len(model) != 1 or model[0].primitive is not jit_p:
+        return compiled  # nothing is compiled here
+    params = dict(model[0].params, jaxpr=closed, name=name)
+    for names, atoms in ((_OF_INPUTS, closed.jaxpr.invars), (_OF_OUTPUTS, closed.jaxpr.outvars)):
+        params |= {key: params[key] * len(atoms) for key in names}
+    return lambda *operands: jit_p.bind(*operands, **params)
 
 
 def _calls_python(jaxpr: Any) -> bool:

@@ -1,28 +1,31 @@
 """Modules that agree are traced once: the call of a method by way of an earlier call's program.
 
-Under `jax.jit`, the first of several equal calls runs where it stands, and what it draws is noted.
-The second one is traced as a function of everything that may differ between them: variables, root
-keys, hashes of paths, arguments. It and all later ones call that function. What calls agree in is
-their key; whatever a trace read beside it shows while the function is made, and then each of these
-calls is traced where it stands, as without sharing.
+Under `jax.jit`, the first of several equal calls is traced as a function of everything that may
+differ between them: variables, root keys, hashes of paths, arguments. It and all later ones call
+that function. A module beside which no variables look like its own may have no equal: its first
+call runs where it stands, and only a second one makes the function. What calls agree in is their
+key; whatever a trace read beside it shows while the function is made, and then each of these calls
+is traced where it stands, as without sharing.
 """
 
 import contextlib
 import functools
-import inspect
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax.tree_util import tree_flatten
 
+from ramie.core.scope.parts import copied, drawn_counts, outline_of, rebuilt, update
 from ramie.core.scope.rng import LazyRng, PathWatch, key_here, path_hash, watch_paths
 from ramie.core.scope.scope import Scope
 from ramie.core.scope.shapes import stable_key
 from ramie.core.scope.variables import Variable, plain
 from ramie.core.sharding import get_logical_axis_rules
 from ramie.core.tracing.abstract import with_values, without_tracers
+from ramie.core.tracing.outside import Outside
 from ramie.core.tracing.program import NotShared, Program
 from ramie.core.tracing.trace import current_trace, is_compiled, trace_settings
 from ramie.foundation.configurations import FLAGS, config
@@ -58,8 +61,8 @@ def share_traces(enable: bool = True) -> Iterator[None]:
     arrays of variables. Results are those without sharing, in every bit once compiled. Traced for
     themselves, as without, are calls that make variables (`init`, `sow`), read their own name or
     path, read traced values that are no arguments, have effects or callbacks, run under
-    `intercept_methods` or `capture_intermediates`, or that fail. What a method does to other
-    Python objects, such as counting its calls, is done once or twice, and not once a call.
+    `intercept_methods` or `capture_intermediates`, that fail, or that do something in Python which
+    can be seen, such as counting in a list (`ramie.core.tracing.outside`).
 
     Args:
       enable: False switches it off inside the block.
@@ -81,7 +84,7 @@ def share_traces(enable: bool = True) -> Iterator[None]:
       >>> with nn.share_traces():
       ...     shared = jax.jit(Tower().apply).lower(variables, x)
       >>> shared.as_text().count("call @Block")
-      11
+      12
     """
     before = sharing.set(enable)
     try:
@@ -114,9 +117,11 @@ def call_shared(
     try:
         key = call.describe(method, args, kwargs)
         known = programs.get(key)
+        if type(known) is _Shared and not known.outside.is_current():
+            known = None  # what its methods read has changed
     except (NotShared, TypeError):  # TypeError: something that has no hash after all
         return _in_place(module, method, args, kwargs)
-    if known is None:
+    if known is None and not call.has_twin():
         watch = PathWatch(call.prefix)
         with watch_paths(watch):
             y = _in_place(module, method, args, kwargs)
@@ -124,18 +129,27 @@ def call_shared(
         return y
     if known is _NEVER:
         return _in_place(module, method, args, kwargs)
-    if type(known) is tuple:
+    if type(known) is not _Shared:
         try:
-            known = _Shared(call, method, known)
+            known = programs[key] = _made(call, method, known)
         except Exception:  # if it is the user's, it comes again and names this module
             programs[key] = _NEVER
             return _in_place(module, method, args, kwargs)
-        programs[key] = known
     with label():
         return known.run(call)
 
 
 _NEVER = object()
+
+
+def _made(
+    call: "_Call", method: Callable[..., Any], drawn: tuple[tuple[Any, ...], ...] | None
+) -> "_Shared":
+    """Make the program of a call; None for `drawn` if nobody knows yet which keys it draws."""
+    try:
+        return _Shared(call, method, drawn)
+    except _DrawsKeys as found:
+        return _Shared(call, method, found.paths)
 
 
 def _in_place(
@@ -193,18 +207,7 @@ def _look_at(cls: Any) -> bool:
     for base in cls.__mro__[: cls.__mro__.index(ModuleBase) - 1]:
         if "__post_init__" in base.__dict__ or "__setattr__" in base.__dict__:
             return False
-        if base.__module__.startswith("ramie."):
-            continue
-        for value in base.__dict__.values():
-            code = getattr(inspect.unwrap(value), "__code__", None) if callable(value) else None
-            if code is not None and _reads(code):
-                return False
     return True
-
-
-def _reads(code: Any) -> bool:
-    inner = (const for const in code.co_consts if hasattr(const, "co_names"))
-    return not _TELLING.isdisjoint(code.co_names) or any(map(_reads, inner))
 
 
 # What calls agree in -----------------------------------------------------------------------
@@ -264,49 +267,6 @@ def _no_module(module: ModuleBase) -> Hashable:
     raise NotShared(f"takes a {type(module).__name__} as an argument")
 
 
-def _flat(part: Any, leaves: list[Any]) -> Hashable:
-    """Collect the arrays of nested variables in order, and return their structure.
-
-    Raises:
-      NotShared: if one is no array of JAX.
-    """
-    if isinstance(part, jax.core.Tracer):
-        leaves.append(part)
-        return part.aval
-    if isinstance(part, Mapping):
-        return tuple([(name, _flat(held, leaves)) for name, held in plain(part).items()])
-    inner, treedef = jax.tree_util.tree_flatten(part)
-    for leaf in inner:
-        if not isinstance(leaf, jax.Array):
-            raise NotShared("has a variable that is no array of JAX")
-    leaves.extend(inner)
-    return (treedef, *[jax.typeof(leaf) for leaf in inner])
-
-
-def _rebuilt(part: Any, leaves: Iterator[Any]) -> Any:
-    """Return nested variables like `part` with other arrays."""
-    if isinstance(part, Mapping):
-        return {name: _rebuilt(held, leaves) for name, held in plain(part).items()}
-    return jax.tree_util.tree_map(lambda _: next(leaves), part)
-
-
-def _counts(counters: Mapping[Any, Any]) -> Hashable:
-    found = [(k, _counts(n) if isinstance(n, dict) else n) for k, n in counters.items()]
-    return frozenset((k, n) for k, n in found if n)
-
-
-def _copied(counters: Mapping[Any, Any]) -> dict[Any, Any]:
-    return {k: _copied(n) if isinstance(n, dict) else n for k, n in counters.items()}
-
-
-def _update(counters: dict[Any, Any], after: Mapping[Any, Any]) -> None:
-    for name, count in after.items():
-        if isinstance(count, dict):
-            _update(counters.setdefault(name, {}), count)
-        else:
-            counters[name] = count
-
-
 class _Call:
     """One call: what it has in common with others, and what is its own.
 
@@ -340,17 +300,32 @@ class _Call:
         for col, whole in scope._tree.variables.items():
             part = self.parts[col] = scope._collection(col)
             writable = scope.is_mutable_collection(col)
-            collections.append((col, not whole, writable, _flat(part, leaves)))
+            collections.append((col, not whole, writable, outline_of(part, leaves)))
         if len(leaves) < _FEWEST_VARIABLES:
             raise NotShared("has few variables")
         streams = self._keys()
         arguments = self._arguments(args, kwargs)
         return (
             *(type(self.module), method, self._fields(self.module, {})),
-            *(tuple(collections), streams, arguments, _counts(scope.rng_counters)),
+            *(tuple(collections), streams, arguments, drawn_counts(scope.rng_counters)),
             *(repr(scope.mutable), _constant(dict(scope.flags), _no_module)),
             *(named_call.get(), tuple(map(repr, get_logical_axis_rules())), trace_settings()),
             tuple([config._values[flag.name] for flag in FLAGS]),
+        )
+
+    def has_twin(self) -> bool:
+        """Tell whether variables beside those of the module look like them."""
+        parent = self.scope.parent
+        assert parent is not None
+        name = self.scope.name
+        col, own = next((item for item in self.parts.items() if item[1]), ("", {}))
+        outline, names = outline_of(own, []), list(plain(own))
+        return any(
+            isinstance(other, Mapping)
+            and key != name
+            and list(plain(other)) == names
+            and outline_of(other, []) == outline
+            for key, other in plain(parent._collection(col)).items()
         )
 
     def _keys(self) -> Hashable:
@@ -367,7 +342,7 @@ class _Call:
         return tuple(described)
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
-        self.given, self.treedef = _taken_apart((args, kwargs))
+        self.given, self.treedef = tree_flatten((args, kwargs))
         described: list[Hashable] = []
         for leaf in self.given:
             if isinstance(leaf, jax.Array):
@@ -397,6 +372,19 @@ class _Call:
         below = own["scope"].path[len(self.scope.path) :]
         return type(module), below, is_set_up, frozenset(attributes), *fields
 
+    def class_and_fields(self, x: Any) -> tuple[Any, ...] | None:
+        """Return what tells what methods of a module do; None for what is no module.
+
+        Raises:
+          NotShared: if a lifted method has hold of a module that runs elsewhere.
+        """
+        if not isinstance(x, ModuleBase):
+            return None
+        own = x.__dict__
+        if own["scope"] is not None and not _is_below(x, self.scope):
+            raise NotShared("has hold of a module that lies elsewhere")
+        return type(x), *(own.get(name) for name in x._plan.fields)
+
     def inside(
         self, method: Callable[..., Any], leaves: Sequence[Any], watch: PathWatch
     ) -> "_Inside":
@@ -405,7 +393,7 @@ class _Call:
         parent = self.scope.parent
         assert parent is not None
         name = str(self.scope.name)
-        parts = {col: _rebuilt(part, rest) for col, part in self.parts.items()}
+        parts = {col: rebuilt(part, rest) for col, part in self.parts.items()}
         keys = {name: LazyRng(next(rest), lazy.suffix) for name, lazy in self.streams.items()}
         given = [next(rest) if isinstance(leaf, jax.Array) else leaf for leaf in self.given]
         root = Scope(
@@ -418,7 +406,7 @@ class _Call:
             flags=parent.flags,
         )
         root._rng_suffix = parent._rng_suffix
-        root._counters = {(name,): _copied(self.scope.rng_counters)}
+        root._counters = {(name,): copied(self.scope.rng_counters)}
         root._tree.shared = self.scope._tree.shared
         with root.temporary():
             scope = root.push(name)
@@ -430,7 +418,7 @@ class _Call:
             watch.copy = copy
             args, kwargs = jax.tree_util.tree_unflatten(self.treedef, given)
             y = _in_place(copy, method, args, kwargs)
-            after, treedef = _taken_apart((args, kwargs))
+            after, treedef = tree_flatten((args, kwargs))
             if treedef != self.treedef or any(map(_differ, after, given)):
                 raise NotShared("changes its arguments")
             watch.copy = None
@@ -458,10 +446,6 @@ def _is_below(module: ModuleBase, scope: Scope) -> bool:
     while at is not None and at is not scope:
         at = at.parent
     return at is scope
-
-
-def _taken_apart(tree: Any) -> tuple[list[Any], Any]:
-    return jax.tree_util.tree_flatten(tree)
 
 
 def _differ(a: Any, b: Any) -> bool:
@@ -492,7 +476,7 @@ class _Inside:
             if not isinstance(leaf, jax.core.Tracer | int | float | complex | str):
                 raise NotShared(f"returns a {type(leaf).__name__}")
         self.tracers = len(self.outputs)
-        self.counts = _copied(scope.rng_counters)
+        self.counts = copied(scope.rng_counters)
         self.written: list[tuple[str, tuple[str, ...]]] = []
         made = set(scope._tree.variables) - set(call.parts)
         if any(scope._tree.variables[col] for col in made):
@@ -511,9 +495,9 @@ class _Inside:
             for name, held in old.items():
                 self._compare(col, (*path, name), held, new[name], before)
             return
-        leaves, treedef = _taken_apart(new)
+        leaves, treedef = tree_flatten(new)
         known = [next(before) for _ in leaves]
-        if treedef != _taken_apart(old)[1]:
+        if treedef != tree_flatten(old)[1]:
             raise NotShared("changes the structure of a variable")
         if any(map(_differ, leaves, known)):
             if not all(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
@@ -522,41 +506,81 @@ class _Inside:
             self.outputs.extend(leaves)
 
 
-class _Watch(PathWatch):
-    """Sees the paths of keys, and refuses those that `setup` draws: it runs once a module."""
+class _DrawsKeys(NotShared):
+    """The program has to have hashes of paths among its operands: those of `paths`."""
 
-    __slots__ = ()
+    def __init__(self, paths: tuple[tuple[Any, ...], ...]) -> None:
+        super().__init__("draws keys")
+        self.paths = paths
+
+
+class _Watch(PathWatch):
+    """Sees the paths of keys, and refuses those that `setup` draws: it runs once a module.
+
+    Args:
+      prefix: see `PathWatch`.
+      given: see `PathWatch`; None to find out which there are.
+    """
+
+    __slots__ = ("_is_asking",)
+
+    def __init__(self, prefix: tuple[Any, ...], given: Mapping[Any, Any] | None) -> None:
+        super().__init__(prefix, given or {})
+        self._is_asking = given is None
 
     def hash_of(self, parts: tuple[Any, ...]) -> Any:
         """Return what stands for the hash of a path."""
         running = context.stack[-1]
         if running is not None and running.__dict__["_state"].in_setup:
             self.refuse("draws keys in setup")
+        length = len(self.prefix)
+        if self._is_asking and parts[:length] == self.prefix:
+            self.below[parts[length:]] = None
+            return np.uint32(0)  # of a program that nobody calls
         return super().hash_of(parts)
 
 
 class _Shared:
-    """The program of calls that agree."""
+    """The program of calls that agree.
+
+    Args:
+      call: one of them.
+      method: what they call.
+      drawn: the paths of the keys that it draws, below the module; None if that is not known.
+
+    Raises:
+      _DrawsKeys: if that was not known and it draws some.
+    """
 
     def __init__(
-        self, call: _Call, method: Callable[..., Any], drawn: tuple[tuple[Any, ...], ...]
+        self, call: _Call, method: Callable[..., Any], drawn: tuple[tuple[Any, ...], ...] | None
     ) -> None:
-        self._drawn = drawn
+        self._drawn = drawn or ()
+        self.outside = Outside((method, call.module), call.class_and_fields)
+        if self.outside.is_seen:
+            raise NotShared("does something in Python that can be seen")
+        if not _TELLING.isdisjoint(self.outside.attributes):
+            raise NotShared("may read where it is")
         inside: Any = None
 
         def traced(*leaves: Any) -> list[Any]:
             nonlocal inside
             own, hashes = leaves[: len(call.leaves)], leaves[len(call.leaves) :]
-            watch = _Watch(call.prefix, dict(zip(drawn, hashes, strict=True)))
+            given = None if drawn is None else dict(zip(drawn, hashes, strict=True))
+            watch = _Watch(call.prefix, given)
             with watch_paths(watch):
                 inside = call.inside(method, own, watch)
             if watch.spoiled:
                 raise NotShared("read where it is")
+            if watch.below:
+                raise _DrawsKeys(tuple(watch.below))
             outputs: list[Any] = inside.outputs
             inside.outputs = ()
             return outputs
 
         self._program = Program(traced, self._operands(call), type(call.module).__name__)
+        if not self.outside.is_current():
+            raise NotShared("changes something in Python")
         self._y, self._count = inside.y, inside.tracers
         self._written, self._counts = inside.written, inside.counts
 
@@ -572,5 +596,5 @@ class _Shared:
             for name in path[:-1]:
                 held = held[name]
             held[path[-1]] = jax.tree_util.tree_map(lambda _: next(rest), held[path[-1]])
-        _update(call.scope.rng_counters, self._counts)
+        update(call.scope.rng_counters, self._counts)
         return with_values(self._y, results[: self._count])

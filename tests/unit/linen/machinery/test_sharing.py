@@ -22,20 +22,37 @@ import ramie.linen as nn
 from ramie.foundation.configurations import config
 
 
-def test_blocks_are_traced_twice_whatever_their_number():
+@pytest.mark.parametrize("rate", [0.0, 0.4])
+def test_blocks_are_traced_once_or_twice_whatever_their_number(monkeypatch, rate):
     traces = []
+    norm = nn.LayerNorm.__call__
 
-    class Counted(Block):
-        @nn.compact
-        def __call__(self, x, train=False):
-            traces.append(1)
-            return super().__call__(x, train)
+    def noted(*args, **kwargs):
+        traces.append(1)
+        return norm(*args, **kwargs)
 
-    model = Tower(Counted, 9)
+    model = Tower(functools.partial(Block, rate=rate), 9)
     variables = variables_of(model, X)
-    traces.clear()
-    compare(lambda v: model.apply(v, X), variables, shared=8)
-    assert len(traces) == 2 + 9  # the second nine: without sharing
+    rngs = {"dropout": jax.random.key(3)}
+    monkeypatch.setattr(nn.LayerNorm, "__call__", noted)
+    compare(lambda v: model.apply(v, X, True, rngs=rngs), variables, shared=9)
+    assert len(traces) == (2 if rate else 1) + 9  # the nine: without sharing
+
+
+def test_without_a_twin_the_first_call_is_traced_in_place():
+    class Again(nn.Module):
+        times: int
+
+        @nn.compact
+        def __call__(self, x):
+            block = Block()
+            for _ in range(self.times):
+                x = block(x, True)
+            return x
+
+    variables = variables_of(Again(1), X)
+    for times, shared in ((1, 0), (4, 3)):
+        compare_with_gradients(Again(times), variables, X, shared=shared)
 
 
 def test_off_by_default_and_the_closest_word_decides():
@@ -47,13 +64,13 @@ def test_off_by_default_and_the_closest_word_decides():
 
     assert shared(Tower()) == 0
     with config.temp_flip_flag("share_traces", True):
-        assert shared(Tower()) == DEPTH - 1
+        assert shared(Tower()) == DEPTH
         with nn.share_traces(False):
             assert shared(Tower()) == 0
-            assert shared(Tower(share_traces=True)) == DEPTH - 1
+            assert shared(Tower(share_traces=True)) == DEPTH
         assert shared(Tower(share_traces=False)) == 0
-    assert shared(Tower(share_traces=True)) == DEPTH - 1
-    assert shared(Tower(share_traces=True).clone()) == DEPTH - 1
+    assert shared(Tower(share_traces=True)) == DEPTH
+    assert shared(Tower(share_traces=True).clone()) == DEPTH
     assert Tower(share_traces=True) == Tower()
     with pytest.raises(TypeError, match="share_traces"):
         Tower(share_traces="yes")
@@ -74,24 +91,24 @@ def test_a_submodule_may_ask_for_itself():
 
     variables = variables_of(Two(), X)
     jaxpr = jax.make_jaxpr(lambda v: Two().apply(v, X))(variables)
-    assert calls(jaxpr.jaxpr) == DEPTH - 1
+    assert calls(jaxpr.jaxpr) == DEPTH
 
 
 def test_values_and_gradients():
     model = Tower()
-    compare_with_gradients(model, variables_of(model, X), X, shared=DEPTH - 1)
+    compare_with_gradients(model, variables_of(model, X), X, shared=DEPTH)
 
 
 def test_dropout_draws_the_keys_of_each_place():
     model = Tower(functools.partial(Block, rate=0.4))
     variables = variables_of(model, X)
     rngs = {"dropout": jax.random.key(3)}
-    compare_with_gradients(model, variables, X, True, rngs=rngs, shared=DEPTH - 1)
+    compare_with_gradients(model, variables, X, True, rngs=rngs, shared=DEPTH)
     compare(
         lambda v, k: model.apply(v, X, True, rngs={"dropout": k}),
         variables,
         jax.random.key(4),
-        shared=DEPTH - 1,
+        shared=DEPTH,
     )
 
 
@@ -107,7 +124,7 @@ def test_a_module_called_again_goes_on_counting_keys():
 
     model = Again()
     variables = variables_of(model, X)
-    compare_with_gradients(model, variables, X, rngs={"dropout": jax.random.key(3)}, shared=4)
+    compare_with_gradients(model, variables, X, rngs={"dropout": jax.random.key(3)}, shared=6)
 
 
 @pytest.mark.parametrize("policy", [None, "dots_saveable"])
@@ -116,16 +133,14 @@ def test_remat(policy):
     cls = nn.remat(Block, static_argnums=(2,), policy=made)
     model = Tower(functools.partial(cls, rate=0.3))
     rngs = {"dropout": jax.random.key(3)}
-    compare_with_gradients(
-        model, variables_of(model, X, True), X, True, rngs=rngs, shared=DEPTH - 1
-    )
+    compare_with_gradients(model, variables_of(model, X, True), X, True, rngs=rngs, shared=DEPTH)
 
 
 def test_remat_around_the_model():
     model = nn.remat(Tower)(functools.partial(Block, rate=0.3))
     rngs = {"dropout": jax.random.key(3)}
     variables = variables_of(model, X)
-    compare_with_gradients(model, variables, X, rngs=rngs, shared=DEPTH - 1)
+    compare_with_gradients(model, variables, X, rngs=rngs, shared=DEPTH)
 
 
 class Decoder(nn.Module):
@@ -178,7 +193,7 @@ def test_state_is_written():
     model = Tower(Normed)
     variables = variables_of(model, X)
     mutable = ["batch_stats", "count"]
-    traced = compare(lambda v: model.apply(v, X, mutable=mutable), variables, shared=DEPTH - 1)
+    traced = compare(lambda v: model.apply(v, X, mutable=mutable), variables, shared=DEPTH)
     assert traced is not None
     with nn.share_traces():
         _, got = jax.jit(lambda v: model.apply(v, X, mutable=mutable))(variables)
@@ -197,8 +212,8 @@ def test_what_makes_variables_is_traced_on_its_own():
     variables = {"params": variables_of(model, X)["params"]}
     fn = functools.partial(model.apply, mutable=["intermediates"])
     # The blocks inside of them make nothing. Those in the first see no collection yet.
-    compare(lambda v: fn(v, X), variables, shared=DEPTH - 2)
-    compare(lambda v: model.apply(v, X), variables, shared=DEPTH - 1)
+    compare(lambda v: fn(v, X), variables, shared=DEPTH - 1)
+    compare(lambda v: model.apply(v, X), variables, shared=DEPTH)
     compare(lambda v: model.apply(v, X, capture_intermediates=True), variables, shared=0)
     with nn.share_traces():
         got = jax.jit(lambda key: model.init(key, X))(jax.random.key(0))
@@ -213,7 +228,7 @@ def test_perturbations():
 
     model = Tower(Perturbed)
     variables = model.init(jax.random.key(0), X)
-    compare_with_gradients(model, variables, X, shared=DEPTH - 1)
+    compare_with_gradients(model, variables, X, shared=DEPTH)
 
 
 class Stacked(nn.Module):
@@ -245,7 +260,7 @@ def test_modules_with_setup():
 
     model = Parent()
     rngs = {"dropout": jax.random.key(3)}
-    compare_with_gradients(model, variables_of(model, X), X, rngs=rngs, shared=2 * DEPTH - 3)
+    compare_with_gradients(model, variables_of(model, X), X, rngs=rngs, shared=2 * DEPTH - 1)
 
 
 def test_keys_drawn_in_setup_are_drawn_once():
@@ -289,7 +304,7 @@ def test_modules_in_fields():
             return x
 
     model = Model()
-    compare_with_gradients(model, variables_of(model, X), X, shared=2)
+    compare_with_gradients(model, variables_of(model, X), X, shared=3)
 
 
 def test_nested_towers_share_inside_of_programs():
@@ -300,8 +315,7 @@ def test_nested_towers_share_inside_of_programs():
 
     model = Tower(Outer, 3)
     rngs = {"dropout": jax.random.key(3)}
-    # In the first one all but one of its blocks; then a program, called twice.
-    compare_with_gradients(model, variables_of(model, X), X, rngs=rngs, shared=DEPTH + 1)
+    compare_with_gradients(model, variables_of(model, X), X, rngs=rngs, shared=DEPTH)
 
 
 class Carries(Tower):
@@ -318,7 +332,7 @@ def test_inside_of_a_scan():
     )
     model = scanned(functools.partial(Block, rate=0.3))
     rngs = {"dropout": jax.random.key(3)}
-    compare_with_gradients(model, variables_of(model, X), X, rngs=rngs, shared=DEPTH - 1)
+    compare_with_gradients(model, variables_of(model, X), X, rngs=rngs, shared=DEPTH)
 
 
 def test_lifted_transformations_inside_of_blocks():
@@ -336,7 +350,7 @@ def test_lifted_transformations_inside_of_blocks():
 
     model = Tower(Inner)
     rngs = {"dropout": jax.random.key(3)}
-    compare_with_gradients(model, variables_of(model, X), X, rngs=rngs, shared=DEPTH - 1)
+    compare_with_gradients(model, variables_of(model, X), X, rngs=rngs, shared=DEPTH)
 
 
 def test_vmap_and_jvp_of_the_whole():
@@ -346,12 +360,12 @@ def test_vmap_and_jvp_of_the_whole():
     def fn(v, x):
         return jax.vmap(lambda x: model.apply(v, x))(x)
 
-    compare(fn, variables, X, shared=DEPTH - 1)
+    compare(fn, variables, X, shared=DEPTH)
 
     def tangent(v, x):
         return jax.jvp(lambda x: model.apply(v, x), (x,), (x + 1,))
 
-    compare(tangent, variables, X, shared=DEPTH - 1)
+    compare(tangent, variables, X, shared=DEPTH)
 
 
 def test_boxed_parameters_and_constraints():
@@ -367,7 +381,7 @@ def test_boxed_parameters_and_constraints():
     with jax.set_mesh(mesh), nn.logical_axis_rules([("batch", "data")]):
         variables = model.init(jax.random.key(0), X)
         # The first one is given what lies on no mesh.
-        compare(lambda v: model.apply(v, X), variables, shared=DEPTH - 2)
+        compare(lambda v: model.apply(v, X), variables, shared=DEPTH, programs=2)
 
 
 def test_programs_show_the_places_of_modules():

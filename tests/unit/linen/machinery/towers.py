@@ -37,16 +37,21 @@ class Tower(nn.Module):
         return x
 
 
-def calls(jaxpr):
-    """Count calls of shared programs, which are compiled functions named after a module class."""
-    found = 0
+def called(jaxpr):
+    """Return the shared program of each call, which is a function named after a module class."""
+    found = []
     for equation in jaxpr.eqns:
         name = str(equation.params.get("name", ""))
         if equation.primitive.name in ("jit", "pjit") and name[:1].isupper():
-            found += 1
+            found.append(equation.params["jaxpr"])
         else:
-            found += sum(map(calls, jaxprs_in_params(equation.params)))
+            found += [one for inner in jaxprs_in_params(equation.params) for one in called(inner)]
     return found
+
+
+def calls(jaxpr):
+    """Count calls of shared programs."""
+    return len(called(jaxpr))
 
 
 def variables_of(model, *args):
@@ -57,11 +62,13 @@ def variables_of(model, *args):
     return jax.tree_util.tree_unflatten(treedef, drawn)
 
 
-def compare(fn, *args, shared=None):
-    """Compile a function both ways: every bit agrees, and so many calls are shared."""
+def compare(fn, *args, shared=None, programs=None):
+    """Compile a function both ways: every bit agrees, so many calls are of so many programs."""
     with nn.share_traces():
         traced = jax.jit(lambda *a: fn(*a)).trace(*args)
-    assert shared is None or calls(traced.jaxpr.jaxpr) == shared
+    found = called(traced.jaxpr.jaxpr)
+    assert shared in (None, len(found)), len(found)
+    assert programs in (None, len(set(map(id, found)))), len(set(map(id, found)))
     got = traced.lower().compile()(*args)
     with nn.share_traces(False):
         want = jax.jit(lambda *a: fn(*a))(*args)
@@ -80,5 +87,6 @@ def compare_with_gradients(model, variables, *args, shared, **kwargs):
 
     with nn.share_traces():
         jaxpr = jax.make_jaxpr(lambda v: model.apply(v, *args, **kwargs))(variables)
-    assert calls(jaxpr.jaxpr) == shared
+    found = calls(jaxpr.jaxpr)
+    assert found == shared, found
     compare(value_and_gradients, variables)
