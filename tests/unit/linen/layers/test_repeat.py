@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from tests.tolerance import assert_close, assert_exact
 
 import ramie.linen as nn
@@ -332,3 +333,46 @@ class Swapped(nn.Dense):
 
     def __call__(self, a: Any, b: Any) -> Any:
         return super().__call__(a)
+
+
+def dense(width: int, *names: str | None) -> nn.Dense:
+    init = nn.with_partitioning(nn.initializers.lecun_normal(), names)
+    return nn.Dense(width, use_bias=False, kernel_init=init)
+
+
+class Divided(nn.Module):
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        return x + dense(8, "model", None)(nn.relu(dense(16, None, "model")(x)))
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("scan", [False, True])
+def test_on_a_mesh_a_tower_computes_the_same_and_gradients_lie_like_parameters(
+    kind: AxisType, scan: bool
+) -> None:
+    mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(kind, kind))
+    tower = nn.Repeat(Divided, N, scan=scan)
+    boxed = tower.init(KEY, X[0])
+    variables, x = nn.meta.unbox(boxed), jnp.tile(X[0], (2, 1))
+
+    def loss(variables: Any, x: Any) -> Any:
+        return jnp.sum(tower.apply(variables, x) ** 2)
+
+    expected = jax.value_and_grad(loss)(variables, x)
+    placed = jax.tree.map(
+        lambda spec: NamedSharding(mesh, spec),
+        nn.get_partition_spec(boxed),
+        is_leaf=lambda spec: isinstance(spec, PartitionSpec),
+    )
+    rows = NamedSharding(mesh, PartitionSpec("data"))
+    with jax.set_mesh(mesh):
+        step = jax.jit(
+            jax.value_and_grad(loss), in_shardings=(placed, rows), out_shardings=(None, placed)
+        )
+        found = step(jax.device_put(variables, placed), jax.device_put(x, rows))
+    assert_close(found[0], expected[0], "model")
+    trees = (found[1], expected[1], placed)
+    for grad, same, sharding in zip(*map(jax.tree.leaves, trees), strict=True):
+        assert_close(grad, same, "model")
+        assert grad.sharding.is_equivalent_to(sharding, grad.ndim)

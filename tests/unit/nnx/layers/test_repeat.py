@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from tests.tolerance import assert_close, assert_exact
 
 from ramie import nnx
@@ -282,3 +283,42 @@ class TwoIn(nnx.Module):
 
     def __call__(self, a: Any, b: Any) -> Any:
         return a
+
+
+class Divided(nnx.Module):
+    def __init__(self, is_divided: bool = True, *, rngs: nnx.Rngs) -> None:
+        def dense(width: int, out: int, *names: str | None) -> nnx.Linear:
+            init: Any = nnx.initializers.lecun_normal()
+            init = nnx.with_partitioning(init, names) if is_divided else init
+            return nnx.Linear(width, out, use_bias=False, kernel_init=init, rngs=rngs)
+
+        self.up = dense(8, 16, None, "model")
+        self.down = dense(16, 8, "model", None)
+
+    def __call__(self, x: Any) -> Any:
+        return x + self.down(nnx.relu(self.up(x)))
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("scan", [False, True])
+def test_on_a_mesh_a_tower_computes_the_same_and_its_parameters_are_divided(
+    kind: AxisType, scan: bool
+) -> None:
+    mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(kind, kind))
+    plain = nnx.Repeat(partial(Divided, False), N, rngs=nnx.Rngs(0), scan=scan)
+    x = jnp.tile(X[0], (2, 1))
+
+    def loss(tower: Any, x: Any) -> Any:
+        return jnp.sum(tower(x) ** 2)
+
+    value, grads = nnx.value_and_grad(loss)(plain, x)
+    with jax.set_mesh(mesh):
+        tower = nnx.Repeat(Divided, N, rngs=nnx.Rngs(0), scan=scan)
+        rows = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
+        found, found_grads = nnx.jit(nnx.value_and_grad(loss))(tower, rows)
+    assert_close(found, value, "model")
+    trees = (found_grads, grads, nnx.state(tower))
+    for grad, same, kernel in zip(*map(jax.tree.leaves, trees), strict=True):
+        assert_close(grad, same, "model")
+        assert "model" in kernel.sharding.spec
+        assert kind == AxisType.Auto or grad.sharding.spec == kernel.sharding.spec
