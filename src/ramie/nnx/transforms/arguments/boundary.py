@@ -87,6 +87,7 @@ class Boundary:
       mode: the decisions.
       inputs: prefixes of the arguments.
       outputs: prefixes of the output.
+      last: the outline of the arguments of the last call.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Boundary:
             graph_updates = set_graph_updates.current_value()
         self.mode = Mode(bool(graph), bool(graph and graph_updates), name)
         self.inputs = self.outputs = Prefixes(None, "prefixes", self.mode)
+        self.last: Outline | None = None
 
     def set_prefixes(self, **trees: Any) -> None:
         """Set the prefixes of the arguments, then those of the output, under their names.

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Collection, Sequence
-from itertools import combinations, repeat
+from itertools import combinations
 from operator import attrgetter, is_
 from typing import Any
 
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import tree_flatten
 
+from ramie.core.tracing.sameness import identities
 from ramie.core.tracing.trace import trace_token
 from ramie.nnx.graph.cache import FreshWalk, RememberedWalk, are_apart, recall
 from ramie.nnx.graph.structure import LEAF, REF
@@ -92,6 +93,24 @@ def _overlap(walks: Sequence[FreshWalk | RememberedWalk], alone: Sequence[int]) 
     return any(not are_apart(x, y) for x, y in combinations(walks, 2))
 
 
+def _outline(
+    edge: Edge, treedef: Any, definitions: tuple[Any, ...], shared: bool, note: Any
+) -> Outline:
+    """Return the outline of the last call if it is the same, with its hash, or a new one."""
+    last: Outline | None = edge.last
+    if (
+        last is not None
+        and note is None is last.note
+        and len(definitions) == len(last.definitions)
+        and all(map(is_, definitions, last.definitions))
+        and shared == last.shared
+        and treedef == last.treedef
+    ):
+        return last
+    edge.last = found = Outline(treedef, definitions, shared, None, note)
+    return found
+
+
 class Operands:
     """Arguments, taken apart.
 
@@ -123,10 +142,11 @@ class Operands:
             definitions, walks = (joint,), [FreshWalk(joint, leaves, objects)]
         if not mode.graph and (shared or not all(map(is_tree, definitions))):
             refuse_graph(tree, mode)
-        self.outline = Outline(treedef, definitions, shared, None, note)
         if edge.inputs.is_uniform:
+            self.outline = _outline(edge, treedef, definitions, shared, note)
             self.groups = (values,)
         else:
+            self.outline = Outline(treedef, definitions, shared, None, note)
             places = placed(edge.inputs, tree, self.outline, leaves)
             if shared and not edge.inputs.are_equal:
                 check_same_prefixes(met(edge.inputs, tree), has_identity)
@@ -222,6 +242,8 @@ class Operands:
         for number, definition in result.redefined:
             _set_metadata(self._leaves[number], definition.metadata)
         outline = result.outline
+        if not outline.definitions:
+            return outline.tree(())
         return outline.tree(outline.roots(outline.joined(groups[count:])))
 
     def only_output(self, returned: Sequence[Any]) -> Any:
@@ -272,7 +294,8 @@ class Operands:
 
 def _write(variables: Sequence[Any], values: Sequence[Any]) -> None:
     """Store values, after a look at whether all may change."""
-    if not all(map(is_, map(_trace, variables), repeat(trace_token()))):
+    now, count = trace_token(), len(variables)
+    if identities(tuple(map(_trace, variables))) != identities((now,) * count):
         for variable in variables:
             variable._check_can_update()
     deque(map(_set_raw, variables, values), maxlen=0)

@@ -263,11 +263,5 @@ def only_changed(returned: Sequence[Any], changed: Collection[int]) -> tuple[Any
     return result._replace(written=written), *groups
 
 
-jax.tree_util.register_pytree_node(Outline, lambda x: ((), x), lambda x, _: x)
-
-
-def _childless(x: Result) -> tuple[Any, Any]:
-    return (), tuple(x)
-
-
-jax.tree_util.register_pytree_node(Result, _childless, lambda fields, _: Result(*fields))
+for _kind in (Outline, Result):
+    jax.tree_util.register_pytree_node(_kind, lambda x: ((), x), lambda x, _: x)

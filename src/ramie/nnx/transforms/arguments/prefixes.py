@@ -251,11 +251,13 @@ class Edge(Protocol):
       mode: how modules are treated.
       inputs: prefixes of the arguments.
       outputs: prefixes of the output.
+      last: the outline of the arguments of the last call, to be used again if it is the same.
     """
 
     mode: Mode
     inputs: Prefixes
     outputs: Prefixes
+    last: Any
 
 
 def _is_end(x: Any) -> bool:

@@ -318,3 +318,24 @@ def test_arrays_of_numpy_stay_in_models_of_another_trace():
 
     assert_exact(outer(jnp.ones(2)), np.full(2, 3, np.float32))
     assert type(weight[...]) is np.ndarray
+
+
+@pytest.mark.parametrize(("graph", "updates"), MODES)
+def test_structures_that_take_turns(graph, updates):
+    @nnx.jit(graph=graph, graph_updates=updates)
+    def step(models, x, by=1):
+        for model in models:
+            model.n[...] += x * by * len(model.label) * len(models)
+
+    one, other = Count(), Count()
+    other.label = "abc"
+    expected = {id(one): 0, id(other): 0}
+    for models in ([one], [other], [one, other], (one, other), [other], [one]):
+        for by in ({}, {"by": 2}):
+            for label in ("a", "ab"):
+                one.label = label
+                step(models, 1, **by)
+                for model in models:
+                    expected[id(model)] += by.get("by", 1) * len(model.label) * len(models)
+    for model in (one, other):
+        assert int(model.n[...]) == expected[id(model)]
