@@ -22,7 +22,7 @@ _COLOURS = {
 }
 _ROOM = "#d1242f"
 _GIB = 2**30
-_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "ramie", "font.family": "sans-serif"}
+_SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "ramie", "font.family": "sans-serif"}
 
 
 def check() -> None:

@@ -186,8 +186,8 @@ def _rank(row: Row) -> tuple[float, ...]:
 
 def print_sweep(rows: Sequence[Row]) -> None:
     """Print a line for each mesh in the order that they come in, and why some cannot be."""
-    heads = ("mesh", "verdict", "total", "left", "arguments", "temporaries")
-    heads += ("at least", "bound by", "collectives")
+    memory = ("total", "left", "arguments", "temporaries")
+    heads = ("mesh", "verdict", *memory, "at least", "bound by", "collectives")
     print_table(heads, [_cells(row) for row in rows], right=(*heads[2:7], heads[8]))
     if any(row.plan and row.plan.simulated for row in rows):
         print(_SIMULATED)
