@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import math
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import optax
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from tests.tolerance import assert_close
 
 import ramie.linen as nn
 from ramie import errors, nnx
@@ -251,7 +251,7 @@ def test_collectives_of_a_known_program(explicit):
         ("all-to-all", ("model",)): (1, shard),
     }
     wire = 5 * 2 * shard * 3 / 4 + 4 * shard * 3 / 4 + shard + shard * 3 / 4
-    assert math.isclose(found.bound.interconnect, wire / found.chip.ici_bandwidth)
+    assert_close(found.bound.interconnect, wire / found.chip.ici_bandwidth, "op")
 
 
 def _held(arrays):
