@@ -355,8 +355,9 @@ def _einsum(
 
 
 def _einsum_sources(
-    x: Array, kernel: Array, bias: Array | None = None, *, equation: str, **_: Any
+    x: Array, kernel: Array, bias: Array | None = None, *, equation: str, **settings: Any
 ) -> Any:
+    del settings
     terms, _, output = equation.partition("->")
     x_term, kernel_term = terms.split(",")
     of_x, of_kernel = _labels(x_term, np.ndim(x)), _labels(kernel_term, np.ndim(kernel))

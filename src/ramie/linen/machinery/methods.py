@@ -22,6 +22,7 @@ from ramie.linen.machinery.context import context, interceptors, named_call, wan
 from ramie.linen.machinery.plan import SHARES
 from ramie.linen.machinery.sharing import call_shared, share_traces
 from ramie.linen.machinery.state import DONE, NEW, RUNNING, ModuleState
+from ramie.ops.eager.meshes import note_remedy
 
 __all__ = [
     "InterceptorContext",
@@ -232,6 +233,7 @@ def _note_place(error: Exception, module: ModuleBase, method_name: str) -> None:
     notes = getattr(error, "__notes__", ())
     if scope is not None and not any(note.startswith(_PLACE) for note in notes):
         error.add_note(f"{_PLACE}{type(module).__name__}.{method_name} at {scope.path_text}")
+        note_remedy(error)
 
 
 def _capture(module: ModuleBase, name: str, output: Any) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from ramie import errors
 from ramie.nnx.modules.module import Module, iter_modules
 from ramie.nnx.states.nested import Path
+from ramie.ops.eager.meshes import note_remedy
 
 __all__ = ["inputs_of", "note_place", "place", "running", "shape_text"]
 
@@ -81,6 +82,7 @@ def note_place(error: Exception, module: Module) -> None:
     """Say under the message of an error which module it comes from, unless that has been said."""
     if not any(note.startswith("In module ") for note in getattr(error, "__notes__", ())):
         error.add_note(f"In module {place(module)}")
+        note_remedy(error)
 
 
 def inputs_of(

@@ -25,6 +25,7 @@ __all__ = [
     "laid_by",
     "laid_like",
     "laid_out",
+    "note_remedy",
     "on_several_axes",
     "spread",
 ]
@@ -43,6 +44,20 @@ _Sources = Iterable[Sequence[Source]]
 def is_about_sharding(error: BaseException) -> bool:
     """Tell whether JAX raised an error because of how arrays are laid out."""
     return type(error).__name__ == "ShardingTypeError"  # it has no public name
+
+
+def note_remedy(error: BaseException) -> None:
+    """Say under an error of JAX about how arrays are laid out what to do.
+
+    Args:
+      error: any error; others are left alone.
+    """
+    if is_about_sharding(error):
+        error.add_note(
+            "On explicit mesh axes the types of arrays have to say how a result is laid out. Give "
+            "the operation out_sharding=PartitionSpec(...), or move an operand before it with "
+            "jax.sharding.reshard(x, PartitionSpec(...)); layers of the library do so themselves."
+        )
 
 
 def _sharding(x: Any) -> NamedSharding | None:

@@ -8,6 +8,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from tests.tolerance import assert_close
 
+import ramie.linen as nn
 from ramie.ops import linear
 from ramie.ops.eager import meshes
 
@@ -142,3 +143,23 @@ def test_what_takes_the_place_of_a_carry_lies_as_that_did(mesh):
     carries = meshes.laid_like({"h": jnp.zeros((4, 2)), "t": jnp.zeros(())}, x, [1])
     assert carries["h"].sharding.spec == P("data", None)
     assert meshes.laid_like(_lying(old, None, "model"), x, [1]).sharding.spec == P(None, "model")
+
+
+def test_errors_name_the_module_and_what_to_do(mesh):
+    class Product(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return x @ self.param("kernel", nn.initializers.ones, (4, 4)).T
+
+    class Outer(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return Product(name="inner")(x)
+
+    kernel = _lying(jnp.ones((4, 4)), "data", None)
+    with pytest.raises(Exception, match="illegally sharded") as caught:
+        Outer().apply({"params": {"inner": {"kernel": kernel}}}, _lying(jnp.ones((4, 4)), "data"))
+    notes = "\n".join(caught.value.__notes__)
+    assert "Product.__call__ at /inner" in notes
+    assert "out_sharding=PartitionSpec(...)" in notes
+    assert notes.count("explicit mesh axes") == 1
