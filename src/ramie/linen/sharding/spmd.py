@@ -58,6 +58,13 @@ def is_logical_spec(tree: Any) -> bool:
     return isinstance(tree, tuple) and all(_is_name(entry) for entry in tree)
 
 
+def _is_spec_in_a_state(tree: Any) -> bool:
+    """Tell specs from parts of an optimizer's state, which are tuples with names or without all."""
+    if isinstance(tree, PartitionSpec):
+        return True
+    return type(tree) is tuple and tree != () and is_logical_spec(tree)
+
+
 def _as_set(axes: Any) -> set[str]:
     if isinstance(axes, str):
         return {axes}
@@ -115,7 +122,7 @@ def logical_to_mesh_axes(
 def logical_to_mesh(tree: Any, rules: LogicalRules | None = None) -> Any:
     """Translate each `PartitionSpec` of logical names in a tree into one of mesh axes."""
     return jax.tree.map(
-        lambda spec: logical_to_mesh_axes(spec, rules), tree, is_leaf=is_logical_spec
+        lambda spec: logical_to_mesh_axes(spec, rules), tree, is_leaf=_is_spec_in_a_state
     )
 
 
@@ -130,7 +137,7 @@ def logical_to_mesh_sharding(tree: Any, mesh: Mesh, rules: LogicalRules | None =
     return jax.tree.map(
         lambda spec: NamedSharding(mesh, spec),
         logical_to_mesh(tree, rules),
-        is_leaf=is_logical_spec,
+        is_leaf=_is_spec_in_a_state,
     )
 
 

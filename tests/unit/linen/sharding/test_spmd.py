@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from tests.tolerance import assert_close, assert_exact
@@ -10,6 +11,7 @@ from tests.tolerance import assert_close, assert_exact
 from ramie import linen as nn
 from ramie.linen import spmd
 from ramie.linen.spmd import RulesFallback
+from ramie.training.train_state import TrainState
 
 RULES = (("batch", "data"), ("embed", "model"), ("heads", "model"), ("all", ("data", "model")))
 UNCONSTRAINED = PartitionSpec.UNCONSTRAINED
@@ -136,3 +138,23 @@ def test_boxes_translate_their_names_when_unboxed(mesh):
     assert own.add_axis(0, {nn.PARTITION_NAME: "layers"}).names == ("layers", "batch", "embed")
     again = spmd.LogicallyPartitioned.from_nnx_metadata(own.to_nnx_metadata())
     assert (again.names, again.mesh, again.rules) == (own.names, mesh, RULES)
+
+
+def test_a_state_of_an_optimizer_keeps_its_structure():
+    """Parts without arrays are empty tuples, and some with None are named: no specs, as in Flax."""
+    tx = optax.chain(optax.clip(1.0), optax.adam(1e-3))
+
+    def create():
+        params = {"w": nn.Partitioned(jnp.ones((4, 2)), ("batch", None))}
+        return TrainState.create(apply_fn=None, params=params, tx=tx)
+
+    state = jax.eval_shape(create)
+    specs = nn.get_partition_spec(state)
+    mesh = jax.make_mesh((1,), ("data",))
+    shardings = nn.logical_to_mesh_sharding(specs, mesh, [("batch", "data")])
+    assert jax.tree.structure(shardings) == jax.tree.structure(nn.meta.unbox(state))
+    assert shardings.params["w"].spec == PartitionSpec("data", None)
+    assert nn.logical_to_mesh({"a": (), "b": optax.EmptyState()}, []) == {
+        "a": (),
+        "b": optax.EmptyState(),
+    }
