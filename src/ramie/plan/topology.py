@@ -114,8 +114,8 @@ def make_mesh(
       PlanMeshError: the axes do not make as many devices as the topology has.
 
     Example:
-        >>> make_mesh("v5e:2x4", {"data": 2, "model": -1}).shape
-        OrderedDict({'data': 2, 'model': 4})
+        >>> dict(make_mesh("v5e:2x4", {"data": 2, "model": -1}).shape)
+        {'data': 2, 'model': 4}
     """
     devices = device_count(topology)
     sizes = _complete(dict(axes or {"data": devices}), devices, topology)
