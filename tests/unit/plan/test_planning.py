@@ -21,7 +21,7 @@ from tests.tolerance import assert_close
 
 import ramie.linen as nn
 from ramie import errors, nnx
-from ramie.plan import Plan, make_mesh, plan
+from ramie.plan import Plan, compiling, make_mesh, plan
 from ramie.training.train_state import TrainState
 
 needs_libtpu = pytest.mark.skipif(
@@ -189,6 +189,24 @@ def test_models_and_optimizers_of_nnx():
     assert found.work.flops == 5 * 2 * 32 * 512 * 256
     assert found.memory.aliased >= 3 * 4 * 2 * KERNEL // 4  # parameters and both moments
     assert isinstance(model.up.kernel.get_value(), jax.ShapeDtypeStruct)  # nothing was written
+
+
+def test_what_the_compiler_found_room_for_fits(monkeypatch):
+    """Its own account is believed, not a sum that counts what lies in memories on the chip."""
+    gib = 2**30
+    memory = {"argument": 32, "output": 32, "alias": 0, "temp": 17 * gib, "generated_code": 8}
+    account = (
+        f"allocation 0: size {4 * gib}, preallocated-temp:\n"
+        f"allocation 1: size {gib}, color 1, preallocated-temp:\n"
+    )
+    answer = compiling.Answer("compiled", "", 1.0, memory, "", account)
+    monkeypatch.setattr(compiling, "check_compiler", lambda topology: None)
+    monkeypatch.setattr(compiling, "compile_elsewhere", lambda *request: answer)
+    monkeypatch.setattr(compiling, "versions", lambda platform: {})
+    found = plan(jnp.sin, _abstract(8), topology="v5e:1x1")
+    assert found.fits and found.verdict == "fits"
+    assert found.memory.temporaries == 4 * gib
+    assert found.memory.total == 32 + 32 + 4 * gib + 8
 
 
 @needs_libtpu
