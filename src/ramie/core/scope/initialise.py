@@ -87,7 +87,9 @@ def attempt(forward: Callable[[], Any]) -> Any:
     if not part.jaxpr.outvars:
         return with_values(variables, [])
     values = evaluate(part)
-    if [x.weak_type for x in values] != [v.aval.weak_type for v in part.jaxpr.outvars]:
+    # Arrays of keys have no such attribute, and are never weak.
+    weak = [getattr(x, "weak_type", False) for x in values]
+    if weak != [v.aval.weak_type for v in part.jaxpr.outvars]:
         return NOT_POSSIBLE
     return with_values(variables, values)
 

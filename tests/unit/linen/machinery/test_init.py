@@ -323,6 +323,23 @@ def test_the_result_can_be_donated():
     assert_exact(doubled["params"]["scale"], np.full(3, 2, np.float32))
 
 
+def test_variables_that_hold_keys(attempts):
+    class Noisy(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            self.variable("noise", "key", lambda: self.make_rng("params"))
+            return nn.Dense(3)(x)
+
+    tower = nn.Repeat(Noisy, 2, scan=True)
+    fast = tower.init(jax.random.key(0), X)
+    with config.temp_flip_flag("fast_init", False):
+        plain = tower.init(jax.random.key(0), X)
+    assert attempts == [True]
+    keys, expected = (jax.random.key_data(v["noise"]["layers"]["key"]) for v in (fast, plain))
+    assert_exact(keys, expected)
+    _assert_same(fast["params"], plain["params"])
+
+
 def test_constants_of_variables_follow_jax():
     class Counts(nn.Module):
         @nn.compact
