@@ -26,6 +26,7 @@ def from_state_dict(
     *args: Any,
     names: Names = ...,
     flattened: Mapping[str, tuple[int, ...]] = ...,
+    stacked: Iterable[str] = ...,
     ignore: Iterable[str] = ...,
     defaults: Any = ...,
     **kwargs: Any,
@@ -39,6 +40,7 @@ def from_state_dict(
     *,
     names: Names = ...,
     flattened: Mapping[str, tuple[int, ...]] = ...,
+    stacked: Iterable[str] = ...,
     ignore: Iterable[str] = ...,
     defaults: Any = ...,
 ) -> "nnx.State": ...
@@ -50,6 +52,7 @@ def from_state_dict(
     *args: Any,
     names: Names = {},  # noqa: B006 - it is only read
     flattened: Mapping[str, tuple[int, ...]] = {},
+    stacked: Iterable[str] = (),
     ignore: Iterable[str] = (),
     defaults: Any = None,
     **kwargs: Any,
@@ -78,6 +81,9 @@ def from_state_dict(
         own name, as in ``"lstm.*_l1_reverse"``.
       flattened: for dense layers after a flattened image, by path, its shape as PyTorch has it:
         ``{"head": (channels, height, width)}``. It makes up for the order in which the two flatten.
+      stacked: paths of modules whose variables have a first axis for layers, as `nn.scan` and
+        `nnx.vmap` make them. To all other arguments, and to the state dict, these are layers with
+        numbers: ``layers/0``, ``layers/1``. Those of `Repeat` need not be named.
       ignore: patterns of names that need not be used, such as ``"classifier.*"``.
       defaults: variables for what the state dict lacks, for example from `init`.
       **kwargs: as `args`.
@@ -90,7 +96,8 @@ def from_state_dict(
       StateDictMismatchError: naming all that is missing, not used, of another shape, or not to be
         converted (tensors without values, complex numbers for a real weight).
       TypeError: if `state_dict` is no mapping, or `module` no module.
-      ValueError: if it holds dictionaries in place of tensors, or `flattened` does not fit.
+      ValueError: if it holds dictionaries in place of tensors, or if `flattened` or `stacked` do
+        not fit the module.
 
     Example:
       >>> import numpy as np, ramie.linen as nn
@@ -101,12 +108,12 @@ def from_state_dict(
       >>> variables["params"]["layers_0"]["kernel"].shape
       (3, 4)
     """
-    model = model_of(module, args, kwargs)
+    model = model_of(module, args, kwargs, stacked)
     given = model.values(defaults) if defaults is not None else {}
     reading = Reading(model, StateDict(state_dict), given)
     for layer in layers_of(model, reading.tensors, names, flattened):
         reading.take(layer)
-    reading.finish(ignore)
+    reading.finish(ignore, names)
     return model.build(reading.found)
 
 
@@ -116,6 +123,7 @@ def to_state_dict(
     *args: Any,
     names: Names = {},  # noqa: B006
     flattened: Mapping[str, tuple[int, ...]] = {},
+    stacked: Iterable[str] = (),
     like: Mapping[str, Any] | None = None,
     form: Literal["numpy", "torch"] = "numpy",
     dtype: Any = None,
@@ -131,6 +139,7 @@ def to_state_dict(
       *args: for Linen: inputs to `init`, as for `from_state_dict`.
       names: as for `from_state_dict`; for recurrent layers write the ``*``: ``"lstm.*_l0"``.
       flattened: as for `from_state_dict`.
+      stacked: as for `from_state_dict`.
       like: a state dict of the PyTorch network. It decides between forms of which PyTorch has
         several: linear layers or one tensor in attention, old or new names of weight norm,
         prefixes of wrappers, several names for one tensor. The result has exactly its names.
@@ -157,7 +166,7 @@ def to_state_dict(
     """
     if form not in ("numpy", "torch"):
         raise ValueError(f"form={form!r}: expected 'numpy' or 'torch'.")
-    model = model_of(variables if module is None else module, args, kwargs)
+    model = model_of(variables if module is None else module, args, kwargs, stacked)
     writing = Writing(model, model.values(variables), None if like is None else StateDict(like))
     for layer in layers_of(model, writing.like, names, flattened):
         writing.put(layer)

@@ -5,12 +5,14 @@ names of Linen's collections, and steps of a path are texts.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
 
 from ramie.core import meta
+from ramie.interop.torch_layers import Leaf
+from ramie.interop.torch_towers import Towers
 from ramie.ops.moments import canonical_axes
 from ramie.trees.nested import flatten_dict, unflatten_dict
 
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from ramie import linen, nnx
 
 __all__ = ["LinenModel", "Model", "NNXModel", "Wrapped", "model_of"]
-
-Leaf = tuple[str, ...]
 
 _NO_LENGTHS = (
     "is WeightNorm with use_scale=False, whose weights have length one; those of PyTorch have any"
@@ -52,8 +52,10 @@ class Model:
       shapes: variables by address, each with a shape and a dtype.
       modules: modules by path.
       wrapped: weights that are normalised before each call.
-      transparent: paths of layers that have the place of the wrapper around them.
+      transparent: paths that PyTorch has otherwise: layers that have the place of the wrapper
+        around them, and the layers of a tower that is written out.
       refused: modules that compute what nothing in PyTorch does, and why.
+      towers: what is stacked; `shapes` and `modules` have the single layers.
     """
 
     shapes: dict[Leaf, Any]
@@ -61,6 +63,7 @@ class Model:
     wrapped: list[Wrapped]
     transparent: dict[str, str]
     refused: list[str]
+    towers: Towers
 
     def values(self, variables: Any) -> dict[Leaf, Any]:
         """Return variables of this model by address."""
@@ -78,12 +81,18 @@ class LinenModel(Model):
       module: the unbound module.
       args: its inputs.
       kwargs: the same.
+      stacked: modules whose variables have a first axis for layers, besides those of `Repeat`.
     """
 
     def __init__(
-        self, module: "linen.Module", args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self,
+        module: "linen.Module",
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        stacked: Iterable[str] = (),
     ) -> None:
         from ramie.core.inspection.cost import split_arrays
+        from ramie.linen.layers.repeat import Repeat
 
         arrays, rebuild = split_arrays((args, dict(kwargs)))
 
@@ -92,9 +101,16 @@ class LinenModel(Model):
             return module.init(jax.random.key(0), *args, **kwargs)
 
         self._boxed = dict(jax.eval_shape(create, arrays))
-        self.shapes = self.values(self._boxed)
-        self.modules = dict(module.module_paths(jax.random.key(0), *args, **kwargs))
+        modules = dict(module.module_paths(jax.random.key(0), *args, **kwargs))
+        repeats = {path: inner for path, inner in modules.items() if isinstance(inner, Repeat)}
+        scans = [f"{path}/layers".strip("/") for path, inner in repeats.items() if inner.scan]
+        self.towers = Towers([*scans, *stacked], flatten_dict(meta.unbox(self._boxed)))
+        self.shapes, self.modules = self.towers.shapes, self.towers.modules(modules)
         self.wrapped, self.transparent, self.refused = [], {}, []
+        for path, inner in self.modules.items():
+            if isinstance(inner, Repeat) and not inner.scan:
+                above = f"{path}/layers".strip("/")
+                self.transparent |= {f"{above}_{i}": f"{above}/{i}" for i in range(inner.length)}
         for path, inner in self.modules.items():
             self._add_wrapper(path, inner)
 
@@ -123,11 +139,11 @@ class LinenModel(Model):
 
     def values(self, variables: Any) -> dict[Leaf, Any]:
         """Return variables by address, without boxes."""
-        return flatten_dict(meta.unbox(variables))
+        return self.towers.divided(flatten_dict(meta.unbox(variables)))
 
     def build(self, values: Mapping[Leaf, Any]) -> Any:
         """Return variables as `init` returns them, in the same boxes."""
-        nested = unflatten_dict({at: values[at] for at in self.shapes})
+        nested = unflatten_dict(self.towers.joined(values))
         return meta.replace_boxed({name: self._boxed[name] for name in nested}, nested)
 
 
@@ -138,10 +154,12 @@ class NNXModel(Model):
 
     Args:
       module: the module; it stays as it is.
+      stacked: modules whose variables have a first axis for layers, besides those of `Repeat`.
     """
 
-    def __init__(self, module: "nnx.Module") -> None:
+    def __init__(self, module: "nnx.Module", stacked: Iterable[str] = ()) -> None:
         from ramie.nnx.graph.functional import state
+        from ramie.nnx.layers.repeat import Repeat
         from ramie.nnx.modules.module import iter_modules
         from ramie.nnx.states.functions import to_flat_state
 
@@ -150,8 +168,15 @@ class NNXModel(Model):
             for path, variable in to_flat_state(state(module))
             if _is_weight(variable)
         }
-        self.shapes = {at: variable.get_value() for at, (_, variable) in self._flat.items()}
-        self.modules = {"/".join(map(_step, path)): inner for path, inner in iter_modules(module)}
+        modules = {"/".join(map(_step, path)): inner for path, inner in iter_modules(module)}
+        scans = [
+            f"{path}/layers".strip("/")
+            for path, inner in modules.items()
+            if isinstance(inner, Repeat) and inner.scan
+        ]
+        values = {at: variable.get_value() for at, (_, variable) in self._flat.items()}
+        self.towers = Towers([*scans, *stacked], values)
+        self.shapes, self.modules = self.towers.shapes, self.towers.modules(modules)
         self.wrapped, self.transparent, self.refused = [], {}, []
         for path, inner in self.modules.items():
             self._add_wrapper(path, inner)
@@ -186,41 +211,49 @@ class NNXModel(Model):
 
         held = state(variables) if isinstance(variables, Module) else variables
         known = {path: at for at, (path, _) in self._flat.items()}
-        return {
+        values = {
             known[path]: variable.get_value() if hasattr(variable, "get_value") else variable
             for path, variable in to_flat_state(held)
             if path in known
         }
+        return self.towers.divided(values)
 
     def build(self, values: Mapping[Leaf, Any]) -> Any:
         """Return a state for `nnx.update`."""
         from ramie.nnx.states.functions import from_flat_state
 
+        whole = self.towers.joined(values)
         return from_flat_state(
-            [(path, variable.replace(values[at])) for at, (path, variable) in self._flat.items()]
+            [(path, variable.replace(whole[at])) for at, (path, variable) in self._flat.items()]
         )
 
 
-def model_of(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Model:
+def model_of(
+    module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], stacked: Iterable[str] = ()
+) -> Model:
     """Look at a module of either kind.
 
     Args:
       module: an unbound Linen module, or an NNX module.
       args: inputs, for Linen.
       kwargs: the same.
+      stacked: modules whose variables have a first axis for layers, besides those of `Repeat`.
 
     Raises:
-      TypeError: if it is neither, or inputs are given for NNX.
+      TypeError: if it is neither, or inputs are given for NNX, or `stacked` is one text.
+      ValueError: if variables of `stacked` have no such axis.
     """
     from ramie.linen.module import Module as LinenModule
     from ramie.nnx.modules.module import Module as NNXModule
 
+    if isinstance(stacked, str):
+        raise TypeError(f"stacked= holds the paths of modules: pass [{stacked!r}].")
     if isinstance(module, NNXModule):
         if args or kwargs:
             raise TypeError("An NNX module knows its shapes: pass no inputs after it.")
-        return NNXModel(module)
+        return NNXModel(module, stacked)
     if isinstance(module, LinenModule):
-        return LinenModel(module, args, kwargs)
+        return LinenModel(module, args, kwargs, stacked)
     what = f"the class {module.__name__}" if isinstance(module, type) else type(module).__name__
     raise TypeError(f"Expected a module of Linen or of NNX, got {what}.")
 

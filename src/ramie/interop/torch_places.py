@@ -1,6 +1,7 @@
 """Which tensors belong to which variables: by the paths of modules, and by names given for them."""
 
 import dataclasses
+import fnmatch
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ramie.interop.torch_layers import Conversion, Leaf, conversions_of
@@ -8,7 +9,7 @@ from ramie.interop.torch_models import Model, Wrapped
 from ramie.interop.torch_parametrized import stored
 from ramie.interop.torch_tensors import StateDict, Unfit
 
-__all__ = ["NEVER_USED", "Layer", "Names", "layers_of", "text_of"]
+__all__ = ["NEVER_USED", "Layer", "Names", "layers_of", "numbers_of", "place_of"]
 
 Names = Mapping[str, str] | Callable[[str], str]
 
@@ -35,11 +36,6 @@ class Layer:
         return name
 
 
-def text_of(at: Leaf) -> str:
-    """Return an address as messages show it."""
-    return "/".join(at)
-
-
 def layers_of(
     model: Model,
     tensors: StateDict | None,
@@ -64,7 +60,7 @@ def layers_of(
             (at[0], *at[1 + len(parts) :]): at for at in left if at[1 : 1 + len(parts)] == parts
         }
         shapes = {leaf: model.shapes[at].shape for leaf, at in below.items()}
-        place = _place(path, names, model.transparent)
+        place = place_of(path, names, model.transparent)
         try:
             conversions = conversions_of(inner, shapes, flattened.get(path))
         except Unfit as error:
@@ -78,7 +74,7 @@ def layers_of(
         normalised = {leaf: wrapped[at] for leaf, at in own.items() if at in wrapped}
         yield Layer(conversion, own, normalised, place)
     for at in list(left):  # variables of modules that are no known layer: taken as they are
-        place = _place("/".join(at[1:-1]), names, model.transparent)
+        place = place_of("/".join(at[1:-1]), names, model.transparent)
         yield _identity(at, place, wrapped.get(at))
 
 
@@ -100,7 +96,7 @@ def _chosen(
         return None
     submodules = {leaf[1] for leaf in conversions[0].leaves}
     follow = all(
-        _place(f"{path}/{name}".strip("/"), names, transparent) == place.replace("*", f"{name}.*")
+        place_of(f"{path}/{name}".strip("/"), names, transparent) == place.replace("*", f"{name}.*")
         for name in submodules
     )
     return conversions[0] if follow and conversions[0].is_native else None
@@ -118,10 +114,15 @@ def _identity(at: Leaf, place: str, wrapped: Wrapped | None) -> Layer:
     return Layer(conversion, {leaf: at}, {} if wrapped is None else {leaf: wrapped}, place)
 
 
-def _place(path: str, names: Names, transparent: Mapping[str, str]) -> str:
-    """Return the name of a module's tensors, with ``*`` for the tensor's own."""
-    if not (isinstance(names, Mapping) and path in names):
-        path = _outside(path, transparent)
+def place_of(path: str, names: Names, transparent: Mapping[str, str]) -> str:
+    """Return the name of a module's tensors, with ``*`` for the tensor's own.
+
+    Args:
+      path: the module.
+      names: as users give them.
+      transparent: see `Model`.
+    """
+    path = _outside(path, transparent, names if isinstance(names, Mapping) else {})
     if callable(names):
         prefix = names(path)
     else:
@@ -136,9 +137,44 @@ def _place(path: str, names: Names, transparent: Mapping[str, str]) -> str:
     return f"{prefix}.*" if prefix else "*"
 
 
-def _outside(path: str, transparent: Mapping[str, str]) -> str:
-    """Return a path without the steps into wrappers, which PyTorch has not."""
+def _outside(path: str, transparent: Mapping[str, str], names: Mapping[str, str]) -> str:
+    """Return a path without the steps that PyTorch has not, unless it is named with them."""
     for inner in sorted(transparent, key=len, reverse=True):
-        if path == inner or path.startswith(f"{inner}/"):
+        if path != inner and not path.startswith(f"{inner}/"):
+            continue
+        if not any(_is_below(path, name) and _is_below(name, inner) for name in names):
             path = transparent[inner] + path[len(inner) :]
     return path.strip("/")
+
+
+def _is_below(path: str, above: str) -> bool:
+    return path == above or path.startswith(f"{above}/")
+
+
+def numbers_of(
+    tower: str, length: int, tensors: StateDict, names: Names, transparent: Mapping[str, str]
+) -> dict[int, str]:
+    """Find the layers of a tower that a state dict has tensors of.
+
+    Args:
+      tower: its path.
+      length: how many layers there should be; those after them count up to the first gap.
+      tensors: the state dict.
+      names: as users give them.
+      transparent: see `Model`.
+
+    Returns:
+      One of the names of each, by number.
+    """
+    found: dict[int, str] = {}
+    for number in range(length + len(list(tensors))):
+        try:
+            pattern = place_of(f"{tower}/{number}".strip("/"), names, transparent)
+        except Exception:  # a function of the user, which need not know more layers than there are
+            break
+        name = next((n for n in tensors.known() if fnmatch.fnmatchcase(n, pattern)), None)
+        if name is not None:
+            found[number] = name
+        elif number >= length:
+            break
+    return found

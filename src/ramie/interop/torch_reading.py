@@ -1,7 +1,8 @@
 """From a state dict to variables."""
 
 import fnmatch
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,10 +15,13 @@ from ramie.interop import torch_parametrized as parametrized
 from ramie.interop.torch_layers import Leaf
 from ramie.interop.torch_models import Model, Wrapped
 from ramie.interop.torch_parametrized import Stored, stored
-from ramie.interop.torch_places import NEVER_USED, Layer, text_of
+from ramie.interop.torch_places import NEVER_USED, Layer, Names, numbers_of
 from ramie.interop.torch_tensors import Array, StateDict, Unfit, as_array, fitted
 
 __all__ = ["Reading"]
+
+_NUMBER = re.compile(r"(?<![^.])\d+\.")  # the number of a layer, as a part of a name
+_ONE_SHAPE = "; layers that are stacked are of one shape, so write out those that differ"
 
 
 class Reading:
@@ -27,9 +31,10 @@ class Reading:
         self.tensors = tensors
         self.found: dict[Leaf, Any] = {}
         self._model = model
+        self._text = model.towers.text
         self._given = given
         self._used: set[str] = set()
-        self._missing: list[str] = []
+        self._missing: dict[Leaf, Sequence[str]] = {}
         self._misshapen: list[str] = []
         self._unfit = list(model.refused)
 
@@ -55,7 +60,7 @@ class Reading:
             try:
                 self._read(layer, leaf, [form for form in forms.values() if form])
             except Unfit as error:
-                self._unfit.append(f"{text_of(at)} from {', '.join(map(repr, names))}: {error}")
+                self._unfit.append(f"{self._text(at)} from {', '.join(map(repr, names))}: {error}")
 
     def _default(self, at: Leaf, names: Sequence[str]) -> None:
         if at in self._given:
@@ -63,10 +68,10 @@ class Reading:
             held, shape = np.shape(self._given[at]), self._model.shapes[at].shape
             if held != shape:
                 self._misshapen.append(
-                    f"{text_of(at)} has the shape {shape}, and {held} in defaults="
+                    f"{self._text(at)} has the shape {shape}, and {held} in defaults="
                 )
         else:
-            self._missing.append(f"{text_of(at)} needs {', '.join(map(repr, names))}")
+            self._missing[at] = names
 
     def _read(self, layer: Layer, leaf: Leaf, forms: Sequence[Stored]) -> None:
         """Convert one variable, and what is kept for it if it is normalised."""
@@ -90,8 +95,9 @@ class Reading:
                 value = None
             if value is None or value.shape != self._model.shapes[at].shape:
                 raise _MisshapenError(
-                    f"{text_of(at)} has the shape {self._model.shapes[at].shape}, which "
+                    f"{self._text(at)} has the shape {self._model.shapes[at].shape}, which "
                     f"{', '.join(map(repr, sources))} of shape {shapes} does not give"
+                    f"{_ONE_SHAPE if self._model.towers.layer_of(at) else ''}"
                 )
             return value
 
@@ -140,13 +146,14 @@ class Reading:
         dtype = self._model.shapes[at].dtype
         if jnp.issubdtype(dtype, jax.dtypes.extended):
             raise Unfit(f"no tensor is of the dtype {dtype}; take the variable from defaults=")
-        self.found[at] = jnp.array(fitted(value, dtype), dtype)
+        self.found[at] = self._model.towers.stored(at, fitted(value, dtype), dtype)
 
-    def finish(self, ignore: Iterable[str]) -> None:
+    def finish(self, ignore: Iterable[str], names: Names) -> None:
         """Raise what is wrong.
 
         Args:
           ignore: patterns of names that need not be used.
+          names: as users give them.
 
         Raises:
           StateDictMismatchError: if there is anything.
@@ -161,9 +168,54 @@ class Reading:
         tied = self.tensors.tied(unused, self._used)
         unused = [name for name in unused if name not in tied]
         if self._missing or unused or self._misshapen or self._unfit:
+            missing = [*self._layers_amiss(unused, names), *self._lines(unused)]
             raise errors.StateDictMismatchError(
-                sorted(self._missing), unused, sorted(self._misshapen), sorted(self._unfit)
+                sorted(missing), unused, sorted(self._misshapen), sorted(self._unfit)
             )
+
+    def _layers_amiss(self, unused: Sequence[str], names: Names) -> list[str]:
+        """Say of which layers of towers nothing is there, and which are too many."""
+        lines, left = [], set(unused)
+        lacking: dict[tuple[str, int] | None, list[Leaf]] = {}
+        for at in self._missing:
+            lacking.setdefault(self._model.towers.layer_of(at), []).append(at)
+        for tower, length in self._model.towers.lengths.items():
+            there = numbers_of(tower, length, self.tensors, names, self._model.transparent)
+            absent = [n for n in range(length) if n not in there and (tower, n) in lacking]
+            more = [n for n in there if n >= length and self.tensors.actual(there[n]) in left]
+            if absent:
+                one = lacking[tower, absent[0]][0]
+                lines.append(
+                    f"{'/'.join(self._model.towers.stacked_at(one))} stacks {length} layers, but "
+                    f"there are no tensors of layer {', '.join(map(str, absent))}, such as "
+                    f"{self._missing[one][0]!r}: make the module with as many layers as there "
+                    "are, or take them from defaults="
+                )
+            if more:
+                self._misshapen.append(
+                    f"{tower or 'the model'} stacks {length} layers, but there are tensors of "
+                    f"layer {', '.join(map(str, more))}, too, such as {there[more[0]]!r}: make "
+                    "the module with as many layers, or leave the tensors out with ignore="
+                )
+            for at in (at for n in absent for at in lacking[tower, n]):
+                del self._missing[at]
+        return lines
+
+    def _lines(self, unused: Sequence[str]) -> Iterator[str]:
+        """Say which single variables are missing, and which may have been stacked."""
+        numbered = {
+            name[: found.start()] + name[found.end() :]: name
+            for name in reversed(unused)
+            for found in _NUMBER.finditer(name)
+        }
+        for at, names in self._missing.items():
+            line = f"{self._text(at)} needs {', '.join(map(repr, names))}"
+            if names[0] in numbered:
+                line += (
+                    f", but there is {numbered[names[0]]!r}: if its first axis is that of layers, "
+                    "name the module that was stacked in stacked="
+                )
+            yield line
 
 
 class _MisshapenError(Exception):

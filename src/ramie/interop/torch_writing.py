@@ -13,7 +13,7 @@ from ramie.interop import torch_parametrized as parametrized
 from ramie.interop.torch_layers import Leaf
 from ramie.interop.torch_models import Model
 from ramie.interop.torch_parametrized import stored
-from ramie.interop.torch_places import NEVER_USED, Layer, text_of
+from ramie.interop.torch_places import NEVER_USED, Layer
 from ramie.interop.torch_tensors import Array, StateDict, Unfit, as_array, as_tensor
 
 __all__ = ["Writing"]
@@ -23,11 +23,12 @@ class Writing:
     """The tensors made so far, by the names that they will have."""
 
     def __init__(self, model: Model, values: Mapping[Leaf, Any], like: StateDict | None) -> None:
-        missing = [text_of(at) for at in model.shapes if at not in values]
-        if missing:
-            raise errors.StateDictMismatchError(missing)
+        absent = [model.towers.stacked_at(at) for at in model.shapes if at not in values]
+        if absent:
+            raise errors.StateDictMismatchError(["/".join(at) for at in dict.fromkeys(absent)])
         self.like = like
         self._values = values
+        self._text = model.towers.text
         self._tensors: dict[str, Array] = {}
         self._unfit = list(model.refused)
 
@@ -43,7 +44,7 @@ class Writing:
         for leaf in layer.wrapped:
             (tensor,) = conversion.tensors[leaf]
             if conversion.is_whole or [*conversion.tensors.values()].count((tensor,)) > 1:
-                at = text_of(layer.variables[leaf])
+                at = self._text(layer.variables[leaf])
                 self._unfit.append(f"{at} is normalised, but only a part of {tensor!r}")
                 return
             own[tensor] = leaf
@@ -61,7 +62,7 @@ class Writing:
         try:
             return as_array(self._values[at])
         except Unfit as error:
-            raise Unfit(f"{text_of(at)} {error}") from error
+            raise Unfit(f"{self._text(at)} {error}") from error
 
     def _put_plain(self, name: str, array: Array) -> None:
         form = stored(self.like, name) if self.like is not None else None
