@@ -145,7 +145,8 @@ class Outside:
       >>> def counts(x):
       ...     calls.append(1)
       ...     return x
-      >>> Outside([counts]).is_seen, Outside([lambda x: x + len(calls)]).is_seen
+      >>> counts = FunctionType(counts.__code__, {"calls": calls, "__name__": "program"})
+      >>> Outside([counts]).is_seen, Outside([lambda x: x + 1]).is_seen
       (True, False)
     """
 

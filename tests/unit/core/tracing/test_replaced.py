@@ -1,6 +1,9 @@
 """What was replaced in the library: told at once, and forgotten when it is put back."""
 
 import importlib
+import subprocess
+import sys
+import textwrap
 import threading
 
 import pytest
@@ -100,3 +103,52 @@ def test_threads_agree():
     for thread in threads:
         thread.join()
     assert found == [expected] * 8
+
+
+LINEN = """
+import jax, jax.numpy as jnp
+import ramie.linen as nn
+
+class Tower(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        def body(self, x, _):
+            return {name}, None
+        return nn.scan(body, variable_broadcast="params", split_rngs={{"params": False}}, length=2)(
+            self, x, None
+        )[0]
+
+x = jnp.ones((1, 3))
+variables = Tower().init(jax.random.key(0), x)
+def run():
+    return float(Tower().apply(variables, x).sum())
+"""
+NNX = """
+import jax, jax.numpy as jnp
+from ramie import nnx
+
+def branch(x):
+    return {name}
+
+def run():
+    return float(nnx.cond(True, branch, lambda x: x, jnp.ones((1, 3))).sum())
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "name", "owner"),
+    [
+        (LINEN, "nn.LayerNorm(use_scale=False, use_bias=False)(x + 1)", "nn.LayerNorm"),
+        (NNX, "nnx.RMSNorm(3, rngs=nnx.Rngs(0))(x)", "nnx.RMSNorm"),
+    ],
+)
+def test_what_the_first_trace_has_loaded_may_be_replaced(program, name, owner):
+    code = program.format(name=name) + textwrap.dedent(
+        f"""
+        run()
+        {owner}.__call__ = lambda self, x: x * 0 + 7
+        print(run())
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "21.0\n"
