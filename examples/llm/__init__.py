@@ -1,0 +1,1 @@
+"""A language model from end to end: text, model, meshes, checkpoints, processes, samples."""

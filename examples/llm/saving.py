@@ -1,0 +1,83 @@
+"""Checkpoints by Orbax: in the background, whole or not there, read on any mesh."""
+
+from pathlib import Path
+
+import grain
+import jax
+import orbax.checkpoint as ocp
+from examples.llm.steps import Training
+from jax.sharding import NamedSharding, PartitionSpec
+
+from ramie import nnx
+
+KEPT = 2
+
+
+def manager(folder: Path, every: int) -> ocp.CheckpointManager:
+    """Open the checkpoints of a run.
+
+    Args:
+      folder: of the run.
+      every: steps between two of them.
+    """
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=KEPT, save_interval_steps=every, enable_async_checkpointing=True
+    )
+    return ocp.CheckpointManager(
+        (folder / "checkpoints").absolute(), options=options, item_names=("training", "text")
+    )
+
+
+def save(
+    checkpoints: ocp.CheckpointManager,
+    number: int,
+    training: Training,
+    text: grain.DatasetIterator,
+    force: bool = False,
+) -> None:
+    """Start to save, if the manager finds it time to; the arrays are copied before this returns.
+
+    Args:
+      checkpoints: where to.
+      number: steps that are done.
+      training: model and optimizer.
+      text: whose place is saved with them.
+      force: whether it is time in any case.
+    """
+    items = ocp.args.Composite(
+        training=ocp.args.StandardSave(nnx.to_pure_dict(nnx.state(training))),
+        text=ocp.args.JsonSave(text.get_state()),
+    )
+    checkpoints.save(number, args=items, force=force)
+
+
+def restore(
+    checkpoints: ocp.CheckpointManager, abstract: Training, text: grain.DatasetIterator
+) -> tuple[Training, int]:
+    """Read the newest checkpoint, each device its own part, whatever mesh it was saved from.
+
+    Args:
+      checkpoints: where from; they hold at least one.
+      abstract: shapes, dtypes and places.
+      text: is set to where it was.
+
+    Returns:
+      The training, and how many steps it has done.
+    """
+    number = checkpoints.latest_step()
+    graphdef, state = nnx.split(abstract)
+    everywhere = NamedSharding(jax.sharding.get_mesh(), PartitionSpec())
+    wanted = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding or everywhere),
+        nnx.to_pure_dict(state),
+    )
+    found = checkpoints.restore(
+        number,
+        args=ocp.args.Composite(
+            training=ocp.args.StandardRestore(wanted),
+            text=ocp.args.JsonRestore(),
+        ),
+    )
+    nnx.replace_by_pure_dict(state, found["training"])
+    text.set_state(found["text"])
+    return nnx.merge(graphdef, state), number
