@@ -20,6 +20,8 @@ __all__ = ["Towers"]
 
 Path = tuple[str, ...]
 
+_STORED = object()  # in place of a value that is in the array of its tower
+
 
 class Towers:
     """Where layers are stacked, and the addresses of the single ones.
@@ -161,14 +163,18 @@ class Towers:
         return made
 
     def stored(self, at: Leaf, value: Array, dtype: Any) -> Any:
-        """Copy a value to where it stays: a variable, or the layer's part of one."""
+        """Copy a value to where it stays.
+
+        Returns:
+          A variable; or for a layer a mark, since its value is in the array for all of them now.
+        """
         if at not in self._origin:
             return jnp.array(value, dtype)
         whole, steps = self._origin[at]
         if whole not in self._buffers:
             self._buffers[whole] = np.empty(self._stacked[whole].shape, dtype)
         self._buffers[whole][steps] = value
-        return self._buffers[whole][steps]
+        return _STORED
 
     def joined(self, values: Mapping[Leaf, Any]) -> dict[Leaf, Any]:
         """Return the values of whole variables.
@@ -190,9 +196,9 @@ class Towers:
             return jnp.stack(parts).reshape(shape)
         places = itertools.product(*map(range, shape[: len(self._above(at[1:]))]))
         for steps, part in zip(places, parts, strict=True):
-            if not (isinstance(part, np.ndarray) and np.may_share_memory(part, buffer)):
+            if part is not _STORED:
                 buffer[steps] = part
-        return jnp.asarray(buffer)
+        return jax.device_put(buffer)  # one copy, where jnp.asarray makes two
 
 
 def _host(value: Any) -> Any:
