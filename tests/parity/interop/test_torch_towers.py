@@ -178,3 +178,17 @@ def test_lists_of_blocks_with_names_of_their_own(kind):
         ours = jax.jit(model.apply)(variables, X)
     assert_close(ours, outputs(network), "model")
     assert_written(network, to_state_dict(variables, model, *args, form="torch", **options))
+
+
+@pytest.mark.parametrize("scan", [True, False])
+def test_recurrent_networks_of_several_layers(scan):
+    network = torch.nn.LSTM(WIDTH, WIDTH, num_layers=3, batch_first=True)
+    tower = nn.Repeat(partial(nn.RNN, nn.OptimizedLSTMCell(WIDTH)), 3, scan=scan)
+    names = {f"layers/{i}/cell": f"*_l{i}" for i in range(3)}
+    variables = from_state_dict(network.state_dict(), tower, X, names=names)
+    theirs = network(torch.from_numpy(X))[0].detach().numpy()
+    assert_close(jax.jit(tower.apply)(variables, X), theirs, "model")
+    written = to_state_dict(variables, tower, X, names=names, form="torch")
+    assert set(written) == set(network.state_dict())
+    network.load_state_dict(written)
+    assert_close(network(torch.from_numpy(X))[0].detach().numpy(), theirs, "model")

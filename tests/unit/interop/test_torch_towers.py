@@ -202,6 +202,23 @@ def test_weight_norm_in_a_tower():
         assert_exact(back[name], array)
 
 
+@pytest.mark.parametrize("wrapper", [nnx.WeightNorm, nnx.SpectralNorm])
+def test_normalised_weights_in_towers_of_nnx(wrapper):
+    def tower(scan):
+        block = lambda rngs: wrapper(nnx.Linear(4, 4, rngs=rngs), rngs=rngs)
+        return nnx.Repeat(block, DEPTH, rngs=nnx.Rngs(0), scan=scan)
+
+    apart, together = to_state_dict(tower(False)), to_state_dict(tower(True))
+    assert len(apart) > 2 * DEPTH and set(apart) == set(together)
+    for name, array in apart.items():
+        assert_exact(together[name], array)
+    state = from_state_dict(together, tower(True))
+    read = nnx.to_pure_dict(from_state_dict(together, tower(False)))
+    stacked = nnx.to_pure_dict(state)["layers"]
+    first = jax.tree.map(lambda whole: whole[1], stacked)
+    jax.tree.map(assert_exact, first, read["layers"][1])
+
+
 def test_statistics_and_boxes_of_towers():
     class Norm(nn.Module):
         @nn.compact
@@ -411,13 +428,14 @@ def test_variables_do_not_share_memory_with_tensors():
 
 
 def test_each_tensor_is_copied_once(monkeypatch):
-    """Into the stacked array, which JAX then takes as it is."""
-    made = []
+    """Into the stacked array, which goes to the device as a whole."""
+    moved = []
+    put = jax.device_put
     monkeypatch.setattr(jnp, "stack", lambda *args, **kwargs: pytest.fail("stacked"))
-    original = jnp.array
-    monkeypatch.setattr(jnp, "array", lambda *a, **k: made.append(a) or original(*a, **k))
+    monkeypatch.setattr(jnp, "array", lambda *args, **kwargs: pytest.fail("layer by layer"))
+    monkeypatch.setattr(jax, "device_put", lambda x: moved.append(x.shape) or put(x))
     from_state_dict(tensors_of(), linen_repeat(), X)
-    assert not made
+    assert sorted(moved) == [(DEPTH, 4)] * 3 + [(DEPTH, 4, 4)]
 
 
 def test_functions_that_know_only_the_layers_there_are():
