@@ -1,6 +1,6 @@
 """Repeated layers: the same numbers in a loop and in a scan, and what both styles check."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -13,7 +13,9 @@ from ramie.typing import PRNGKey
 
 __all__ = [
     "begin_layer",
+    "check_carried",
     "check_settings",
+    "check_whole",
     "divided",
     "draw_streams",
     "split_arguments",
@@ -131,6 +133,93 @@ def divided(y: Any, carried: int, has_aux: bool, layer: str) -> tuple[tuple[Any,
             f"returned {_counted(y)}. See carried of Repeat."
         )
     return y, aux
+
+
+def check_carried(before: tuple[Any, ...], after: tuple[Any, ...], layer: str) -> None:
+    """Check that what a layer of a scan hands on is as what it got: the next one gets it, too.
+
+    Args:
+      before: what is carried, as it reached the layer.
+      after: the same, as the layer returned it.
+      layer: what to call the layer in a message.
+
+    Raises:
+      TypeError: if structures, shapes, dtypes or shardings differ.
+    """
+    for number, (old, new) in enumerate(zip(before, after, strict=True)):
+        difference = _difference(old, new)
+        if difference is not None:
+            raise TypeError(
+                "With scan=True the layers of Repeat hand on what they got, of the same structure, "
+                f"shape, dtype and sharding, but {layer} got {difference[0]} as carried argument "
+                f"{number} and returned {difference[1]}. Let it return what the next layer can "
+                "take, with y.astype(x.dtype) for example, or set scan=False."
+            )
+
+
+def _difference(before: Any, after: Any) -> tuple[str, str] | None:
+    """Return what in the first tree is not as in the second, and what is there in its place."""
+    tree: Any
+    new_tree: Any
+    old, tree = jax.tree_util.tree_flatten_with_path(before)
+    new, new_tree = jax.tree_util.tree_flatten_with_path(after)
+    if tree != new_tree:
+        return f"the structure {tree}", f"the structure {new_tree}"
+    for (path, x), (_, y) in zip(old, new, strict=True):
+        was, now = jax.typeof(x), jax.typeof(y)
+        if _differ(was, now):
+            name = jax.tree_util.keystr(path)
+            at = f" at {name}" if name else ""
+            return f"{was.str_short()}{at}", f"{now.str_short()}{at}"
+    return None
+
+
+def _differ(before: Any, after: Any) -> bool:
+    """Tell whether JAX's scan would refuse the change of a type."""
+    if not hasattr(before, "shape") or not hasattr(after, "shape"):
+        return False  # no array, so that JAX has its own rules
+    if before.shape != after.shape:
+        return True
+    if before.dtype != after.dtype and not before.weak_type:  # JAX promotes weak types
+        return True
+    specs = _spec(before), _spec(after)
+    return None not in specs and specs[0] != specs[1]
+
+
+def _spec(kind: Any) -> tuple[Any, ...] | None:
+    """Return the explicit mesh axes of each dimension of a type, or None if there are none."""
+    sharding = getattr(kind, "sharding", None)
+    if sharding is None or not sharding.mesh.explicit_axes:
+        return None
+    return (*sharding.spec, *(None for _ in range(len(kind.shape) - len(sharding.spec))))
+
+
+def check_whole(arrays: Iterable[tuple[str, Any]], tower: str) -> None:
+    """Check that the first axes of stacked arrays are not divided over explicit mesh axes.
+
+    `jax.lax.scan` refuses such ones. On automatic axes they may be.
+
+    Args:
+      arrays: names and stacks.
+      tower: what to call the tower in a message.
+
+    Raises:
+      ValueError: if one is divided.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or not mesh.explicit_axes:
+        return
+    for name, x in arrays:
+        kind = jax.typeof(x)
+        axis = next(iter(_spec(kind) or ()), None)
+        if axis is not None:
+            raise ValueError(
+                f"The layers of {tower} are divided over the mesh axis {axis!r}: its variable "
+                f"{name} is {kind.str_short()}. JAX scans over whole axes only where the axes of "
+                "the mesh are explicit. Make the mesh with AxisType.Auto, lay the variable out "
+                "with None in the first place of its spec (partition_name=None), or set "
+                "scan=False."
+            )
 
 
 def _counted(y: Any) -> str:

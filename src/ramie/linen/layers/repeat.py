@@ -1,12 +1,16 @@
 """A tower of equal layers, written out or as one loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+import jax
+
 from ramie.core.lift.repeating import (
     begin_layer,
+    check_carried,
     check_settings,
+    check_whole,
     divided,
     draw_streams,
     split_arguments,
@@ -42,13 +46,14 @@ class Repeat(Module):
         for each layer.
       length: the number of layers.
       scan: whether to run them as one `jax.lax.scan`. Then each has to return its carried arguments
-        in the shapes and dtypes in which they came.
+        in the shapes, dtypes and shardings in which they came.
       remat: whether to recompute each layer in the backward pass instead of storing what is inside.
       policy: what to store after all, with `remat`; from `jax.checkpoint_policies`.
       unroll: how many layers one iteration of the scan runs.
       carried: the number of arguments that are carried.
       has_aux: whether a layer returns a pair, what is carried and an output of its own.
-      partition_name: what the boxes of partitioned variables call the axis of a scan.
+      partition_name: what the boxes of partitioned variables call the axis of a scan. That axis can
+        be divided over an automatic axis of a mesh; over an explicit one `jax.lax.scan` takes none.
 
     Example:
       >>> import jax, jax.numpy as jnp, ramie.linen as nn
@@ -107,6 +112,7 @@ class Repeat(Module):
         Raises:
           TypeError: if there are fewer arguments than are carried, or a layer returns something
             else than it should.
+          ValueError: if the layers of a scan are divided over an explicit axis of the mesh.
         """
         carry, others = split_arguments(args, self.carried, place(self))
 
@@ -114,7 +120,10 @@ class Repeat(Module):
         def step(layer: Module, carry: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
             begin_layer(layer.__dict__["scope"])
             y = layer(*carry, *others, **kwargs)  # type: ignore[operator]
-            return divided(y, self.carried, self.has_aux, place(layer))
+            following, aux = divided(y, self.carried, self.has_aux, place(layer))
+            if self.scan:
+                check_carried(carry, following, place(layer))
+            return following, aux
 
         if self.remat:
             # In a scan there is nothing that the compiler could join the recomputation with.
@@ -141,7 +150,9 @@ class Repeat(Module):
 
     @nowrap
     def _scanned(self, step: Callable[..., Any], carry: tuple[Any, ...]) -> tuple[Any, Any]:
-        streams = draw_streams(self.__dict__["scope"])
+        scope = self.__dict__["scope"]
+        check_whole(_named_arrays(scope.variables(), "layers"), place(self))
+        streams = draw_streams(scope)
         layer = self._layer("layers")
         begin_layer(layer.__dict__["scope"], streams)
         run = lift_scan(
@@ -155,6 +166,13 @@ class Repeat(Module):
         )
         result: tuple[Any, Any] = run(layer, carry)
         return result
+
+
+def _named_arrays(variables: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
+    """List the arrays of a submodule, with their paths."""
+    for collection, held in variables.items():
+        for path, x in jax.tree_util.tree_leaves_with_path(held.get(name, {})):
+            yield f"{collection}/{name}{jax.tree_util.keystr(path)}", x
 
 
 def _anew(module: Any, memo: dict[int, Any]) -> Any:

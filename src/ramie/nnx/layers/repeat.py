@@ -1,21 +1,33 @@
 """A tower of equal layers, as a list or stacked for one loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 
-from ramie.core.lift.repeating import check_settings, divided, split_arguments, stacked
+from ramie.core.lift.repeating import (
+    check_carried,
+    check_settings,
+    check_whole,
+    divided,
+    split_arguments,
+    stacked,
+)
 from ramie.core.meta import PARTITION_NAME
+from ramie.nnx.graph.walk import iter_graph
 from ramie.nnx.modules.containers import List
 from ramie.nnx.modules.module import Module
 from ramie.nnx.randomness.rng import Rngs
-from ramie.nnx.sharding.stacking import stack_modules
+from ramie.nnx.sharding.stacking import refuse_boxes, stack_modules
 from ramie.nnx.transforms.autodiff.rematerialization import remat as nnx_remat
 from ramie.nnx.transforms.iteration.axes import Carry
 from ramie.nnx.transforms.iteration.scanning import scan as nnx_scan
+from ramie.nnx.variable.base import Variable
 
 __all__ = ["Repeat"]
+
+# In tree mode, too, what layers sow comes out: a call of the tower is one call for its user.
+_UPDATES: dict[str, Any] = {"graph": True, "graph_updates": True}
 
 
 class Repeat(Module):
@@ -37,17 +49,20 @@ class Repeat(Module):
       length: the number of layers.
       rngs: from each of its streams one key is drawn for all layers.
       scan: whether to run them as one `jax.lax.scan`. Then each has to return its carried arguments
-        in the shapes and dtypes in which they came.
+        in the shapes, dtypes and shardings in which they came.
       remat: whether to recompute each layer in the backward pass instead of storing what is inside.
       policy: what to store after all, with `remat`; from `jax.checkpoint_policies`.
       unroll: how many layers one iteration of the scan runs.
       carried: the number of arguments that are carried.
       has_aux: whether a layer returns a pair, what is carried and an output of its own.
-      partition_name: what the metadata of sharded variables calls the axis of a scan.
+      partition_name: what the metadata of sharded variables calls the axis of a scan. If it is, or
+        logical axis rules make it, an automatic axis of the mesh around, layers are divided over
+        it. Over an explicit one `jax.lax.scan` takes none, so each device then holds all layers.
 
     Raises:
-      ValueError: if a number is below 1, if `policy` is given without `remat`, or if the layers
-        for a scan differ or share variables.
+      ValueError: if a number is below 1, if `policy` is given without `remat`, if the layers
+        for a scan differ, share variables or have some in boxes, or cannot be divided over the
+        mesh axis `partition_name`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -104,17 +119,25 @@ class Repeat(Module):
         Raises:
           TypeError: if there are fewer arguments than are carried, or a layer returns something
             else than it should.
+          ValueError: if the layers of a scan are divided over an explicit axis of the mesh, or
+            variables are in boxes, with `scan` or `remat`.
         """
         carry, others = split_arguments(args, self.carried, "nnx.Repeat")
 
         def step(layer: Any, carry: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
             y = layer(*carry, *others, **kwargs)
-            return divided(y, self.carried, self.has_aux, type(layer).__name__)
+            name = type(layer).__name__
+            following, aux = divided(y, self.carried, self.has_aux, name)
+            if self.scan:
+                check_carried(carry, following, f"{name} in nnx.Repeat")
+            return following, aux
 
         run: Any = step
+        if self.scan or self.remat:
+            refuse_boxes(self.layers, "scan=True" if self.scan else "remat=True")
         if self.remat:
             # In a scan there is nothing that the compiler could join the recomputation with.
-            run = nnx_remat(step, policy=self.policy, prevent_cse=not self.scan)
+            run = nnx_remat(step, policy=self.policy, prevent_cse=not self.scan, **_UPDATES)
         carry, aux = (self._scanned if self.scan else self._written_out)(run, carry)
         result = carry[0] if self.carried == 1 else carry
         return (result, aux) if self.has_aux else result
@@ -127,6 +150,7 @@ class Repeat(Module):
         return carry, stacked(*outputs)
 
     def _scanned(self, step: Callable[..., Any], carry: tuple[Any, ...]) -> tuple[Any, Any]:
+        check_whole(_named_arrays(self.layers), "nnx.Repeat")
         run = nnx_scan(
             step,
             in_axes=(0, Carry),
@@ -134,9 +158,18 @@ class Repeat(Module):
             length=self.length,
             unroll=self.unroll,
             transform_metadata={PARTITION_NAME: self.partition_name},
+            **_UPDATES,
         )
         result: tuple[Any, Any] = run(self.layers, carry)
         return result
+
+
+def _named_arrays(layers: Any) -> Iterator[tuple[str, Any]]:
+    """List the arrays in variables, with their paths."""
+    for path, node in iter_graph(layers):
+        if isinstance(node, Variable):
+            for x in jax.tree_util.tree_leaves(node._raw_value):
+                yield "/".join(map(str, ("layers", *path))), x
 
 
 def _split_streams(rngs: Rngs, count: int) -> list[Rngs]:

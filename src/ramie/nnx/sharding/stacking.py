@@ -1,20 +1,25 @@
 """States of a tower of equal layers: one entry a layer, or stacked along a first axis."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType
 
 from ramie.core.meta import PARTITION_NAME
 from ramie.core.stacking import join_layers, part_layers
+from ramie.core.tracing.trace import is_box
 from ramie.nnx.graph.functional import merge, split
 from ramie.nnx.graph.walk import iter_graph
 from ramie.nnx.sharding.axes import add_axis, remove_axis
 from ramie.nnx.variable.base import Variable
+from ramie.nnx.variable.cells import contents, is_ref
+from ramie.nnx.variable.placement import initial_sharding, placed_on
 from ramie.trees import towers
 
-__all__ = ["stack_layers", "stack_modules", "unstack_layers"]
+__all__ = ["refuse_boxes", "stack_layers", "stack_modules", "unstack_layers"]
 
 A = TypeVar("A")
 
@@ -103,9 +108,12 @@ def stack_modules(layers: list[Any], partition_name: str | None) -> Any:
       partition_name: what the metadata of variables call the new axis.
 
     Raises:
-      ValueError: if they differ, or share variables.
+      ValueError: if they differ, share variables or have some in boxes, or cannot be divided over
+        the mesh axis of that name.
     """
     _refuse_shared(layers)
+    for layer in layers:
+        refuse_boxes(layer, "scan=True")
     graphdef: Any = None
     flat: list[list[Any]] = []
     trees: list[Any] = []
@@ -123,7 +131,8 @@ def stack_modules(layers: list[Any], partition_name: str | None) -> Any:
     layers.clear()  # of each array the parts go as soon as they are stacked
     values = []
     for place in range(len(flat[0])):
-        parts = [leaves[place] for leaves in flat]
+        is_in_ref = is_ref(flat[0][place])
+        parts = [contents(x) if is_in_ref else x for x in (leaves[place] for leaves in flat)]
         kinds = {(jnp.shape(x), jnp.result_type(x)) for x in parts}
         if len(kinds) > 1:
             raise ValueError(
@@ -131,11 +140,67 @@ def stack_modules(layers: list[Any], partition_name: str | None) -> Any:
                 f"{sorted(map(str, kinds))}, and a scan runs equal ones. Build them alike, or set "
                 "scan=False."
             )
-        values.append(jnp.stack(parts))
+        stack = jnp.stack(parts)
+        values.append(jax.new_ref(stack) if is_in_ref else stack)
         for leaves in flat:
             leaves[place] = None
     state = jax.tree_util.tree_unflatten(trees[0], values)
-    return merge(graphdef, add_axis(state, 0, {PARTITION_NAME: partition_name}))
+    made = merge(graphdef, add_axis(state, 0, {PARTITION_NAME: partition_name}))
+    if partition_name is not None:
+        _divide(made)
+    return made
+
+
+def _divide(tower: Any) -> None:
+    """Lay variables out as their metadata says, where layers can be divided over the mesh.
+
+    Over explicit axes they cannot: `jax.lax.scan` takes no such stacks.
+
+    Raises:
+      ValueError: if a mesh axis does not divide the number of layers.
+    """
+    for path, node in iter_graph(tower):
+        if not isinstance(node, Variable) or not isinstance(node._raw_value, jax.Array):
+            continue
+        sharding = initial_sharding(node._var_metadata)
+        if sharding is None or set(sharding.mesh.axis_types) != {AxisType.Auto}:
+            continue
+        axes = sharding.spec[0] if sharding.spec else None
+        if axes is None:
+            continue
+        count, length = _count(sharding.mesh, axes), node._raw_value.shape[0]
+        if length % count:
+            raise ValueError(
+                f"The {length} layers of nnx.Repeat cannot be divided over the {count} devices "
+                f"along the mesh axis {axes!r}, which partition_name stands for (at "
+                f"{'/'.join(map(str, path))}). Give it another name, or none, or take a length "
+                f"that {count} divides."
+            )
+        node.set_raw_value(placed_on(node._raw_value, sharding))
+
+
+def _count(mesh: Any, axes: Any) -> int:
+    return math.prod(mesh.shape[axis] for axis in (axes if isinstance(axes, tuple) else (axes,)))
+
+
+def refuse_boxes(tree: Any, setting: str) -> None:
+    """Refuse variables in JAX's experimental boxes, for which some transformations have no rules.
+
+    Args:
+      tree: the layers of a `Repeat`.
+      setting: which of its settings needs such a transformation.
+
+    Raises:
+      ValueError: if there are some.
+    """
+    for path, node in iter_graph(tree):
+        if isinstance(node, Variable) and is_box(node._raw_value):
+            raise ValueError(
+                f"{setting} of nnx.Repeat takes no variables with hijax=True, of which this "
+                "version of JAX makes boxes, but its layers have one at "
+                f"{'/'.join(map(str, path))}. Make the tower within nnx.var_defaults(hijax=False) "
+                f"(or nnx.with_vars(tower, hijax=False) of it), or leave {setting} out."
+            )
 
 
 def _refuse_shared(layers: list[Any]) -> None:

@@ -131,6 +131,41 @@ def test_calls_and_gradients_are_equal(name: str, remat: bool) -> None:
     assert_same(got, (svalue, sy, schanged, sgrads, sx_grad), "model")
 
 
+class Watched(nn.Module):
+    """Sows in two ways, perturbs, draws and keeps statistics."""
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        y = self.perturb("inside", nn.Dense(8)(x))
+        self.sow("intermediates", "y", y)
+        self.sow("sums", "s", y.sum(), reduce_fn=lambda a, b: a + b, init_fn=lambda: 0.0)
+        y = nn.BatchNorm(use_running_average=False)(y)
+        return x + nn.Dropout(0.5, deterministic=False)(jnp.tanh(y))
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_sown_and_perturbed_values_and_their_gradients_are_equal(remat: bool) -> None:
+    tower = nn.Repeat(Watched, N, remat=remat)
+    rngs = {"params": KEY, "dropout": jax.random.key(1)}
+    made = tower.init(rngs, X)
+    variables = {c: made[c] for c in ("params", "perturbations", "batch_stats")}
+
+    def of(module: Any, variables: Any) -> Any:
+        def loss(perturbations: Any) -> Any:
+            given = {**variables, "perturbations": perturbations}
+            kinds = ["batch_stats", "intermediates", "sums"]
+            y, changed = module.apply(given, X, rngs=rngs, mutable=kinds)
+            return (y**2).mean(), changed
+
+        return jax.value_and_grad(loss, has_aux=True)(variables["perturbations"])
+
+    want = of(tower, variables)
+    got = of(tower.clone(scan=True), nn.stack_layers(variables))
+    assert_same(nn.stack_layers(want), got, "model")
+    assert got[0][1]["intermediates"]["layers"]["y"][0].shape == (N, *X.shape)
+    assert got[1]["layers"]["inside"].any(axis=(1, 2, 3)).all()
+
+
 def test_each_layer_draws_the_same_keys_in_both_forms_and_at_every_call() -> None:
     class Keys(nn.Module):
         @nn.compact
@@ -308,6 +343,37 @@ def test_errors_name_the_layer_or_the_tower() -> None:
         tower.clone(scan=True).apply(stacked, X)
 
 
+CHANGES = {
+    "shape": (lambda y: y[:, :4], r"got float32\[4@data,8\].* returned float32\[4@data,4\]"),
+    "dtype": (lambda y: y.astype(jnp.bfloat16), r"returned bfloat16\[4@data,8\]"),
+    "structure": (lambda y: {"a": y}, r"returned the structure PyTreeDef\(\{'a'"),
+    "sharding": (
+        lambda y: jax.sharding.reshard(y, PartitionSpec(None, None)),
+        r"got float32\[4@data,8\].* returned float32\[4,8\]",
+    ),
+}
+
+
+class Changes(nn.Module):
+    change: str
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        return CHANGES[self.change][0](nn.Dense(8)(x))
+
+
+@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("change", CHANGES)
+def test_errors_name_a_layer_that_hands_on_something_else(change: str, remat: bool) -> None:
+    kinds = (AxisType.Explicit, AxisType.Explicit)
+    mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=kinds)
+    tower = nn.Repeat(partial(Changes, change), N, scan=True, remat=remat)
+    with jax.set_mesh(mesh):
+        x = jax.device_put(jnp.ones((4, 8)), NamedSharding(mesh, PartitionSpec("data")))
+        with pytest.raises(TypeError, match=f"Changes at /layers .*{CHANGES[change][1]}"):
+            tower.init(KEY, x)
+
+
 def test_what_makes_no_tower_is_refused() -> None:
     with pytest.raises(TypeError, match=r"functools.partial of one.*not a Dense"):
         nn.Repeat(nn.Dense(8), 3)
@@ -376,3 +442,21 @@ def test_on_a_mesh_a_tower_computes_the_same_and_gradients_lie_like_parameters(
     for grad, same, sharding in zip(*map(jax.tree.leaves, trees), strict=True):
         assert_close(grad, same, "model")
         assert grad.sharding.is_equivalent_to(sharding, grad.ndim)
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+def test_layers_are_divided_over_automatic_axes_only(kind: AxisType) -> None:
+    mesh = jax.make_mesh((2, 2), ("stage", "model"), axis_types=(kind, kind))
+    tower = nn.Repeat(Divided, 4, scan=True, partition_name="stage")
+    want = tower.apply(tower.init(KEY, X[0]), X[0])
+    with jax.set_mesh(mesh):
+        shardings = nn.get_sharding(jax.eval_shape(tower.init, KEY, X[0]), mesh)
+        variables = jax.jit(tower.init, out_shardings=shardings)(KEY, X[0])
+        kernel = nn.meta.unbox(variables)["params"]["layers"]["Dense_0"]["kernel"]
+        assert kernel.sharding.spec[0] == "stage"
+        if kind == AxisType.Auto:
+            assert_close(jax.jit(tower.apply)(variables, X[0]), want, "model")
+            return
+        with pytest.raises(ValueError, match=r"Repeat at / are divided .*'stage'.*'kernel'"):
+            jax.jit(tower.apply)(variables, X[0])
+        assert tower.apply(tower.init(KEY, X[0]), X[0]).shape == X[0].shape

@@ -11,6 +11,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from tests.tolerance import assert_close, assert_exact
 
 from ramie import nnx
+from ramie.core.tracing import trace
 
 N = 3
 X = jax.random.normal(jax.random.key(3), (2, 5, 8))
@@ -136,6 +137,133 @@ def test_values_that_layers_sow_are_stacked() -> None:
         found.append(nnx.pop(model, nnx.Intermediate))
     assert_same(bits(nnx.stack_layers(found[0])), bits(found[1]), "model")
     assert found[1].layers.y[0].shape == (N, *X.shape)
+
+
+class Watched(nnx.Module):
+    """Sows and perturbs what is inside, and keeps statistics."""
+
+    def __init__(self, *, rngs: nnx.Rngs) -> None:
+        self.dense = nnx.Linear(8, 8, rngs=rngs)
+        self.norm = nnx.BatchNorm(8, rngs=rngs)
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+
+    def __call__(self, x: Any) -> Any:
+        y = self.perturb("inside", self.norm(self.dense(x)))
+        self.sow(nnx.Intermediate, "y", y)
+        return x + self.dropout(jnp.tanh(y))
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_sown_and_perturbed_values_come_out_in_all_modes(remat: bool, mode: bool) -> None:
+    models = [tower(Watched, scan=scan, remat=remat) for scan in (False, True)]
+    one, other = (model(X) for model in models)
+    assert_close(one, other, "model")
+    states = nnx.stack_layers(nnx.state(models[0])), nnx.state(models[1])
+    assert_same(*map(bits, states), "model")
+    assert states[1].layers.y[0].shape == states[1].layers.inside.shape == (N, *X.shape)
+
+
+def test_gradients_by_perturbations_are_equal(mode: bool) -> None:
+    def grads(scan: bool) -> Any:
+        model = tower(Watched, scan=scan)
+        model(X)
+        graphdef, wanted, rest = nnx.split(model, nnx.Perturbation, ...)
+
+        def loss(wanted: Any) -> Any:
+            return (nnx.merge(graphdef, wanted, rest, copy=True)(X) ** 2).mean()
+
+        return jax.grad(loss)(wanted)
+
+    want, got = nnx.stack_layers(grads(False)), grads(True)
+    assert_same(bits(want), bits(got), "model")
+    assert got.layers.inside[...].any(axis=(1, 2, 3)).all()
+
+
+def test_values_are_captured_in_all_modes(mode: bool) -> None:
+    models = [tower(Watched, scan=scan) for scan in (False, True)]
+    one, other = (nnx.capture(model, nnx.Intermediate)(X)[1] for model in models)
+    assert_same(bits(nnx.stack_layers(one)), bits(other), "model")
+
+
+class Plain(nnx.Module):
+    def __init__(self, *, rngs: nnx.Rngs) -> None:
+        self.norm = nnx.BatchNorm(8, rngs=rngs)
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+
+    def __call__(self, x: Any) -> Any:
+        return x + self.dropout(self.norm(x))
+
+
+@pytest.mark.parametrize("how", [lambda f: f, nnx.jit], ids=["eager", "jit"])
+@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("hijax", [False, True])
+def test_variables_in_references_change_alike(
+    hijax: bool, remat: bool, how: Any, mode: bool
+) -> None:
+    def after(scan: bool, **kinds: bool) -> Any:
+        with nnx.var_defaults(**kinds):
+            model = tower(Plain, scan=scan, remat=remat)
+            y = how(lambda model, x: model(model(x)))(model, X)
+        fixed = nnx.with_vars(model, ref=False, hijax=False)
+        assert isinstance(jax.tree.leaves(nnx.state(model))[0], jax.Ref) == kinds["ref"]
+        return y, nnx.state(fixed)
+
+    want, state = after(True, ref=False, hijax=False)
+    for scan in (False, True):
+        y, found = after(scan, ref=True, hijax=hijax)
+        assert_close(y, want, "model")
+        found = found if scan else nnx.stack_layers(found)
+        assert_same(bits(found), bits(state), "model")
+
+
+def test_boxes_are_refused_where_jax_has_no_rules_for_them() -> None:
+    x, block = jnp.ones((2, 8)), BLOCKS["dense"]
+    plain = tower(block, scan=True)
+    with nnx.var_defaults(hijax=True):
+        written_out = tower(block, remat=True)
+        if not trace.has_boxes():  # high-level types then go through all transformations
+            assert_close(tower(block, scan=True)(x), written_out(x), "model")
+            return
+        with pytest.raises(ValueError, match=r"scan=True of nnx.Repeat takes no .* at bias"):
+            tower(block, scan=True)
+    with pytest.raises(ValueError, match=r"remat=True of nnx.Repeat takes no .* at 0/bias"):
+        written_out(x)
+    with pytest.raises(ValueError, match=r"scan=True of nnx.Repeat takes no .* at bias"):
+        nnx.with_vars(plain, hijax=True)(x)
+
+
+CHANGES = {
+    "shape": (lambda y: y[:, :4], r"got float32\[4@data,8\].* returned float32\[4@data,4\]"),
+    "dtype": (lambda y: y.astype(jnp.bfloat16), r"returned bfloat16\[4@data,8\]"),
+    "structure": (lambda y: {"a": y}, r"returned the structure PyTreeDef\(\{'a'"),
+    "sharding": (
+        lambda y: jax.sharding.reshard(y, PartitionSpec(None, None)),
+        r"got float32\[4@data,8\].* returned float32\[4,8\]",
+    ),
+}
+
+
+class Changes(nnx.Module):
+    def __init__(self, change: str, *, rngs: nnx.Rngs) -> None:
+        self.dense = nnx.Linear(8, 8, rngs=rngs)
+        self.change = change
+
+    def __call__(self, x: Any) -> Any:
+        return CHANGES[self.change][0](self.dense(x))
+
+
+@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("change", CHANGES)
+def test_errors_name_a_layer_that_hands_on_something_else(
+    change: str, remat: bool, mode: bool
+) -> None:
+    kinds = (AxisType.Explicit, AxisType.Explicit)
+    mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=kinds)
+    with jax.set_mesh(mesh):
+        x = jax.device_put(jnp.ones((4, 8)), NamedSharding(mesh, PartitionSpec("data")))
+        scanned = tower(partial(Changes, change), scan=True, remat=remat)
+        with pytest.raises(TypeError, match=f"Changes in nnx.Repeat .*{CHANGES[change][1]}"):
+            scanned(x)
 
 
 def test_switches_reach_all_layers(mode: bool) -> None:
@@ -322,3 +450,44 @@ def test_on_a_mesh_a_tower_computes_the_same_and_its_parameters_are_divided(
         assert_close(grad, same, "model")
         assert "model" in kernel.sharding.spec
         assert kind == AxisType.Auto or grad.sharding.spec == kernel.sharding.spec
+
+
+@pytest.mark.parametrize("how", [lambda f: f, nnx.jit], ids=["eager", "jit"])
+def test_layers_are_divided_over_an_automatic_axis(how: Any) -> None:
+    mesh = jax.make_mesh((2, 2), ("stage", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
+
+    def make(**options: Any) -> Any:
+        return nnx.Repeat(Divided, 4, rngs=nnx.Rngs(0), scan=True, **options)
+
+    with jax.set_mesh(mesh):
+        whole, divided = make(), how(partial(make, partition_name="stage"))()
+        with nnx.logical_axis_rules((("layers", "stage"),)):
+            by_rule = how(partial(make, partition_name="layers"))()
+        other = how(partial(make, partition_name="layers"))()
+        up = divided.layers.up.kernel
+        assert up.out_sharding == ("stage", None, "model")
+        assert up[...].sharding.spec == PartitionSpec("stage", None, "model")
+        assert by_rule.layers.up.kernel[...].sharding.spec == up[...].sharding.spec
+        assert other.layers.up.kernel[...].sharding.spec == PartitionSpec(None, None, "model")
+        x = jnp.tile(X[0], (2, 1))[:4]
+        loss = nnx.jit(nnx.value_and_grad(lambda tower, x: jnp.sum(tower(x) ** 2)))
+        (want, grads), (got, same) = loss(whole, x), loss(divided, x)
+        assert_close(got, want, "model")
+        assert_same(bits(same), bits(grads), "model")
+        with pytest.raises(ValueError, match=r"3 layers of nnx.Repeat cannot .* over the 2 dev"):
+            nnx.Repeat(Divided, 3, rngs=nnx.Rngs(0), scan=True, partition_name="stage")
+
+
+def test_over_explicit_axes_layers_are_whole() -> None:
+    kinds = (AxisType.Explicit, AxisType.Explicit)
+    mesh = jax.make_mesh((2, 2), ("stage", "model"), axis_types=kinds)
+    with jax.set_mesh(mesh):
+        model = nnx.Repeat(Divided, 4, rngs=nnx.Rngs(0), scan=True, partition_name="stage")
+        kernel = model.layers.up.kernel
+        assert kernel[...].sharding.spec == PartitionSpec(None, None, "model")
+        assert model(jnp.ones((4, 8))).shape == (4, 8)
+        kernel[...] = jax.device_put(
+            kernel[...], NamedSharding(mesh, PartitionSpec("stage", None, "model"))
+        )
+        with pytest.raises(ValueError, match=r"layers of nnx.Repeat are .*'stage'.*layers/up/ker"):
+            model(jnp.ones((4, 8)))
