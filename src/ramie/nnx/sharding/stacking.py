@@ -45,7 +45,7 @@ def stack_layers(tree: A, name: str = "layers", *, partition_name: str | None = 
 
     Raises:
       ValueError: if there are no such layers, if one is missing, if they differ in structure,
-        metadata, shapes or dtypes, or if the name is taken.
+        metadata, shapes or dtypes, if the name is taken, or if variables are in boxes.
 
     Example:
       >>> from functools import partial
@@ -60,7 +60,9 @@ def stack_layers(tree: A, name: str = "layers", *, partition_name: str | None = 
     told = {PARTITION_NAME: partition_name}
 
     def join(layers: Sequence[Any], places: Sequence[str]) -> Any:
-        return join_layers(layers, places, lambda made: add_axis(made, 0, told))
+        plain = [_read(layer, place) for layer, place in zip(layers, places, strict=True)]
+        made = join_layers(plain, places, lambda made: add_axis(made, 0, told))
+        return _held_like(layers[0], made)
 
     made: A = towers.stack(tree, name, join, _is_leaf)
     return made
@@ -76,7 +78,7 @@ def unstack_layers(tree: A, name: str = "layers", *, partition_name: str | None 
 
     Raises:
       ValueError: if there is no such entry, if its arrays have first axes of several lengths or
-        none, or if the axis has another name.
+        none, if the axis has another name, or if variables are in boxes.
 
     Example:
       >>> from functools import partial
@@ -89,10 +91,37 @@ def unstack_layers(tree: A, name: str = "layers", *, partition_name: str | None 
     told = {PARTITION_NAME: partition_name}
 
     def part(stacked: Any, place: str) -> Sequence[Any]:
-        return part_layers(stacked, place, lambda held: remove_axis(_copied(held), 0, told))
+        plain = _read(stacked, place)
+        parts = part_layers(plain, place, lambda held: remove_axis(_copied(held), 0, told))
+        return [_held_like(stacked, layer) for layer in parts]
 
     made: A = towers.unstack(tree, name, part, _is_leaf, below=True)
     return made
+
+
+def _read(tree: Any, place: str) -> Any:
+    """Return a tree of values in place of the references that they are in.
+
+    Raises:
+      ValueError: for boxes, which also hold what variable they belong to.
+    """
+    leaves, treedef = jax.tree.flatten(tree)
+    if any(map(is_box, leaves)):
+        raise ValueError(
+            f"The variables at {place} are in boxes (hijax=True), which are not stacked or taken "
+            "apart. Give the state without: nnx.with_vars(state, hijax=False)."
+        )
+    return jax.tree.unflatten(treedef, map(contents, leaves)) if any(map(is_ref, leaves)) else tree
+
+
+def _held_like(before: Any, made: Any) -> Any:
+    """Return a tree with new references, where there were some before."""
+    old = jax.tree.leaves(before)
+    if not any(map(is_ref, old)):
+        return made
+    new, treedef = jax.tree.flatten(made)
+    pairs = zip(old, new, strict=True)
+    return jax.tree.unflatten(treedef, [jax.new_ref(y) if is_ref(x) else y for x, y in pairs])
 
 
 def _copied(tree: Any) -> Any:

@@ -9,6 +9,7 @@ import pytest
 from tests.tolerance import assert_exact
 
 from ramie import nnx
+from ramie.core.tracing.trace import has_boxes
 
 BLOCK = partial(nnx.Linear, 4, 4)
 
@@ -59,3 +60,24 @@ def test_what_cannot_be_stacked_is_refused_by_its_path():
         nnx.stack_layers({"layers": {0: nnx.Param(jnp.ones(1)), 1: nnx.Variable(jnp.ones(1))}})
     with pytest.raises(ValueError, match="nothing to unstack"):
         nnx.unstack_layers({"layers": {0: jnp.ones(1)}})
+
+
+def test_references_are_stacked_into_references_and_boxes_are_refused() -> None:
+    block = partial(nnx.Linear, 4, 4)
+    with nnx.var_defaults(ref=True):
+        tower = nnx.Repeat(block, 3, rngs=nnx.Rngs(0))
+        scanned = nnx.Repeat(block, 3, rngs=nnx.Rngs(1), scan=True)
+    state = nnx.stack_layers(nnx.state(tower))
+    assert isinstance(jax.tree.leaves(state)[0], jax.Ref)
+    nnx.update(scanned, state)
+    for i, layer in enumerate(tower.layers):
+        assert_exact(scanned.layers.kernel[...][i], layer.kernel[...])
+    apart = nnx.unstack_layers(nnx.state(scanned))
+    assert isinstance(jax.tree.leaves(apart)[0], jax.Ref)
+    assert_exact(apart.layers[2].kernel[...], tower.layers[2].kernel[...])
+    apart.layers[2].kernel[...] = jnp.zeros((4, 4))  # a reference of its own
+    assert scanned.layers.kernel[...][2].any() and tower.layers[2].kernel[...].any()
+    if has_boxes():
+        boxed = nnx.state(nnx.with_vars(tower, hijax=True, ref=False))
+        with pytest.raises(ValueError, match=r"layers/0 are in boxes"):
+            nnx.stack_layers(boxed)

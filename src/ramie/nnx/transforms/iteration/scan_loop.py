@@ -273,6 +273,8 @@ class ScanLoop(Repeatable):
                 )
             _touch_moved(old, new)
             groups[group] = [_value(leaf) for leaf in new]
+        if before is not None:
+            before.check_structure(carry)
         return tuple(groups)
 
     def _places(
@@ -370,6 +372,20 @@ class _Carried:
                 f"structure, but {_difference(self._operands.outline, operands.outline)}."
             )
         return [_value(leaf) for leaf in new]
+
+    def check_structure(self, tree: Any) -> None:
+        """Check that containers in what is carried on are those that came in.
+
+        Raises:
+          TypeError: if they are not.
+        """
+        old: Any = self._operands.outline.treedef
+        new: Any = jax.tree.structure(tree, is_leaf=has_identity)
+        if new != old:
+            raise TypeError(
+                "scan body function carry input and carry output must have the same pytree "
+                f"structure, but {old} came in, and {new} went out."
+            )
 
     def check_references(self, tree: Any) -> None:
         """Check that the modules in what is carried on are those that came in.

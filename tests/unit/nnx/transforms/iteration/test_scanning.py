@@ -399,3 +399,15 @@ def test_sharing_needs_one_axis():
     assert nnx.scan(lambda x: x, in_axes=0, out_axes=0, **GRAPH_WITH_UPDATES)(shared) is shared
     with pytest.raises(ValueError, match="Inconsistent aliasing"):
         nnx.scan(lambda c, x: (c, c), **GRAPH_WITH_UPDATES)(shared, XS)
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_what_is_carried_keeps_its_containers(graph):
+    def renamed(carry):
+        return {"b": carry["a"]}
+
+    scanned = nnx.scan(
+        renamed, in_axes=nnx.Carry, out_axes=nnx.Carry, length=2, graph=graph, graph_updates=graph
+    )
+    with pytest.raises(TypeError, match=r"\{'a': \*\}\) came in, and .*\{'b': \*\}\) went out"):
+        scanned({"a": jnp.ones(2)})
