@@ -14,6 +14,8 @@ QUICK_COMPILER := --xla_force_host_platform_device_count=4 --xla_backend_optimiz
 # The families of layers once more, with modules that agree traced once (`nn.share_traces`).
 SHARED := RAMIE_SHARE_TRACES=1
 SHARED_PARITY := tests/parity/families tests/parity/linen/test_whole_models.py
+# What asks the compiler for TPUs, which is installed with the peers.
+PLANNED := -m libtpu tests/unit/training/plan tests/unit/cli/plan
 
 # The requirements of the named groups in pyproject.toml, one a line (old pips cannot read groups).
 GROUPS_OF = import sys, tomllib; \
@@ -49,7 +51,9 @@ test: $(VENV)/.stamp
 	  echo "$(PEERS)/bin/python -m pytest -n $(JOBS) --dist loadfile -q tests/parity"; \
 	  $(PEERS)/bin/python -m pytest -n $(JOBS) --dist loadfile -q tests/parity && \
 	  echo "$(SHARED) $(PEERS)/bin/python -m pytest -n $(JOBS) -q $(SHARED_PARITY)" && \
-	  $(SHARED) $(PEERS)/bin/python -m pytest -n $(JOBS) -q $(SHARED_PARITY); \
+	  $(SHARED) $(PEERS)/bin/python -m pytest -n $(JOBS) -q $(SHARED_PARITY) && \
+	  echo "$(PEERS)/bin/python -m pytest -n $(JOBS) -q $(PLANNED)" && \
+	  $(PEERS)/bin/python -m pytest -n $(JOBS) -q $(PLANNED); \
 	else \
 	  echo "parity with Flax was not tested: run 'make peers' first"; \
 	fi
@@ -89,7 +93,7 @@ define environment
 endef
 
 $(VENV)/.stamp: pyproject.toml
-	$(call environment,$(VENV),test lint plan)
+	$(call environment,$(VENV),test lint)
 
 $(PEERS)/.stamp: pyproject.toml
-	$(call environment,$(PEERS),test peers)
+	$(call environment,$(PEERS),test peers plan)

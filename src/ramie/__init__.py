@@ -15,8 +15,9 @@ __all__, __getattr__, __dir__ = doors.door(
     modules=(
         "checkpoint compat configurations=ramie.foundation.configurations core "
         "cursor=ramie.trees.cursor errors ids=ramie.foundation.ids io=ramie.foundation.io "
-        "jax_utils=ramie.training.jax_utils linen metrics nnx ops plan serialization "
-        "struct=ramie.trees.struct testing traceback_util=ramie.core.tracebacks training "
-        "traverse_util typing version=ramie.foundation.version"
+        "jax_utils=ramie.training.jax_utils linen metrics nnx ops "
+        "plan=ramie.training.plan serialization struct=ramie.trees.struct testing "
+        "traceback_util=ramie.core.tracebacks training traverse_util typing "
+        "version=ramie.foundation.version"
     ),
 )

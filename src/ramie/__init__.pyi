@@ -7,7 +7,6 @@ from ramie import linen as linen
 from ramie import metrics as metrics
 from ramie import nnx as nnx
 from ramie import ops as ops
-from ramie import plan as plan
 from ramie import serialization as serialization
 from ramie import training as training
 from ramie import typing as typing
@@ -21,5 +20,6 @@ from ramie.foundation import version as version
 from ramie.foundation.configurations import config as config
 from ramie.foundation.version import __version__ as __version__
 from ramie.training import jax_utils as jax_utils
+from ramie.training import plan as plan
 from ramie.trees import cursor as cursor
 from ramie.trees import struct as struct

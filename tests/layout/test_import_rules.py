@@ -26,9 +26,8 @@ ALLOWED = {
     "training": {"core", "ops", "checkpoint", *TOOLS},
     "metrics": {"core", "ops", "checkpoint", *TOOLS},
     "interop": {"core", "ops", "checkpoint", *TOOLS},
-    "plan": {"core", *TOOLS},
     "compat": {"trees"},  # for lift_parts, which install() does not load
-    "cli": {"core", "linen", "nnx", "plan", "checkpoint", "training", "metrics", *TOOLS},
+    "cli": {"core", "linen", "nnx", "checkpoint", "training", "metrics", *TOOLS},
 }
 # Allowed inside a function only: the import happens when a user asks for it.
 ALLOWED_LAZILY = {
@@ -37,7 +36,6 @@ ALLOWED_LAZILY = {
     "training": {"linen", "nnx"},
     "metrics": {"linen", "nnx"},
     "interop": {"linen", "nnx"},
-    "plan": {"linen", "nnx"},
 }
 # Packages that cost more to import than a user who did not ask for them should pay.
 HEAVY = {

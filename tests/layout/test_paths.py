@@ -15,7 +15,7 @@ UNDOCUMENTED = {
     "ramie.nnx.proxy_caller",
 }
 # Beside what Flax has at a path.
-OURS = {"ramie.testing.processes"}
+OURS = {"ramie.plan", "ramie.testing.processes"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=sources.relative)

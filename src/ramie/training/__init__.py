@@ -14,7 +14,7 @@ __all__, __getattr__, __dir__ = doors.door(
         "ramie.training.train_state": "TrainState",
     },
     modules=(
-        "checkpoints common_utils dynamic_scale early_stopping lr_schedule orbax_utils "
+        "checkpoints common_utils dynamic_scale early_stopping lr_schedule orbax_utils plan "
         "prefetch_iterator processes stepping train_state"
     ),
 )

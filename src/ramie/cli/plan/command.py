@@ -139,7 +139,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
 
 
 def _list_topologies(arguments: argparse.Namespace) -> int:
-    from ramie.plan.topology import topologies
+    from ramie.training.plan.topology import topologies
 
     names = topologies()
     if arguments.json:
@@ -214,7 +214,7 @@ def _say_stage(say: Callable[[str], None], name: str, stage: str) -> None:
 
 def _variants(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> list[Any]:
     """Return the meshes; the devices are asked for before the user's module can start JAX."""
-    from ramie.plan.topology import device_count
+    from ramie.training.plan.topology import device_count
 
     try:
         count = device_count(arguments.topology)
@@ -252,8 +252,8 @@ def _plan(
     axes: dict[str, int],
     progress: Callable[[str], None],
 ) -> Any:
-    from ramie.plan.planning import plan
-    from ramie.plan.topology import make_mesh
+    from ramie.training.plan.planning import plan
+    from ramie.training.plan.topology import make_mesh
 
     mesh = make_mesh(arguments.topology, axes, explicit=arguments.explicit)
     try:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from ramie.cli.output import amount, count, print_table, time_span, visible
 from ramie.cli.plan.meshes import described
-from ramie.plan.report import Memory, Plan
+from ramie.training.plan.report import Memory, Plan
 
 __all__ = ["Row", "parts", "print_plan", "print_sweep", "sorted_rows"]
 

@@ -2,16 +2,16 @@
 
 Under `jax.jit`, the first of several equal calls is traced as a function of everything that may
 differ between them: variables, root keys, hashes of paths, arguments. It and all later ones call
-that function. A module beside which no variables look like its own may have no equal: its first
-call runs where it stands, and only a second one makes the function. What calls agree in is their
-key; whatever a trace read beside it shows while the function is made, and then each of these calls
-is traced where it stands, as without sharing.
+that function. Where no variables look like a module's own, its first call runs where it stands, and
+only a second one makes the function. What calls agree in is their key; whatever a trace read beside
+it shows while the function is made, and then each of these calls is traced where it stands.
 """
 
 import contextlib
 import functools
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from operator import ne
 from typing import Any
 
 import jax
@@ -418,8 +418,8 @@ class _Call:
             watch.copy = copy
             args, kwargs = jax.tree_util.tree_unflatten(self.treedef, given)
             y = _in_place(copy, method, args, kwargs)
-            after, treedef = tree_flatten((args, kwargs))
-            if treedef != self.treedef or any(map(_differ, after, given)):
+            after, structure = tree_flatten((args, kwargs))
+            if ne(structure, self.treedef) or any(map(_differ, after, given)):
                 raise NotShared("changes its arguments")
             watch.copy = None
             if self.module.__dict__["_state"].setup_called is DONE:
@@ -497,7 +497,7 @@ class _Inside:
             return
         leaves, treedef = tree_flatten(new)
         known = [next(before) for _ in leaves]
-        if treedef != tree_flatten(old)[1]:
+        if ne(treedef, tree_flatten(old)[1]):
             raise NotShared("changes the structure of a variable")
         if any(map(_differ, leaves, known)):
             if not all(isinstance(leaf, jax.core.Tracer) for leaf in leaves):

@@ -2,14 +2,14 @@
 from ramie.ops.attention.along_axes import attend as attend
 from ramie.ops.attention.along_axes import attended_axes as attended_axes
 from ramie.ops.attention.along_axes import pairwise_mask as pairwise_mask
+from ramie.ops.attention.checks import check_dropout_rate as check_dropout_rate
+from ramie.ops.attention.checks import check_inputs as check_inputs
 from ramie.ops.attention.decoding import cached_positions_mask as cached_positions_mask
 from ramie.ops.attention.decoding import check_room as check_room
 from ramie.ops.attention.decoding import update_cache as update_cache
 from ramie.ops.attention.dot_product import apply_weights as apply_weights
 from ramie.ops.attention.dot_product import attention_weights as attention_weights
 from ramie.ops.attention.dot_product import causal_mask as causal_mask
-from ramie.ops.attention.dot_product import check_dropout_rate as check_dropout_rate
-from ramie.ops.attention.dot_product import check_inputs as check_inputs
 from ramie.ops.attention.dot_product import combine_masks as combine_masks
 from ramie.ops.attention.dot_product import dropout_factor as dropout_factor
 from ramie.ops.attention.dot_product import dropped as dropped

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from ramie.plan import report
-from ramie.plan.chips import CHIPS
+from ramie.training.plan import report
+from ramie.training.plan.chips import CHIPS
 
 MIB, GIB = 2**20, 2**30
 PLAN = report.Plan(

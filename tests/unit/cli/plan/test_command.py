@@ -249,7 +249,7 @@ def test_without_libtpu_what_to_do_is_said(folder, capsys, monkeypatch):
 def test_what_does_not_fit_is_a_result(folder, capsys, monkeypatch):
     from tests.unit.cli.plan.plans import LARGE
 
-    from ramie.plan import planning
+    from ramie.training.plan import planning
 
     monkeypatch.setattr(planning, "plan", lambda *arguments, **options: LARGE)
     code, lines, err = call(capsys, "plannable:make", *FOUR)
@@ -305,6 +305,7 @@ def test_help_and_misuse_do_not_wait_for_jax():
     assert out.stdout == "2 False\n"
 
 
+@pytest.mark.libtpu
 @pytest.mark.skipif(not importlib.util.find_spec("libtpu"), reason="libtpu is not installed")
 def test_chips_that_are_not_there(folder):
     words = ("plannable:make", "--topology", "v5e:2x4", "--rules", "rules.json")

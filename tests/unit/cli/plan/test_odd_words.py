@@ -9,7 +9,7 @@ from tests.unit.cli.plan.plans import PLAN
 from tests.unit.cli.test_odd_words import ODD
 
 from ramie.cli import main
-from ramie.plan import planning
+from ramie.training.plan import planning
 
 PROGRAM = "def make(mesh, batch=1, **given):\n    return len, ()\n"
 LINE = [

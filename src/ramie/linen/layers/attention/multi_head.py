@@ -14,6 +14,7 @@ from ramie.linen.module import Module, compact, merge_param, nowrap
 from ramie.ops import initializers
 from ramie.ops.attention import decoding, rotary
 from ramie.ops.attention import dot_product as attention
+from ramie.ops.attention.checks import check_inputs
 from ramie.ops.attention.dot_product import combine_masks as combine_masks
 from ramie.ops.attention.dot_product import make_attention_mask as make_attention_mask
 from ramie.ops.attention.dot_product import make_causal_mask as make_causal_mask
@@ -108,7 +109,7 @@ def dot_product_attention_weights(
             f"einsum_dot_general={einsum_dot_general!r}."
         )
     query, key = promote_dtype(query, key, dtype=dtype)
-    attention.check_inputs(query, key)
+    check_inputs(query, key)
     weights, factor = _weights_and_factor(
         query,
         key,
@@ -190,7 +191,7 @@ def dot_product_attention(
             f"Found precision={precision!r} and einsum_dot_general={einsum_dot_general!r}."
         )
     query, key, value = promote_dtype(query, key, value, dtype=dtype)
-    attention.check_inputs(query, key, value)
+    check_inputs(query, key, value)
     weights, factor = _weights_and_factor(
         query,
         key,

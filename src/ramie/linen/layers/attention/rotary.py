@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from ramie.linen.layers.attention.multi_head import dot_product_attention
 from ramie.linen.module import Module
-from ramie.ops.attention import dot_product as attention
 from ramie.ops.attention import rotary
+from ramie.ops.attention.checks import check_inputs
 from ramie.typing import Array, Dtype, PrecisionLike, PRNGKey
 
 __all__ = ["RoPE", "dot_product_attention_with_rope"]
@@ -118,7 +118,7 @@ def dot_product_attention_with_rope(
       Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding",
       arXiv 2104.09864.
     """
-    attention.check_inputs(query, key, value)
+    check_inputs(query, key, value)
     turn = RoPE(theta, parent=None)
     key_positions = input_positions if key_positions is None else key_positions
     return dot_product_attention(

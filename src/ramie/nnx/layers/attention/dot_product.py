@@ -4,6 +4,7 @@ from ramie.nnx.layers.dtypes import promote_dtype
 from ramie.nnx.modules.module import Module
 from ramie.nnx.variable.kinds import Intermediate
 from ramie.ops.attention import dot_product as attention
+from ramie.ops.attention.checks import check_dropout_rate, check_inputs
 from ramie.typing import Array, Dtype, PrecisionLike, PRNGKey, PromoteDtypeFn
 
 __all__ = ["dot_product_attention", "dot_product_attention_weights"]
@@ -51,7 +52,7 @@ def dot_product_attention_weights(
       ValueError: if shapes do not fit together, `dropout_rate` is outside of [0, 1), or dropout
         has no key.
     """
-    attention.check_dropout_rate(dropout_rate)
+    check_dropout_rate(dropout_rate)
     query, key = promote_dtype((query, key), dtype=dtype)
     if is_causal:
         mask = attention.causal_mask(query, key, mask)
@@ -115,9 +116,9 @@ def dot_product_attention(
       Vaswani et al., "Attention Is All You Need"; Ainslie et al., "GQA: Training Generalized
       Multi-Query Transformer Models from Multi-Head Checkpoints".
     """
-    attention.check_dropout_rate(dropout_rate)
+    check_dropout_rate(dropout_rate)
     query, key, value = promote_dtype((query, key, value), dtype=dtype)
-    attention.check_inputs(query, key, value, grouped=True)
+    check_inputs(query, key, value, grouped=True)
     if dropout_rate == 0.0 and module is None and value.shape[-1] == key.shape[-1]:
         return attention.fused_attention(query, key, value, bias, mask, is_causal=is_causal)
     weights = dot_product_attention_weights(

@@ -7,8 +7,8 @@ from ramie.nnx.layers.parameters import raw
 from ramie.nnx.modules.module import Module
 from ramie.nnx.objects.marks import data
 from ramie.nnx.variable.base import Variable
-from ramie.ops.attention import dot_product as attention
 from ramie.ops.attention import rotary
+from ramie.ops.attention.checks import check_inputs
 from ramie.typing import Array
 
 __all__ = ["RoPE", "dot_product_attention_with_rope"]
@@ -134,7 +134,7 @@ def dot_product_attention_with_rope(
 
     Differs from Flax: positions may be given, with or without batch axes; `key_positions`.
     """
-    attention.check_inputs(query, key, value, grouped=True)
+    check_inputs(query, key, value, grouped=True)
     key_positions = input_positions if key_positions is None else key_positions
     query = rotary.turned_heads(rope, query, input_positions)
     key = rotary.turned_heads(rope, key, key_positions)

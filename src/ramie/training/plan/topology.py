@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jax.sharding import AbstractMesh, AxisType
 
 from ramie.errors import PlanMeshError, UnknownTopologyError
-from ramie.plan.chips import CHIPS, Chip
+from ramie.training.plan.chips import CHIPS, Chip
 
 __all__ = ["Topology", "device_count", "make_mesh", "parse", "topologies"]
 

@@ -4,8 +4,8 @@ import math
 import re
 from collections import Counter
 
-from ramie.plan.hlo import Computation, Instruction, Program, Shape
-from ramie.plan.report import Work
+from ramie.training.plan.hlo import Computation, Instruction, Program, Shape
+from ramie.training.plan.report import Work
 
 __all__ = ["work_of"]
 

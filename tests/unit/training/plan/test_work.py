@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from ramie.plan import hlo
-from ramie.plan.work import _pairs, work_of
+from ramie.training.plan import hlo
+from ramie.training.plan.work import _pairs, work_of
 
 
 def _counted(outputs, inputs, size, stride, before, holes, spread):

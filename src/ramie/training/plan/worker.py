@@ -1,4 +1,4 @@
-"""Compiling in a process of its own: ``python -m ramie.plan.worker FOLDER``.
+"""Compiling in a process of its own: ``python -m ramie.training.plan.worker FOLDER``.
 
 A compiler for other machines may wait for what is not there, write files, or take its process with
 it when it fails. Here it can do no harm: the process that asks only reads what it leaves in FOLDER.

@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from ramie.plan.hlo import Instruction, Program, shapes_in
-from ramie.plan.names import module_of, operation_of
-from ramie.plan.report import Buffer
+from ramie.training.plan.hlo import Instruction, Program, shapes_in
+from ramie.training.plan.names import module_of, operation_of
+from ramie.training.plan.report import Buffer
 
 __all__ = ["Allocation", "allocations_in", "largest", "temporaries_of"]
 

@@ -13,13 +13,13 @@ from jax.sharding import AbstractMesh, Mesh
 
 from ramie.core.sharding import LogicalRules, logical_axis_rules
 from ramie.errors import PlanArgumentError, PlanMeshError
-from ramie.plan import arguments as laying
-from ramie.plan import buffers, compiling, hlo, traffic
-from ramie.plan import topology as places
-from ramie.plan.chips import CHIPS, Chip
-from ramie.plan.report import Bound, Collective, Memory, Plan, Work
-from ramie.plan.staging import stage
-from ramie.plan.work import work_of
+from ramie.training.plan import arguments as laying
+from ramie.training.plan import buffers, compiling, hlo, traffic
+from ramie.training.plan import topology as places
+from ramie.training.plan.chips import CHIPS, Chip
+from ramie.training.plan.report import Bound, Collective, Memory, Plan, Work
+from ramie.training.plan.staging import stage
+from ramie.training.plan.work import work_of
 
 __all__ = ["plan"]
 

@@ -16,7 +16,7 @@ from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 from ramie.core.meta import Partitioned, is_axis_metadata
 from ramie.core.sharding import get_logical_axis_rules
 from ramie.errors import PlanArgumentError
-from ramie.plan.report import Buffer, Collection, Replicated
+from ramie.training.plan.report import Buffer, Collection, Replicated
 
 __all__ = [
     "Leaf",

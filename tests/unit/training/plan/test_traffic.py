@@ -2,9 +2,9 @@
 
 import pytest
 
-from ramie.plan import hlo
-from ramie.plan.report import Collective
-from ramie.plan.traffic import _axes, _groups, collectives_of, wire_bytes
+from ramie.training.plan import hlo
+from ramie.training.plan.report import Collective
+from ramie.training.plan.traffic import _axes, _groups, collectives_of, wire_bytes
 
 MESH = {"a": 2, "b": 3, "c": 2}
 

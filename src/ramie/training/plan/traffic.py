@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ramie.plan.hlo import Computation, Instruction, Program
-from ramie.plan.names import module_of
-from ramie.plan.report import Collective
+from ramie.training.plan.hlo import Computation, Instruction, Program
+from ramie.training.plan.names import module_of
+from ramie.training.plan.report import Collective
 
 __all__ = ["collectives_of", "wire_bytes"]
 

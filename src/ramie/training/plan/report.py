@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from ramie.plan.chips import Chip
+from ramie.training.plan.chips import Chip
 
 __all__ = [
     "Bound",

@@ -1,8 +1,8 @@
 """XLA's account of memory."""
 
-from ramie.plan import hlo
-from ramie.plan.buffers import allocations_in, largest, temporaries_of
-from ramie.plan.report import Buffer
+from ramie.training.plan import hlo
+from ramie.training.plan.buffers import allocations_in, largest, temporaries_of
+from ramie.training.plan.report import Buffer
 
 ACCOUNT = """BufferAssignment:
 allocation 0: size 512, thread-local:

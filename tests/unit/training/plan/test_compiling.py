@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import pytest
 
 from ramie import errors
-from ramie.plan import plan
+from ramie.training.plan import plan
 
 X = jax.ShapeDtypeStruct((8, 8), jnp.float32)
 
@@ -62,7 +62,7 @@ def test_the_compiler_ends_with_who_asked(tmp_path):
     """Killed in the middle, a plan leaves neither a process nor files."""
     program = """
     import contextlib, jax, jax.numpy as jnp
-    from ramie.plan import compiling, plan
+    from ramie.training.plan import compiling, plan
     run = compiling._started
     @contextlib.contextmanager
     def started(folder, topology):

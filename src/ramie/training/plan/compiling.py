@@ -1,4 +1,4 @@
-"""Asking the compiler, which runs in a process of its own; see `ramie.plan.worker`."""
+"""Asking the compiler, which runs in a process of its own; see `ramie.training.plan.worker`."""
 
 import importlib.metadata
 import importlib.util
@@ -18,8 +18,8 @@ import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec
 
 from ramie.errors import CompilerFailedError, MissingExtraError, UnknownTopologyError
-from ramie.plan import worker
-from ramie.plan.topology import Topology, topologies
+from ramie.training.plan import worker
+from ramie.training.plan.topology import Topology, topologies
 
 __all__ = ["Answer", "check_compiler", "compile_elsewhere", "compile_here", "versions"]
 
@@ -157,7 +157,7 @@ def _environment(folder: Path, topology: Topology) -> dict[str, str]:
 def _started(folder: Path, topology: Topology) -> Iterator[subprocess.Popen[bytes]]:
     with folder.joinpath("words.txt").open("wb") as words:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ramie.plan.worker", str(folder)],
+            [sys.executable, "-m", "ramie.training.plan.worker", str(folder)],
             stdin=subprocess.PIPE,
             stdout=words,
             stderr=words,

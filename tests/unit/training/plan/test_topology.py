@@ -10,9 +10,9 @@ import pytest
 from jax.sharding import AxisType
 
 from ramie import errors
-from ramie.plan import CHIPS, device_count, make_mesh, topologies
-from ramie.plan.compiling import _TPU_ENVIRONMENT
-from ramie.plan.topology import parse
+from ramie.training.plan import CHIPS, device_count, make_mesh, topologies
+from ramie.training.plan.compiling import _TPU_ENVIRONMENT
+from ramie.training.plan.topology import parse
 
 ASK = """
 import sys
@@ -23,7 +23,8 @@ for name in sys.argv[1:]:
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="for another platform")
+@pytest.mark.libtpu
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="no libtpu here")
 def test_the_compiler_knows_each_name_and_counts_as_many_devices(tmp_path):
     environment = {**os.environ, **_TPU_ENVIRONMENT, "TPU_LOG_DIR": str(tmp_path)}
     done = subprocess.run(

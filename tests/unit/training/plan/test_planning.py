@@ -21,12 +21,17 @@ from tests.tolerance import assert_close
 
 import ramie.linen as nn
 from ramie import errors, nnx
-from ramie.plan import Plan, compiling, make_mesh, plan
+from ramie.training.plan import Plan, compiling, make_mesh, plan
 from ramie.training.train_state import TrainState
 
-needs_libtpu = pytest.mark.skipif(
-    importlib.util.find_spec("libtpu") is None, reason="libtpu is for another platform"
-)
+
+def needs_libtpu(test):
+    """Run a test where the compiler for TPUs is."""
+    found = importlib.util.find_spec("libtpu") is not None
+    test = pytest.mark.skipif(not found, reason="no libtpu here")(test)
+    return pytest.mark.libtpu(test)
+
+
 MESH = {"data": 2, "model": 4}
 RULES = [("embed", None), ("mlp", "model"), ("batch", "data")]
 KERNEL = 512 * 1024
@@ -384,7 +389,7 @@ def test_a_process_that_does_not_know_the_devices_can_plan():
     """Without simulated devices of its own, and with nothing on the search path but its folder."""
     program = """
     import jax, jax.numpy as jnp
-    from ramie.plan import plan
+    from ramie.training.plan import plan
     assert len(jax.devices()) == 1
     x = jax.ShapeDtypeStruct((8, 8), jnp.float32)
     found = plan(jnp.dot, x, x, topology="cpu:8", specs=jax.sharding.PartitionSpec("data"))

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from ramie.plan import hlo
+from ramie.training.plan import hlo
 
 LOOP = """HloModule m
 %body (p: (s32[], f32[4], s32[])) -> (s32[], f32[4], s32[]) {

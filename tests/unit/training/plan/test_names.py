@@ -2,7 +2,7 @@
 
 import pytest
 
-from ramie.plan.names import module_of, operation_of
+from ramie.training.plan.names import module_of, operation_of
 
 STACK = "jit(call)/call_exported/jit(planned)/jit(step)/"
 

@@ -8,7 +8,7 @@ import jax
 from jax import export
 
 from ramie.errors import PlanArgumentError
-from ramie.plan.arguments import class_if_imported
+from ramie.training.plan.arguments import class_if_imported
 
 __all__ = ["Staged", "stage"]
 

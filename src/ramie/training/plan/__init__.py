@@ -9,9 +9,11 @@ from ramie.foundation import doors
 __all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
-        "ramie.plan.chips": "CHIPS Chip",
-        "ramie.plan.planning": "plan",
-        "ramie.plan.report": "Bound Buffer Collection Collective Memory Plan Replicated Work",
-        "ramie.plan.topology": "device_count make_mesh topologies",
+        "ramie.training.plan.chips": "CHIPS Chip",
+        "ramie.training.plan.planning": "plan",
+        "ramie.training.plan.report": (
+            "Bound Buffer Collection Collective Memory Plan Replicated Work"
+        ),
+        "ramie.training.plan.topology": "device_count make_mesh topologies",
     },
 )
