@@ -13,9 +13,8 @@ JOBS ?= 2
 QUICK_COMPILER := --xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0
 # The families of layers once more, with modules that agree traced once (`nn.share_traces`).
 SHARED := RAMIE_SHARE_TRACES=1
+SHARED_FAMILIES := tests/families/test_layers.py tests/families/test_nnx_layers.py
 SHARED_PARITY := tests/parity/families tests/parity/linen/test_whole_models.py
-# What asks the compiler for TPUs, which is installed with the peers.
-PLANNED := -m libtpu tests/unit/training/plan tests/unit/cli/plan
 
 # The requirements of the named groups in pyproject.toml, one a line (old pips cannot read groups).
 GROUPS_OF = import sys, tomllib; \
@@ -23,11 +22,12 @@ GROUPS_OF = import sys, tomllib; \
   print(*(line for name in sys.argv[1:] for line in groups[name]), sep="\n")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix faults lint format stubs bench peers .venv .venv-peers
+.PHONY: help demo test more matrix faults lint format stubs bench peers .venv .venv-peers
 
 help:
 	@echo "make demo     train the digits network (resumes where it stopped; ARGS='--epochs 3' is passed on)"
 	@echo "make test     run the tests; with $(PEERS) present also those that compare with Flax"
+	@echo "make more     layers with shared traces, and plans by the compiler for TPUs"
 	@echo "make matrix   run all tests on the oldest and on the newest Python and JAX, Flax included"
 	@echo "make faults   kill, damage and mislead at length (RAMIE_FAULTS=2 for twice as often); ten to twenty minutes"
 	@echo "make lint     ruff (rules and format) and mypy"
@@ -46,17 +46,19 @@ test: $(VENV)/.stamp
 	XLA_FLAGS="$(QUICK_COMPILER)" $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -q -m "not optimised" $(ARGS) \
 	  || test $$? -eq 5
 	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -q -m optimised $(ARGS) || test $$? -eq 5
-	$(if $(ARGS),,$(SHARED) XLA_FLAGS="$(QUICK_COMPILER)" $(VENV)/bin/python -m pytest -n $(JOBS) -q tests/families)
 	@if test -e $(PEERS)/.stamp; then \
 	  echo "$(PEERS)/bin/python -m pytest -n $(JOBS) --dist loadfile -q tests/parity"; \
-	  $(PEERS)/bin/python -m pytest -n $(JOBS) --dist loadfile -q tests/parity && \
-	  echo "$(SHARED) $(PEERS)/bin/python -m pytest -n $(JOBS) -q $(SHARED_PARITY)" && \
-	  $(SHARED) $(PEERS)/bin/python -m pytest -n $(JOBS) -q $(SHARED_PARITY) && \
-	  echo "$(PEERS)/bin/python -m pytest -n $(JOBS) -q $(PLANNED)" && \
-	  $(PEERS)/bin/python -m pytest -n $(JOBS) -q $(PLANNED); \
+	  $(PEERS)/bin/python -m pytest -n $(JOBS) --dist loadfile -q tests/parity; \
 	else \
 	  echo "parity with Flax was not tested: run 'make peers' first"; \
 	fi
+
+# What each leg of the matrix runs besides: layers under another flag, and the compiler for TPUs,
+# which is installed with the peers.
+more: $(VENV)/.stamp $(PEERS)/.stamp
+	$(SHARED) XLA_FLAGS="$(QUICK_COMPILER)" $(VENV)/bin/python -m pytest -n $(JOBS) -q $(SHARED_FAMILIES)
+	$(SHARED) $(PEERS)/bin/python -m pytest -n $(JOBS) -q $(SHARED_PARITY)
+	$(PEERS)/bin/python -m pytest -n $(JOBS) -q -m libtpu tests/unit/training/plan tests/unit/cli/plan
 
 matrix:
 	@.ci/matrix $(LEGS)

@@ -121,12 +121,13 @@ def test_a_leg_without_its_python_is_named(matrix):
         f'[ "$1" = newest ] || {{ echo "{sys.executable}"; exit 0; }}; echo none such >&2; exit 1'
     )
     result = matrix(found, 'echo "$@"; echo "12 passed, 3 skipped in 4.56s (0:00:04)"')
-    *_, first, numbers, second = result.stdout.splitlines()
+    *_, first, numbers, more, second = result.stdout.splitlines()
     assert result.returncode == 0
     assert first.startswith("leg A") and "passed in" in first
-    assert numbers == "  12 passed, 3 skipped in 4.56s (0:00:04)"
+    assert numbers == more == "  12 passed, 3 skipped in 4.56s (0:00:04)"
     assert second.startswith("leg B") and second.endswith("NOT RUN, none such")
     assert f"PYTHON={sys.executable} test" in result.stdout
+    assert f"PYTHON={sys.executable} more" in result.stdout
 
 
 def test_a_leg_that_fails_fails_the_matrix(matrix):
