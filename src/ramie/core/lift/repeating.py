@@ -1,6 +1,6 @@
 """Repeated layers: the same numbers in a loop and in a scan, and what both styles check."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -194,13 +194,13 @@ def _spec(kind: Any) -> tuple[Any, ...] | None:
     return (*sharding.spec, *(None for _ in range(len(kind.shape) - len(sharding.spec))))
 
 
-def check_whole(arrays: Iterable[tuple[str, Any]], tower: str) -> None:
+def check_whole(variables: Iterable[tuple[str, Any]], tower: str) -> None:
     """Check that the first axes of stacked arrays are not divided over explicit mesh axes.
 
     `jax.lax.scan` refuses such ones. On automatic axes they may be.
 
     Args:
-      arrays: names and stacks.
+      variables: names, and what has them: stacks, or trees of stacks.
       tower: what to call the tower in a message.
 
     Raises:
@@ -209,7 +209,7 @@ def check_whole(arrays: Iterable[tuple[str, Any]], tower: str) -> None:
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or not mesh.explicit_axes:
         return
-    for name, x in arrays:
+    for name, x in _named_arrays(variables):
         kind = jax.typeof(x)
         axis = next(iter(_spec(kind) or ()), None)
         if axis is not None:
@@ -220,6 +220,12 @@ def check_whole(arrays: Iterable[tuple[str, Any]], tower: str) -> None:
                 "with None in the first place of its spec (partition_name=None), or set "
                 "scan=False."
             )
+
+
+def _named_arrays(variables: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    for name, tree in variables:
+        for path, x in jax.tree_util.tree_leaves_with_path(tree):
+            yield f"{name}{jax.tree_util.keystr(path)}", x
 
 
 def _counted(y: Any) -> str:

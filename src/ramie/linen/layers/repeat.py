@@ -1,10 +1,8 @@
 """A tower of equal layers, written out or as one loop."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
-
-import jax
 
 from ramie.core.lift.repeating import (
     begin_layer,
@@ -151,7 +149,8 @@ class Repeat(Module):
     @nowrap
     def _scanned(self, step: Callable[..., Any], carry: tuple[Any, ...]) -> tuple[Any, Any]:
         scope = self.__dict__["scope"]
-        check_whole(_named_arrays(scope.variables(), "layers"), place(self))
+        held = scope.variables().items()
+        check_whole(((f"{col}/layers", x.get("layers", {})) for col, x in held), place(self))
         streams = draw_streams(scope)
         layer = self._layer("layers")
         begin_layer(layer.__dict__["scope"], streams)
@@ -166,13 +165,6 @@ class Repeat(Module):
         )
         result: tuple[Any, Any] = run(layer, carry)
         return result
-
-
-def _named_arrays(variables: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
-    """List the arrays of a submodule, with their paths."""
-    for collection, held in variables.items():
-        for path, x in jax.tree_util.tree_leaves_with_path(held.get(name, {})):
-            yield f"{collection}/{name}{jax.tree_util.keystr(path)}", x
 
 
 def _anew(module: Any, memo: dict[int, Any]) -> Any:

@@ -150,7 +150,7 @@ class Repeat(Module):
         return carry, stacked(*outputs)
 
     def _scanned(self, step: Callable[..., Any], carry: tuple[Any, ...]) -> tuple[Any, Any]:
-        check_whole(_named_arrays(self.layers), "nnx.Repeat")
+        check_whole(_named_values(self.layers), "nnx.Repeat")
         run = nnx_scan(
             step,
             in_axes=(0, Carry),
@@ -164,12 +164,11 @@ class Repeat(Module):
         return result
 
 
-def _named_arrays(layers: Any) -> Iterator[tuple[str, Any]]:
-    """List the arrays in variables, with their paths."""
+def _named_values(layers: Any) -> Iterator[tuple[str, Any]]:
+    """List the values of variables, with their paths."""
     for path, node in iter_graph(layers):
         if isinstance(node, Variable):
-            for x in jax.tree_util.tree_leaves(node._raw_value):
-                yield "/".join(map(str, ("layers", *path))), x
+            yield "/".join(map(str, ("layers", *path))), node._raw_value
 
 
 def _split_streams(rngs: Rngs, count: int) -> list[Rngs]:
