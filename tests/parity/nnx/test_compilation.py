@@ -29,7 +29,7 @@ NAMES = (
     "prefix",
     "StateSharding",
 )
-OURS = {"donate"}  # keywords that Flax does not have
+OURS = {"donate", "share_traces"}  # keywords that Flax does not have
 
 
 @pytest.mark.parametrize("name", NAMES)
