@@ -1,5 +1,6 @@
 """What a train step takes in memory beyond its state, and what donation costs on the host."""
 
+import ctypes
 import importlib
 import json
 import os
@@ -137,6 +138,8 @@ def peak(contender: str, layers: int = LAYERS, width: int = WIDTH) -> Memory:
     del taken
     for _ in range(STEPS):
         jax.block_until_ready(run())
+    # What was freed goes back to the system, or some contenders would find their memory there.
+    ctypes.CDLL(None).malloc_trim(0)
     with open("/proc/self/clear_refs", "w", encoding="ascii") as marks:
         marks.write("5")  # the peak begins anew
     before = _resident("VmRSS")
