@@ -28,6 +28,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ramie.core.tracing.reads import codes
+
 __all__ = ["Outside"]
 
 _DEEPEST = 40
@@ -89,19 +91,12 @@ class _Facts(NamedTuple):
     changes_self: bool
 
 
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _codes(constant)
-
-
 @functools.lru_cache(maxsize=1024)
 def _facts(code: CodeType) -> _Facts:
     names: set[str] = set()
     attributes: set[str] = set()
     stores = changes = changes_self = False
-    for one in _codes(code):
+    for one in codes(code):
         attributes.update(one.co_names)
         before: Any = None
         for step in dis.get_instructions(one):

@@ -33,7 +33,7 @@ import numpy as np
 
 from ramie.core.tracing.sameness import Same
 
-__all__ = ["Reading", "is_plain", "names_in", "read_by"]
+__all__ = ["Reading", "codes", "is_plain", "names_in", "read_by"]
 
 _DEEPEST = 10
 _LONGEST = 32
@@ -327,11 +327,12 @@ class _Names(NamedTuple):
     is_visible: bool
 
 
-def _codes(code: CodeType) -> Iterator[CodeType]:
+def codes(code: CodeType) -> Iterator[CodeType]:
+    """List a piece of code, and those of the functions and comprehensions in it."""
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _codes(constant)
+            yield from codes(constant)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -340,8 +341,8 @@ def names_in(code: CodeType) -> _Names | None:
     names: set[str] = set()
     paths: dict[str, set[tuple[str, ...]]] = {}
     is_visible = False
-    codes = tuple(_codes(code))
-    for one in codes:
+    every = tuple(codes(code))
+    for one in every:
         for name, *path in _loads(one):
             paths.setdefault(name, set()).add(tuple(path))
         for step in dis.get_instructions(one):
@@ -358,7 +359,7 @@ def names_in(code: CodeType) -> _Names | None:
     return _Names(
         tuple(sorted(names)),
         {name: frozenset(found) for name, found in paths.items()},
-        any("random" in one.co_names for one in codes),
+        any("random" in one.co_names for one in every),
         bool(is_visible or names & _VISIBLE),
     )
 

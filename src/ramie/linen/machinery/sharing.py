@@ -27,6 +27,7 @@ from ramie.core.sharding import get_logical_axis_rules
 from ramie.core.tracing.abstract import with_values, without_tracers
 from ramie.core.tracing.outside import Outside
 from ramie.core.tracing.program import NotShared, Program
+from ramie.core.tracing.sameness import Same
 from ramie.core.tracing.trace import current_trace, is_compiled, trace_settings
 from ramie.foundation.configurations import FLAGS, config
 from ramie.linen.machinery.adopt import map_modules, rebind
@@ -213,21 +214,6 @@ def _look_at(cls: Any) -> bool:
 # What calls agree in -----------------------------------------------------------------------
 
 
-class _ById:
-    """Compares by identity and keeps its object alive, so that the identity stays taken."""
-
-    __slots__ = ("held",)
-
-    def __init__(self, held: Any) -> None:
-        self.held = held
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ById) and other.held is self.held
-
-    def __hash__(self) -> int:
-        return id(self.held)
-
-
 def _constant(value: Any, of_module: Callable[[ModuleBase], Hashable]) -> Hashable:
     """Return something equal for values that a trace cannot tell apart.
 
@@ -259,7 +245,7 @@ def _constant(value: Any, of_module: Callable[[ModuleBase], Hashable]) -> Hashab
     try:
         hash(value)
     except TypeError:
-        return _ById(value)
+        return Same(value)
     return kind, value
 
 

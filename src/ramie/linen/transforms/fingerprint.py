@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ramie.core.scope.variables import Variable
+from ramie.core.tracing.sameness import Same
 from ramie.linen.machinery.context import context, interceptors, named_call
 from ramie.linen.module import Module
 from ramie.serialization.state_dict import is_serializable, to_state_dict
@@ -17,19 +18,6 @@ from ramie.serialization.state_dict import is_serializable, to_state_dict
 __all__ = ["ModuleKey", "fingerprint"]
 
 _ATOMS = (int, float, complex, str, bytes, type(None), type, np.dtype)
-
-
-class _ById:
-    """Compares by identity and keeps its object alive, so that the identity stays taken."""
-
-    def __init__(self, held: Any) -> None:
-        self.held = held
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ById) and other.held is self.held
-
-    def __hash__(self) -> int:
-        return id(self.held)
 
 
 def _itself(cls: type) -> Hashable:
@@ -81,7 +69,7 @@ def fingerprint(
     try:
         hash(value)
     except TypeError:
-        return _ById(value)
+        return Same(value)
     return kind, value
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from ramie.core.sharding import get_logical_axis_rules
 from ramie.core.tracing.program import NotShared
 from ramie.core.tracing.reads import names_in
+from ramie.core.tracing.sameness import Same
 from ramie.core.tracing.trace import trace_settings, trace_token
 from ramie.foundation.configurations import FLAGS, config
 from ramie.nnx.graph.structure import LEAF, REF, GraphDef, NodeDef, Static, VariableDef
@@ -158,21 +159,6 @@ def _compares_by_identity(cls: Any) -> bool:
     return cls.__hash__ in (None, object.__hash__)
 
 
-class _ById:
-    """Compares by identity and keeps its object alive, so that the identity stays taken."""
-
-    __slots__ = ("held",)
-
-    def __init__(self, held: Any) -> None:
-        self.held = held
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ById) and other.held is self.held
-
-    def __hash__(self) -> int:
-        return id(self.held)
-
-
 class _Others:
     """Describes what a call reads beside variables and arrays: settings, functions, classes."""
 
@@ -267,14 +253,14 @@ class _Others:
         held = getattr(x, "__dict__", {})
         own: Any = kind
         if not dataclasses.is_dataclass(x):
-            own = _ById(x) if _compares_by_identity(kind) else (kind, x)
+            own = Same(x) if _compares_by_identity(kind) else (kind, x)
         return self._once(
             x, lambda _: (own, *[(name, self.described(value)) for name, value in held.items()])
         )
 
     def _function(self, f: FunctionType) -> Hashable:
         if _top(f.__module__) in _LIBRARIES and f.__closure__ is None:
-            return self._always(f, _ById(f))
+            return self._always(f, Same(f))
         return self._once(f, self._function_once)
 
     def _function_once(self, f: Any) -> Hashable:
@@ -292,7 +278,7 @@ class _Others:
             raise NotShared("does something that can be seen each time")
         names = () if found is None else found.names
         read = [self._global(outside[name]) for name in names if name in outside]
-        return (_ById(outside), *cells, *read)
+        return (Same(outside), *cells, *read)
 
     def _cell(self, cell: Any) -> Hashable:
         try:
@@ -305,7 +291,7 @@ class _Others:
         if isinstance(x, jax.core.Tracer):
             raise NotShared("reads a traced value that is no argument")
         is_named = callable(x) or inspect.ismodule(x) or isinstance(x, jax.Array | Variable)
-        return _ById(x) if is_named else self.described(x)
+        return Same(x) if is_named else self.described(x)
 
     def class_described(self, cls: type) -> Hashable:
         """Describe what the methods of a class read."""
