@@ -118,12 +118,12 @@ def trained(
     done: int,
 ) -> Iterator[tuple[int, float, float]]:
     """Train step by step; give the number of steps done, the loss and the bytes a second."""
-    began = time.monotonic()
-    for number in range(done + 1, settings.steps + 1):
+    first, began = done + 1, 0.0
+    for number in range(first, settings.steps + 1):
         batch = text.placed(next(batches), settings.batch, sharding)
         loss = float(steps.compiled_step(training, batch))
-        if number == done + 1:
-            began, first = time.monotonic(), number  # the first step has compiled
+        if number == first:
+            began = time.monotonic()  # it has compiled
         passed = max(time.monotonic() - began, 1e-9)
         size = settings.batch * settings.length
         yield number, loss, (number - first) * size / passed

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from ramie.cli.arguments import positive
 from ramie.cli.ckpt import subcommand
 from ramie.cli.output import print_json, visible, waiting
 
@@ -22,7 +23,7 @@ def add_parser(subcommands: Any) -> None:
     parser.add_argument("destination", metavar="OUT", help=subcommand.OUT)
     parser.add_argument(
         "--max-shard-bytes",
-        type=subcommand.positive,
+        type=positive,
         metavar="N",
         help="spread larger contents over several safetensors files",
     )

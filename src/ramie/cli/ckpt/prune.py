@@ -4,6 +4,7 @@ import argparse
 import os
 from typing import Any
 
+from ramie.cli.arguments import positive
 from ramie.cli.ckpt import subcommand
 from ramie.cli.ckpt.nothing import nothing_found
 from ramie.cli.failures import say
@@ -16,13 +17,11 @@ def add_parser(subcommands: Any) -> None:
     """Add `prune` to the subcommands of the parser of `ramie ckpt`."""
     parser = subcommand.add(subcommands, "prune", "remove all but the newest checkpoints", _prune)
     parser.add_argument("directory", metavar="DIR")
-    parser.add_argument(
-        "--keep", type=subcommand.positive, required=True, metavar="N", help="how many stay"
-    )
+    parser.add_argument("--keep", type=positive, required=True, metavar="N", help="how many stay")
     parser.add_argument(
         "--keep-every",
         dest="keep_every_n_steps",
-        type=subcommand.positive,
+        type=positive,
         metavar="N",
         help="let one in N steps stay besides",
     )

@@ -4,6 +4,7 @@ import argparse
 import os
 from typing import Any
 
+from ramie.cli.arguments import positive
 from ramie.cli.ckpt import subcommand
 from ramie.cli.output import amount, print_facts, print_json, print_table, visible, waiting
 
@@ -30,7 +31,7 @@ def add_parser(subcommands: Any) -> None:
     )
     parser.add_argument(
         "--depth",
-        type=subcommand.positive,
+        type=positive,
         metavar="N",
         help="tell N keys of a path apart, and sum up what is below",
     )

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["OUT", "add", "add_separator", "add_writing", "positive", "writing"]
+__all__ = ["OUT", "add", "add_separator", "add_writing", "writing"]
 
 OUT = "safetensors if its name ends so, Orbax if it ends in .orbax, else msgpack"
 """What is written, by the name of the new file."""
@@ -68,14 +68,3 @@ def writing(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what the options of `add_writing` say, as all functions that write take it."""
     names = ("form", "separator", "overwrite", "drop_metadata")
     return {name: getattr(arguments, name) for name in names}
-
-
-def positive(text: str) -> int:
-    """Read a whole number of at least 1."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, but is {text!r}")
-    return number

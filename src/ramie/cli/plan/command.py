@@ -12,6 +12,7 @@ from typing import Any
 
 from ramie import errors
 from ramie.cli.advice import in_words_of
+from ramie.cli.arguments import positive
 from ramie.cli.failures import DIFFERS, Told, Usage
 from ramie.cli.output import print_json, working
 from ramie.cli.plan import meshes, picture, target
@@ -75,7 +76,7 @@ def add_parser(commands: Any) -> None:
         help="logical axes and the mesh axes over which they are divided, as JSON or TOML",
     )
     parser.add_argument(
-        "--batch", type=_positive, metavar="N", help="handed to the function as batch"
+        "--batch", type=positive, metavar="N", help="handed to the function as batch"
     )
     parser.add_argument(
         "--set",
@@ -96,16 +97,6 @@ def add_parser(commands: Any) -> None:
         "--topologies", action="store_true", help="only list the names of topologies"
     )
     parser.set_defaults(call=functools.partial(_run, parser), parser=parser)
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, but is {text!r}")
-    return number
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -86,9 +86,8 @@ _places: dict[int, _Place] = {}
 def replaced() -> frozenset[Hashable]:
     """Return what methods and functions of this library are not those that were seen first.
 
-    It is equal at two moments only if all of them are the same; usually it is empty. What a trace
-    has loaded is seen as it was then if this is called once more after it. Code that is put into a
-    function by its ``__code__`` is not looked at.
+    It is equal at two moments only if all of them are the same; usually it is empty. Code that is
+    put into a function by its ``__code__`` is not looked at.
 
     Example:
         >>> import ramie.linen as nn

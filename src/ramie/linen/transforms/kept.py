@@ -246,7 +246,6 @@ class _Call:
 
     def _is_alike(self, trace: _Trace) -> bool:
         """Tell whether the next call would be traced to the same."""
-        replaced()  # sees what was loaded while tracing as it is now
         size = sum(int(np.size(x)) for x in trace.closed.consts)
         again = read_by(self._read_things)
         return size <= _LARGEST_CONSTANT and again == self._read

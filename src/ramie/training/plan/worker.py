@@ -8,10 +8,8 @@ It finds there ``request.json`` and ``program.bin``, and leaves ``answer.json``,
 """
 
 import json
-import os
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +19,8 @@ import jax
 import numpy as np
 from jax import export
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from ramie.training.processes.child import end_with_parent
 
 __all__ = ["compile_program", "main"]
 
@@ -108,16 +108,9 @@ def _spec(entries: list[Any]) -> PartitionSpec:
     return PartitionSpec(*(tuple(one) if isinstance(one, list) else one for one in entries))
 
 
-def _end_with_the_parent(folder: Path) -> None:
-    """Wait for the end of standard input, which the parent holds open as long as it lives."""
-    sys.stdin.buffer.read()
-    shutil.rmtree(folder, ignore_errors=True)
-    os._exit(1)
-
-
 def main(folder: Path) -> None:
     """Do what is asked for in a folder."""
-    threading.Thread(target=_end_with_the_parent, args=(folder,), daemon=True).start()
+    end_with_parent(lambda: shutil.rmtree(folder, ignore_errors=True))
     request = json.loads(folder.joinpath("request.json").read_text(encoding="utf-8"))
     jax.config.update("jax_enable_x64", request["x64"])
     try:

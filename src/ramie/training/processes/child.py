@@ -7,6 +7,7 @@ import pickle
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,19 @@ class Order:
     result: str
 
 
-def end_with_parent() -> None:
-    """End this process when the pipe from its parent closes, which a dead parent cannot prevent."""
+def end_with_parent(before: Callable[[], object] = lambda: None) -> None:
+    """End this process when the pipe from its parent closes, which a dead parent cannot prevent.
+
+    Args:
+      before: what is done before.
+    """
 
     def watch() -> None:
         with contextlib.suppress(OSError, ValueError):
             while os.read(sys.stdin.fileno(), 1024):
                 pass
-        os._exit(113)
+        before()
+        os._exit(1)
 
     threading.Thread(target=watch, name="ramie-parent", daemon=True).start()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ramie.errors.processes import ProcessFailedError, ProcessTargetError, ProcessTimeoutError
+from ramie.errors.processes import ProcessFailedError, ProcessTimeoutError
 from ramie.training.processes.child import Order
 from ramie.training.processes.targets import Target, find, pickled
 
@@ -46,6 +46,7 @@ class Process:
         self._popen = popen
         self._folder = folder
         self._kept = ""
+        self._answer: Any = None
 
     @property
     def returncode(self) -> int | None:
@@ -66,7 +67,7 @@ class Process:
         file = self._folder / f"{self.index}.result"
         if file.exists():
             self._answer = pickle.loads(file.read_bytes())
-        return getattr(self, "_answer", None)
+        return self._answer
 
     def send_signal(self, number: int) -> None:
         """Send a signal, such as ``signal.SIGTERM``; one that has ended is passed over.
@@ -250,7 +251,7 @@ def start(
 
     Raises:
       ProcessTargetError: the function or an argument cannot be sent to another process.
-      ValueError: a number that is not positive.
+      ValueError: a number that is not positive, or a process to show that there is not.
 
     Example:
         >>> import signal
@@ -269,7 +270,7 @@ def start(
             raise ValueError(f"{name}={number!r}: give a whole number from 1 on.")
     strange = sorted(set(show) - set(range(processes)))
     if strange:
-        raise ProcessTargetError(
+        raise ValueError(
             f"show={tuple(show)!r} names process {strange[0]}; there are {processes}, counted "
             "from 0."
         )
@@ -347,6 +348,7 @@ def run(
     timeout: float = 120.0,
     environment: Mapping[str, str] | None = None,
     show: Collection[int] = (),
+    join_timeout: int = 60,
     **keywords: Any,
 ) -> list[Any]:
     """Run a function in several JAX processes that form one job, and return what each returned.
@@ -359,6 +361,7 @@ def run(
       timeout: seconds for all of it; then every process is stopped.
       environment: variables to set or to replace.
       show: processes whose output goes to this terminal.
+      join_timeout: seconds in which all have to come together, at the start and at the end.
       **keywords: for the function, by name; pickled.
 
     Returns:
@@ -368,7 +371,7 @@ def run(
       ProcessFailedError: a process failed; the message holds what it printed.
       ProcessTimeoutError: the time was up.
       ProcessTargetError: the function or an argument cannot be sent to another process.
-      ValueError: a number that is not positive.
+      ValueError: a number that is not positive, or a process to show that there is not.
 
     Example:
         >>> from ramie.testing import processes
@@ -384,6 +387,7 @@ def run(
         devices=devices,
         environment=environment,
         show=show,
+        join_timeout=join_timeout,
         **keywords,
     ) as group:
         return group.wait(timeout)

@@ -142,7 +142,7 @@ def run():
         (NNX, "nnx.RMSNorm(3, rngs=nnx.Rngs(0))(x)", "nnx.RMSNorm"),
     ],
 )
-def test_what_the_first_trace_has_loaded_may_be_replaced(program, name, owner):
+def test_what_only_the_first_call_has_loaded_may_be_replaced(program, name, owner):
     code = program.format(name=name) + textwrap.dedent(
         f"""
         run()

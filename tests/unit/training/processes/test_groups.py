@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ramie.errors import ProcessFailedError, ProcessTargetError, ProcessTimeoutError
+from ramie.errors import ProcessFailedError, ProcessTimeoutError
 from ramie.testing import processes
 from ramie.training.processes import groups
 
@@ -200,5 +200,5 @@ def test_numbers_that_are_none_are_refused(name, number):
 
 
 def test_showing_a_process_that_is_not_there_is_refused():
-    with pytest.raises(ProcessTargetError, match="names process 2; there are 2"):
+    with pytest.raises(ValueError, match="names process 2; there are 2"):
         processes.start(never, processes=2, show=(0, 2))

@@ -146,7 +146,6 @@ class Repeatable:
         self.was_traced = False
         if key is None:
             return
-        replaced()  # sees what was loaded while tracing as it is now
         after = read_by(functions)
         with _lock:
             if self._place is not None and _kept.get(self._place) is self:
