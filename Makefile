@@ -9,7 +9,9 @@ ifneq ($(filter-out undefined default,$(origin PYTHON)),)
 endif
 VENV := .venv$(VERSION)
 PEERS := .venv$(VERSION)-peers
+SITE := .venv$(VERSION)-docs
 JOBS ?= 2
+PORT ?= 8000
 QUICK_COMPILER := --xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0
 # The families of layers once more, with modules that agree traced once (`nn.share_traces`).
 SHARED := RAMIE_SHARE_TRACES=1
@@ -23,6 +25,7 @@ GROUPS_OF = import sys, tomllib; \
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test more matrix faults lint format stubs bench peers .venv .venv-peers
+.PHONY: docs docs-serve docs-test
 
 help:
 	@echo "make demo     train the digits network (resumes where it stopped; ARGS='--epochs 3' is passed on)"
@@ -33,6 +36,7 @@ help:
 	@echo "make lint     ruff (rules and format) and mypy"
 	@echo "make format   let ruff rewrite the files"
 	@echo "make stubs    write the stubs of packages anew, after a table of names has changed"
+	@echo "make docs     build the site of docs and docstrings in site/ (docs-serve shows it, docs-test tests it)"
 	@echo "make bench    measure against Flax and raw JAX, write benchmarks/RESULTS.md"
 	@echo "make peers    the environment that holds Flax, for parity tests and benchmarks"
 	@echo "PYTHON=3.13 after any of these uses that Python, in environments of its own"
@@ -78,24 +82,37 @@ format: $(VENV)/.stamp
 stubs: $(VENV)/.stamp
 	$(VENV)/bin/python -m tests.layout.stubs
 
+docs: $(SITE)/.stamp
+	$(SITE)/bin/python -m tools.site
+
+docs-serve: docs
+	$(SITE)/bin/python -m http.server --directory site --bind 127.0.0.1 $(PORT)
+
+# In a real browser: chromium, where the system's package manager puts it.
+docs-test: docs
+	$(SITE)/bin/python -m pytest -q -p no:cacheprovider tests/site/browser $(ARGS)
+
 bench: $(PEERS)/.stamp
 	$(PEERS)/bin/python -m benchmarks $(ARGS)
 
 .venv: $(VENV)/.stamp
 peers .venv-peers: $(PEERS)/.stamp
 
-# environment FOLDER, GROUPS: makes it anew if its interpreter has gone, and installs.
+# environment FOLDER, GROUPS, EXTRAS: makes it anew if its interpreter has gone, and installs.
 define environment
 	@test -n '$(FOUND)'
 	$(1)/bin/python -m pip --version >/dev/null 2>&1 || '$(FOUND)' -m venv --clear $(1)
 	$(1)/bin/python -c '$(GROUPS_OF)' $(2) > $(1)/requirements.txt
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  -e '.[demo]' -r $(1)/requirements.txt
+	  -e '.$(3)' -r $(1)/requirements.txt
 	touch $(1)/.stamp
 endef
 
 $(VENV)/.stamp: pyproject.toml
-	$(call environment,$(VENV),test lint)
+	$(call environment,$(VENV),test lint,[demo])
 
 $(PEERS)/.stamp: pyproject.toml
-	$(call environment,$(PEERS),test peers plan)
+	$(call environment,$(PEERS),test peers plan,[demo])
+
+$(SITE)/.stamp: pyproject.toml
+	$(call environment,$(SITE),docs,[display])

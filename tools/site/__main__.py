@@ -1,0 +1,108 @@
+"""Build the site: ``python -m tools.site``, or ``make docs``.
+
+All pages are written as Markdown into ``build/pages`` first, the reference among them; Material for
+MkDocs makes them into ``site``. It is served by any server of files, and needs no network.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tools.site import links, listings, pages, reference
+from tools.site.links import ROOT
+
+PAGES = ROOT / "build" / "pages"
+SITE = ROOT / "site"
+CONFIGURATION = ROOT / "build" / "mkdocs.yml"
+HERE = Path(__file__).parent
+
+
+def _room(page: str) -> str:
+    """Return where names without a room are looked for first."""
+    if page.startswith("reference/"):
+        part = page.split("/")[1]
+        return {"trees": "struct", "metrics": "", "interop": "", "more": ""}.get(part, part)
+    return "nnx" if "nnx" in page else "linen"
+
+
+def _mentions(texts: Mapping[str, str], targets: links.Targets) -> dict[str, list[tuple[str, str]]]:
+    """Return for each name the guides that mention it, by title and place."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for page, text in texts.items():
+        if page.startswith("guides/") or page in ("training.md", "serialization.md"):
+            for address in sorted(links.code_names(text, targets)):
+                found.setdefault(address, []).append((pages.title_of(text), page))
+    return found
+
+
+def written() -> dict[str, str]:
+    """Return all pages as Markdown, by their place on the site, links and names resolved."""
+    texts = {
+        page: links.moved(path.read_text(encoding="utf-8"), path, page, pages.place)
+        for path, page in pages.sources().items()
+    }
+    texts |= {"index.md": pages.front(), "examples/index.md": pages.examples()}
+    entries = reference.pages()
+    targets = links.Targets(reference.anchors(entries))
+    guides = _mentions(texts, targets)
+    entries = {page: reference.with_guides(text, page, guides) for page, text in entries.items()}
+    return {
+        page: links.linked(text, page, targets, _room(page))
+        for page, text in {**texts, **entries}.items()
+    }
+
+
+def stage() -> dict[str, str]:
+    """Write all pages and sources into the folder that the generator reads."""
+    shutil.rmtree(PAGES, ignore_errors=True)
+    texts = written()
+    for page, text in texts.items():
+        target = PAGES / page
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    shutil.copytree(ROOT / "docs" / "pictures", PAGES / "pictures")
+    shutil.copytree(HERE / "theme", PAGES, dirs_exist_ok=True)
+    return texts
+
+
+def _configure(texts: Mapping[str, str]) -> None:
+    """Write the configuration: what never changes, and the navigation. JSON is YAML."""
+    errors: list[object] = ["errors.md"]
+    settings = {
+        "INHERIT": str(HERE / "mkdocs.yml"),
+        "docs_dir": str(PAGES),
+        "site_dir": str(SITE),
+        "nav": pages.navigation(reference.navigation(), errors, texts),
+    }
+    CONFIGURATION.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+
+
+def main() -> int:
+    """Build, and say how long it took."""
+    parser = argparse.ArgumentParser(prog="python -m tools.site", description="Build the site.")
+    parser.parse_args()
+    started = time.monotonic()
+    texts = stage()
+    files = listings.write(PAGES, ())
+    _configure(texts)
+    read = time.monotonic() - started
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "-f", CONFIGURATION]
+    quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    code = subprocess.run(command, env=quiet, check=False).returncode
+    if code == 0:
+        took = time.monotonic() - started
+        print(
+            f"{len(texts)} pages and {files} sources in {took:.0f} s ({read:.0f} s to write them)"
+        )
+        print(f"Open it by: {sys.executable} -m http.server --directory {SITE.relative_to(ROOT)}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""Links in Markdown: names in backticks lead to the reference, paths of the repository to pages."""
+
+import os
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["ROOT", "Target", "Targets", "anchor_of", "code_names", "linked", "moved", "relative"]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_FENCE = re.compile(r"^( *)(```+|~~~+)[^\n]*\n.*?^\1\2[ ]*$\n?", re.M | re.S)
+_HEADING = re.compile(r"^#{1,6} .*$", re.M)
+_LINK = r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\([^)\s]*\)|<a\b.*?</a>"
+_SPAN = re.compile(rf"(?P<link>{_LINK})|(?<!`)`(?P<code>[^`\n]+)`(?!`)", re.S)
+_NAME = re.compile(r"(?P<name>[A-Za-z_][\w.]*)(?:\(.*\))?", re.S)
+_PATH = re.compile(r"(!?\[(?:[^\[\]]|\[[^\]]*\])*\]\()(?![a-z]+:|#)([^)\s#]*)(#[^)\s]*)?(\))")
+_DOTTED = re.compile(r"(?<![\w.])(?:ramie\.)?([a-z_]+(?:\.\w+)+)")
+# How programs call the rooms.
+_ALIASES = {"nn": "linen", "bridge": "nnx.bridge", "initializers": "ops.initializers"}
+_ALIASES |= {
+    module: f"training.{module}"
+    for module in (
+        "checkpoints",
+        "common_utils",
+        "dynamic_scale",
+        "early_stopping",
+        "lr_schedule",
+        "orbax_utils",
+        "prefetch_iterator",
+        "processes",
+        "train_state",
+    )
+}
+_ROOMS = ("linen", "nnx", "training", "checkpoint", "errors")
+
+
+def anchor_of(address: str) -> str:
+    """Return the anchor of a name; Markdown would take two underscores for emphasis."""
+    return re.sub(r"__(\w+?)__", r"\1", address)
+
+
+class Target(NamedTuple):
+    """Where a name is described: a page, from the top of the site, and the anchor there."""
+
+    page: str
+    anchor: str
+
+
+class Targets:
+    """All names that can be linked to.
+
+    Args:
+      anchors: for each address, such as ``nnx.Linear.__call__``, its page.
+    """
+
+    def __init__(self, anchors: Mapping[str, str]) -> None:
+        self._anchors = anchors
+        self._short: dict[str, list[str]] = {}
+        for address in anchors:
+            room, _, short = address.rpartition(".")
+            if room and not room[room.rfind(".") + 1].isupper():  # no members of classes
+                self._short.setdefault(short, []).append(address)
+
+    def _target(self, address: str) -> Target | None:
+        page = self._anchors.get(anchor_of(address))
+        return Target(page, anchor_of(address)) if page else None
+
+    def find(self, text: str, room: str = "") -> Target | None:
+        """Find what a piece of code names, a call with its arguments included.
+
+        Args:
+          text: the code, such as ``nn.Dense(3)``.
+          room: where a name without a room is looked for first.
+        """
+        found = _NAME.fullmatch(text)
+        if not found:
+            return None
+        name = found["name"].removeprefix("ramie.").rstrip(".")
+        first, dot, rest = name.partition(".")
+        inside = self._target(f"{room}.{name}") if room else None
+        whole = self._target(name) or self._target(f"{_ALIASES.get(first, first)}{dot}{rest}")
+        if whole or inside or dot:
+            return whole or inside
+        return self._alone(name, room)
+
+    def _alone(self, name: str, room: str) -> Target | None:
+        """Find a name without a room, where it cannot be a word or a variable."""
+        if "_" not in name.strip("_") and not re.search(r"[a-z][A-Z]|^[A-Z][a-z]+$", name):
+            return None
+        there = self._short.get(name, [])
+        for wanted in (room, *_ROOMS):
+            for address in there:
+                if wanted and address.startswith(f"{wanted}."):
+                    return self._target(address)
+        return self._target(there[0]) if len(there) == 1 else None
+
+
+def _pieces(text: str) -> Iterator[tuple[bool, str]]:
+    """Divide into what is prose, and what is code or a heading."""
+    place = 0
+    kept = sorted([*_FENCE.finditer(text), *_HEADING.finditer(text)], key=lambda m: m.start())
+    for found in kept:
+        if found.start() < place:
+            continue  # a comment within code
+        yield True, text[place : found.start()]
+        yield False, found[0]
+        place = found.end()
+    yield True, text[place:]
+
+
+def relative(page: str, target: str) -> str:
+    """Return the way from one page to another, both from the top of the site."""
+    return posixpath.relpath(target, posixpath.dirname(page) or ".")
+
+
+def linked(text: str, page: str, targets: Targets, room: str = "") -> str:
+    """Link names in backticks to where they are described.
+
+    Args:
+      text: Markdown.
+      page: the page that it is on; it does not link to places where it stands itself.
+      targets: what there is.
+      room: where names without a room are looked for first.
+    """
+
+    def link(found: re.Match[str]) -> str:
+        target = targets.find(found["code"], room) if found["code"] else None
+        if target is None:
+            return found[0]
+        return f"[{found[0]}]({relative(page, target.page)}#{target.anchor})"
+
+    return "".join(
+        _SPAN.sub(link, piece) if is_prose else piece for is_prose, piece in _pieces(text)
+    )
+
+
+def moved(text: str, source: Path, page: str, place: Callable[[Path], str | None]) -> str:
+    """Let relative links of a file of the repository lead to the pages of the site.
+
+    Args:
+      text: Markdown.
+      source: the file that it is from.
+      page: the page that it becomes.
+      place: the page of a file or folder; None where it has none.
+    """
+
+    def move(found: re.Match[str]) -> str:
+        path = Path(os.path.normpath(source.parent / found[2]))
+        target = place(path)
+        if target is None:
+            return found[0]
+        return f"{found[1]}{relative(page, target)}{found[3] or ''}{found[4]}"
+
+    return "".join(
+        _PATH.sub(move, piece) if is_prose else piece for is_prose, piece in _pieces(text)
+    )
+
+
+def code_names(text: str, targets: Targets) -> set[str]:
+    """Return the addresses of names that a page mentions with their room, in code or prose."""
+    found = (targets.find(name) for name in set(_DOTTED.findall(text)))
+    return {target.anchor for target in found if target}
