@@ -1,4 +1,4 @@
-"""What is public, by the address that users write: ``nnx.Linear``, ``training.checkpoints.save_checkpoint``.
+"""What is public, by the address that users write, such as ``nnx.Linear``.
 
 Rooms with a door say themselves what they offer; other modules have ``__all__``. The rooms with
 most names, Linen and NNX, are divided into one page for each subject.

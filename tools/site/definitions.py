@@ -8,6 +8,7 @@ import ast
 import dataclasses
 import functools
 import inspect
+import itertools
 import sys
 import typing
 from collections.abc import Iterator
@@ -113,7 +114,7 @@ def note_on(place: Place | None) -> str:
     if place is None or not isinstance(place.node, ast.Assign | ast.AnnAssign):
         return ""
     body = _tree(place.path).body
-    for node, following in zip(body, body[1:], strict=False):
+    for node, following in itertools.pairwise(body):
         if node.lineno == place.line and isinstance(following, ast.Expr):
             text = getattr(following.value, "value", None)
             return inspect.cleandoc(text) if isinstance(text, str) else ""
@@ -121,6 +122,7 @@ def note_on(place: Place | None) -> str:
 
 
 def written(node: ast.AST | None) -> str:
+    """Return a node as source, nothing for None."""
     return ast.unparse(node) if node is not None else ""
 
 

@@ -43,7 +43,8 @@ def _fenced(lines: list[str]) -> str:
 
 def prose(text: str) -> str:
     """Turn paragraphs, literal blocks and examples into Markdown."""
-    text = re.sub(r":math:`", "`", text).replace("``", "`")
+    text = re.sub(r":math:`(?:\\mathrm\{(\w+)\}`)?", lambda m: f"`{m[1]}`" if m[1] else "`", text)
+    text = text.replace("``", "`")
     parts: list[str] = []
     code: list[str] = []
     literal = False

@@ -161,7 +161,8 @@ def _elsewhere(name: Name) -> str:
         for place in places
         if getattr(importlib.import_module(place), name.internal, None) is name.value
     ]
-    first = (inspect.getdoc(name.value) or "").partition("\n\n")[0].replace("\n", " ")
+    text = (inspect.getdoc(name.value) or "").partition("\n\n")[0].replace("\n", " ")
+    first = docstrings.prose(text)
     where = f"The same object as `{found[0]}.{name.internal}`" if found else ""
     return f"{where}: {first}" if where and first else f"{where}." if where else first
 

@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["ROOT", "Target", "Targets", "anchor_of", "code_names", "linked", "moved", "relative"]
+__all__ = [
+    "ROOT",
+    "Target",
+    "Targets",
+    "anchor_of",
+    "code_names",
+    "joined",
+    "linked",
+    "moved",
+    "relative",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,7 +44,7 @@ _ALIASES |= {
         "train_state",
     )
 }
-_ROOMS = ("linen", "nnx", "training", "checkpoint", "errors")
+_ROOMS = ("linen", "training", "checkpoint", "errors", "nnx")
 
 
 def anchor_of(address: str) -> str:
@@ -114,6 +124,11 @@ def _pieces(text: str) -> Iterator[tuple[bool, str]]:
 def relative(page: str, target: str) -> str:
     """Return the way from one page to another, both from the top of the site."""
     return posixpath.relpath(target, posixpath.dirname(page) or ".")
+
+
+def joined(page: str, target: str) -> str:
+    """Return where a relative link of a page leads, from the top of the site."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(page), target))
 
 
 def linked(text: str, page: str, targets: Targets, room: str = "") -> str:

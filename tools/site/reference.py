@@ -6,7 +6,7 @@ import io
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from unittest import mock
 
 from tools.site import docstrings, entries
@@ -106,11 +106,9 @@ def _commands() -> str:
     while todo:
         words = todo.pop(0)
         text = io.StringIO()
-        with mock.patch.dict(os.environ, COLUMNS="88", NO_COLOR="1"), redirect_stdout(text):
-            try:
-                main([*words, "--help"])
-            except SystemExit:
-                pass
+        settings = mock.patch.dict(os.environ, COLUMNS="88", NO_COLOR="1")
+        with settings, redirect_stdout(text), suppress(SystemExit):
+            main([*words, "--help"])
         shown = re.sub(r"`(?:\S*python\S* -m |\S*/)ramie", "`ramie", text.getvalue())
         name = " ".join(("ramie", *words))
         parts.append(
