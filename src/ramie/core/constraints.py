@@ -9,6 +9,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ramie.core import laying
 from ramie.core.tracing.trace import in_deprecated_mesh
 
 __all__ = ["constrained", "has_mesh"]
@@ -42,6 +43,9 @@ def constrained(x: Any, spec: PartitionSpec, mesh: Mesh | None = None) -> Any:
       spec: mesh axes for each dimension.
       mesh: the mesh; by default the one of the surrounding `jax.set_mesh`.
 
+    Raises:
+      ValueError: if the spec names what is no axis of the mesh.
+
     Example:
       >>> import jax.numpy as jnp
       >>> constrained(jnp.ones(2), PartitionSpec("data")).shape
@@ -50,6 +54,7 @@ def constrained(x: Any, spec: PartitionSpec, mesh: Mesh | None = None) -> Any:
     if not has_mesh(mesh):
         return x
     around: Any = jax.sharding.get_abstract_mesh() if mesh is None else mesh
+    laying.check_axes(spec, around, "An array")
     if not around.explicit_axes:
         target = spec if mesh is None else NamedSharding(mesh, spec)
         return jax.lax.with_sharding_constraint(x, target)

@@ -1,14 +1,62 @@
 """First values of variables, made where they are to lie on a mesh."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-__all__ = ["laid", "made", "target"]
+__all__ = ["check_axes", "laid", "made", "sharding_at", "target"]
+
+REMEDY = (
+    "The names of nn.with_partitioning are mesh axes. nn.with_logical_partitioning and "
+    "nn.with_logical_constraint take logical names: rules translate these into mesh axes, or into "
+    "None for an axis that is not divided."
+)
+"""What to do about names of Linen."""
+
+
+def check_axes(spec: Iterable[Any], mesh: Any, what: str, remedy: str = REMEDY) -> None:
+    """Refuse names that are no axes of a mesh.
+
+    Args:
+      spec: the mesh axes of each dimension.
+      mesh: the mesh.
+      what: what is laid out, to begin a sentence with.
+      remedy: what to do about it.
+
+    Raises:
+      ValueError: if there is such a name.
+    """
+    for names in spec:
+        if names is None or names is PartitionSpec.UNCONSTRAINED:
+            continue
+        for name in names if isinstance(names, tuple) else (names,):
+            if name not in mesh.axis_names:
+                raise ValueError(
+                    f"Resource axis: {name} of {PartitionSpec(*spec)} is not found in mesh: "
+                    f"{mesh.axis_names}. {what} is to be divided over {name!r}, which is no axis "
+                    f"of the mesh. {remedy}"
+                )
+
+
+def sharding_at(path: Any, mesh: Any, spec: PartitionSpec, remedy: str = REMEDY) -> NamedSharding:
+    """Return a sharding for the leaf of a tree.
+
+    Args:
+      path: where it stands, as JAX says it.
+      mesh: the mesh.
+      spec: the mesh axes of each dimension.
+      remedy: what to do about a name that is none of them.
+
+    Raises:
+      ValueError: if there is such a name.
+    """
+    place = jax.tree_util.keystr(path, simple=True, separator="/")
+    check_axes(spec, mesh, f"The leaf at /{place}", remedy)
+    return NamedSharding(mesh, spec)
 
 
 def target(mesh: Any, spec: Sequence[Any] | None) -> NamedSharding | None:
@@ -68,10 +116,9 @@ def laid(value: Any, sharding: NamedSharding | None) -> Any:
     """
     if sharding is None or not isinstance(value, jax.Array | np.ndarray):
         return value
-    kinds = set(sharding.mesh.axis_types)
-    if len(sharding.spec) > value.ndim or len(kinds) != 1:
+    if len(sharding.spec) > value.ndim:
         return value
-    if kinds == {AxisType.Explicit}:
+    if set(sharding.mesh.axis_types) == {AxisType.Explicit}:
         return jax.sharding.reshard(value, sharding)
     if isinstance(value, jax.core.Tracer) or isinstance(sharding.mesh, jax.sharding.AbstractMesh):
         return value

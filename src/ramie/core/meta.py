@@ -211,8 +211,14 @@ class Partitioned(struct.PyTreeNode, AxisMetadata[A]):
         return PartitionSpec(*self.names)
 
     def get_sharding(self, mesh: Mesh) -> Sharding:
-        """Return the names as a sharding over `mesh`."""
-        return NamedSharding(mesh, self.get_partition_spec())
+        """Return the names as a sharding over `mesh`.
+
+        Raises:
+          ValueError: if a name is no axis of the mesh.
+        """
+        spec = self.get_partition_spec()
+        laying.check_axes(spec, mesh, f"A {type(self).__name__} value")
+        return NamedSharding(mesh, spec)
 
     def initial_sharding(self) -> NamedSharding | None:
         """Return how the first value is to lie, or None where nothing is known of that."""
@@ -233,13 +239,18 @@ class Partitioned(struct.PyTreeNode, AxisMetadata[A]):
 def _per_leaf(tree: Any, of_box: str, of_array: Any, *args: Any) -> Any:
     """Map boxes through their method `of_box`, arrays to `of_array`, all else to None."""
 
-    def describe(leaf: Any) -> Any:
+    def describe(path: Any, leaf: Any) -> Any:
         if isinstance(leaf, AxisMetadata):
             method = getattr(leaf, of_box, None)
-            return None if method is None else method(*args)
+            try:
+                return None if method is None else method(*args)
+            except Exception as error:
+                place = jax.tree_util.keystr(path, simple=True, separator="/")
+                error.add_note(f"For the {type(leaf).__name__} value at /{place}")
+                raise
         return of_array if hasattr(leaf, "shape") else None
 
-    return jax.tree.map(describe, tree, is_leaf=is_axis_metadata)
+    return jax.tree_util.tree_map_with_path(describe, tree, is_leaf=is_axis_metadata)
 
 
 def get_partition_spec(tree: Any) -> Any:
@@ -264,6 +275,9 @@ def get_sharding(tree: Any, mesh: Mesh) -> Any:
 
     Returns:
       A tree of the same structure; arrays without box are replicated, other leaves give None.
+
+    Raises:
+      ValueError: if a name is no axis of the mesh.
     """
     return _per_leaf(tree, "get_sharding", NamedSharding(mesh, PartitionSpec()), mesh)
 

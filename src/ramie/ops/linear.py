@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from ramie.ops.eager.dispatch import PROVEN_DTYPES, eager_compiled
-from ramie.ops.eager.meshes import laid_by, laid_out
+from ramie.ops.eager.meshes import is_explicit, laid_by, laid_out
 from ramie.ops.eager.proofs import numbers
 from ramie.typing import Array, DotGeneralT, Dtype, EinsumT, PrecisionLike, Shape
 
@@ -425,12 +425,13 @@ def embed_lookup(embedding: Array, indices: Array, *, out_sharding: Any = None) 
       embedding: ``[entries, features]``.
       indices: integers ``[...]``. Negative ones count from the end; beyond the table the result
         is NaN. A table of one entry gives that entry for every index.
-      out_sharding: how the result is laid out over devices; by default as `laid_out` says.
+      out_sharding: how the result is laid out over devices; by default as `laid_out` says. Of no
+        effect where no mesh axis is explicit, as in Flax.
 
     Returns:
       ``[..., features]``.
     """
-    if out_sharding is not None:
+    if out_sharding is not None and is_explicit(out_sharding, embedding, indices):
         rows: Array = embedding.at[indices].get(mode="fill", out_sharding=out_sharding)
         return rows
     if embedding.shape[0] == 1:  # nothing to look up: a table split over devices stays as it is

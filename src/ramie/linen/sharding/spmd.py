@@ -133,9 +133,12 @@ def logical_to_mesh_sharding(tree: Any, mesh: Mesh, rules: LogicalRules | None =
       tree: what `get_partition_spec` returns for variables.
       mesh: the mesh.
       rules: pairs of a name and mesh axes; by default those in force.
+
+    Raises:
+      ValueError: if a rule names what is no axis of the mesh.
     """
-    return jax.tree.map(
-        lambda spec: NamedSharding(mesh, spec),
+    return jax.tree_util.tree_map_with_path(
+        lambda path, spec: laying.sharding_at(path, mesh, spec),
         logical_to_mesh(tree, rules),
         is_leaf=_is_spec_in_a_state,
     )
@@ -170,7 +173,8 @@ def with_logical_constraint(
       fallback: what to do with a name that no rule mentions.
 
     Raises:
-      ValueError: if a name occurs twice, or has no rule and `fallback` says so.
+      ValueError: if a name occurs twice, has no rule and `fallback` says so, or has a rule to what
+        is no axis of the mesh.
     """
     rules = get_logical_axis_rules() if rules is None else rules
     if not rules or logical_axis_resources is None:
@@ -190,7 +194,11 @@ def with_logical_constraint(
             if fallback is RulesFallback.NO_CONSTRAINT:
                 return part
         spec = PartitionSpec(*[None if axes is _NO_RULE else axes for axes in assigned])
-        return _with_sharding_constraint(part, spec, mesh=mesh)
+        try:
+            return _with_sharding_constraint(part, spec, mesh=mesh)
+        except Exception as error:
+            error.add_note(f"For the logical axes {tuple(names)}, which rules make {spec}")
+            raise
 
     return jax.tree.map(
         constrain,

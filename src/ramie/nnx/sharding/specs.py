@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ramie.core import laying
 from ramie.nnx.graph import functional
 from ramie.nnx.variable.base import Variable
 from ramie.nnx.variable.kinds import with_metadata
-from ramie.nnx.variable.placement import mesh_of, partition_spec
+from ramie.nnx.variable.placement import REMEDY, mesh_of, partition_spec
 
 __all__ = [
     "abstract_with_sharding",
@@ -43,13 +44,15 @@ def get_var_pspec(v: Variable[Any]) -> PartitionSpec | None:
 
 
 def _per_leaf(tree: A, of_spec: Callable[[Any, PartitionSpec], Any]) -> A:
-    def described(x: Any) -> Any:
+    def described(path: Any, x: Any) -> Any:
         if isinstance(x, Variable):
             spec = get_var_pspec(x)
-            return x.replace(None if spec is None else of_spec(x, spec))
-        return of_spec(x, PartitionSpec()) if hasattr(x, "shape") else None
+            return x.replace(None if spec is None else of_spec(path, spec))
+        return of_spec(path, PartitionSpec()) if hasattr(x, "shape") else None
 
-    mapped: A = jax.tree.map(described, tree, is_leaf=lambda x: isinstance(x, Variable))
+    mapped: A = jax.tree_util.tree_map_with_path(
+        described, tree, is_leaf=lambda x: isinstance(x, Variable)
+    )
     return mapped
 
 
@@ -69,7 +72,7 @@ def get_partition_spec(tree: A) -> A:
         >>> nnx.get_partition_spec({"w": w})["w"].get_value()
         P('data', None)
     """
-    return _per_leaf(tree, lambda x, spec: spec)
+    return _per_leaf(tree, lambda path, spec: spec)
 
 
 def get_named_sharding(tree: A, mesh: Mesh) -> A:
@@ -82,8 +85,11 @@ def get_named_sharding(tree: A, mesh: Mesh) -> A:
     Returns:
       The same tree with shardings as values, to be passed to `jax.device_put` or `jax.jit`; None
       for leaves that are no arrays.
+
+    Raises:
+      ValueError: if a name that no rule translates is no axis of the mesh.
     """
-    return _per_leaf(tree, lambda x, spec: NamedSharding(mesh, spec))
+    return _per_leaf(tree, lambda path, spec: laying.sharding_at(path, mesh, spec, REMEDY))
 
 
 def as_abstract(tree: A, graph: bool | None = None) -> A:
@@ -99,6 +105,9 @@ def as_abstract(tree: A, graph: bool | None = None) -> A:
     Returns:
       A copy, where descriptions without sharding have one if there is an `out_sharding` and a mesh,
       as metadata or around this call.
+
+    Raises:
+      ValueError: if a name that no rule translates is no axis of the mesh.
     """
 
     def described(path: Any, x: Any) -> Any:
@@ -110,6 +119,8 @@ def as_abstract(tree: A, graph: bool | None = None) -> A:
             return x
         if value.sharding is not None:
             return x
+        place = f"{type(x).__name__} at /{'/'.join(map(str, path))}"
+        laying.check_axes(spec, mesh, place, REMEDY)
         sharding = NamedSharding(mesh, spec)
         return x.replace(jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=sharding))
 
@@ -147,17 +158,19 @@ def get_abstract_model(
     with jax.set_mesh(mesh):
         graphdef, state = jax.eval_shape(lambda: functional.split(init_fn(), graph=graph))
 
-    def described(x: Any) -> Any:
+    def described(path: Any, x: Any) -> Any:
         value = x.get_raw_value() if isinstance(x, Variable) else x
         if not isinstance(value, jax.ShapeDtypeStruct):
             return x
         metadata = x.get_metadata() if isinstance(x, Variable) else {}
         spec = partition_spec(metadata) or PartitionSpec()
-        sharding = NamedSharding(metadata.get("mesh") or mesh, spec)
+        sharding = laying.sharding_at(path, metadata.get("mesh") or mesh, spec, REMEDY)
         shaped = jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=sharding)
         return x.replace(shaped) if isinstance(x, Variable) else shaped
 
-    return graphdef, jax.tree.map(described, state, is_leaf=lambda x: isinstance(x, Variable))
+    return graphdef, jax.tree_util.tree_map_with_path(
+        described, state, is_leaf=lambda x: isinstance(x, Variable)
+    )
 
 
 def with_partitioning(

@@ -1,6 +1,7 @@
 """Where the value of a variable lies on a mesh, as its metadata says."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -9,10 +10,18 @@ from jax.experimental.layout import Format
 from jax.sharding import AxisType, NamedSharding, PartitionSpec, Sharding
 
 from ramie.core import laying
+from ramie.core.constraints import constrained
 from ramie.core.sharding import get_logical_axis_rules
 from ramie.nnx.modes import use_eager_sharding
 
-__all__ = ["initial_sharding", "mesh_of", "partition_spec", "placed", "placed_on"]
+__all__ = ["REMEDY", "initial_sharding", "mesh_of", "partition_spec", "placed", "placed_on"]
+
+REMEDY = (
+    "Give the name a rule, which says a mesh axis or None: inside `with nnx.logical_axis_rules("
+    '[("embed", "data")]):`, or as sharding_rules=... of the variable. A name without a rule is '
+    "taken for a mesh axis."
+)
+"""What to do about a name that is no axis of the mesh."""
 
 
 def _rules(own: Any) -> dict[Any, Any]:
@@ -109,22 +118,55 @@ def placed(value: Any, metadata: Mapping[str, Any], what: str) -> Any:
       what: what to call the variable in a message.
 
     Raises:
-      ValueError: if there is no mesh, or one that mixes automatic and explicit axes.
+      ValueError: if there is no mesh, or none of its axes has a name that no rule translates.
     """
     names = metadata.get("out_sharding")
     if names is None or not metadata.get("eager_sharding", True):
         return value
     target: Any = names
-    if not isinstance(names, Sharding | Format):
-        mesh = mesh_of(metadata)
-        if mesh is None:
-            raise ValueError(
-                f"An auto mesh context or metadata is required to make a {what} with "
-                f"out_sharding={names!r}: make it inside `with jax.set_mesh(mesh):`, give it "
-                "mesh=..., or switch the placing off with eager_sharding=False."
-            )
-        target = NamedSharding(mesh, partition_spec(metadata) or PartitionSpec())
-    return jax.tree.map(lambda leaf: placed_on(leaf, target), value)
+    try:
+        if not isinstance(names, Sharding | Format):
+            target = _target(metadata, what)
+        return jax.tree.map(lambda leaf: placed_on(leaf, target), value)
+    except Exception as error:
+        error.add_note(f"While laying out {_described(what, names)}")
+        raise
+
+
+def _target(metadata: Mapping[str, Any], what: str) -> NamedSharding:
+    """Say where a variable lies whose metadata names axes.
+
+    Raises:
+      ValueError: see `placed`.
+    """
+    names, mesh = metadata["out_sharding"], mesh_of(metadata)
+    if mesh is None:
+        raise ValueError(
+            f"An auto mesh context or metadata is required to make a {what} with "
+            f"out_sharding={names!r}: make it inside `with jax.set_mesh(mesh):`, give it "
+            "mesh=..., or switch the placing off with eager_sharding=False."
+        )
+    spec = partition_spec(metadata) or PartitionSpec()
+    laying.check_axes(spec, mesh, f"A {what} with out_sharding={names!r}", REMEDY)
+    return NamedSharding(mesh, spec)
+
+
+def _described(what: str, names: Any) -> str:
+    """Name a variable by its kind, its metadata, and the objects that are being made around it."""
+    outer = ", in ".join(_constructed())
+    return f"{what} with out_sharding={names!r}{outer and f', in {outer}'}"
+
+
+def _constructed() -> Iterator[str]:
+    """List the classes of objects whose constructors run, the innermost first."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "__init__" and code.co_argcount:
+            kind = type(frame.f_locals.get(code.co_varnames[0]))
+            if hasattr(kind, "_pytree__declared"):
+                yield kind.__name__
+        frame = frame.f_back
 
 
 def placed_on(value: Any, target: Any) -> Any:
@@ -133,9 +175,6 @@ def placed_on(value: Any, target: Any) -> Any:
     Args:
       value: an array, the description of one, or anything else, which stays as it is.
       target: a sharding or format.
-
-    Raises:
-      ValueError: if the mesh mixes automatic and explicit axes.
     """
     if isinstance(value, jax.ShapeDtypeStruct):
         sharding = target.sharding if isinstance(target, Format) else target
@@ -148,9 +187,6 @@ def placed_on(value: Any, target: Any) -> Any:
     kinds = set(target.mesh.axis_types)
     if kinds == {AxisType.Explicit}:
         return jax.sharding.reshard(value, target)
-    if AxisType.Explicit in kinds:
-        raise ValueError(
-            "A mesh for variables must have all axes as Explicit or all as Auto. Got mixed axis "
-            f"types: {target.mesh.axis_types}, for axes {target.mesh.axis_names}."
-        )
+    if AxisType.Explicit in kinds:  # the type says the ones, the compiler is told of the others
+        return constrained(value, target.spec, target.mesh)
     return jax.lax.with_sharding_constraint(value, target)

@@ -21,6 +21,7 @@ __all__ = [
     "Source",
     "explicit_mesh",
     "is_about_sharding",
+    "is_explicit",
     "laid_again",
     "laid_by",
     "laid_like",
@@ -76,6 +77,17 @@ def explicit_mesh(arrays: Any) -> Any:
     """
     found = (_sharding(x) for x in jax.tree.leaves(arrays))
     return next((sharding.mesh for sharding in found if sharding is not None), None)
+
+
+def is_explicit(sharding: Any, *arrays: Any) -> bool:
+    """Tell whether a layout can be asked of an operation: whether there are explicit axes.
+
+    Args:
+      sharding: the layout; a `NamedSharding` brings its mesh.
+      *arrays: the operands, which count where there is no mesh around.
+    """
+    mesh = getattr(sharding, "mesh", None) or jax.sharding.get_abstract_mesh()
+    return bool(mesh.explicit_axes) or explicit_mesh(arrays) is not None
 
 
 def on_several_axes(*arrays: Any) -> bool:

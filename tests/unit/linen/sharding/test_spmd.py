@@ -158,3 +158,74 @@ def test_a_state_of_an_optimizer_keeps_its_structure():
         "a": (),
         "b": optax.EmptyState(),
     }
+
+
+KINDS = [(AxisType.Explicit,) * 2, (AxisType.Auto,) * 2, (AxisType.Explicit, AxisType.Auto)]
+NO_AXIS = r"Resource axis: tensor of P\('tensor', None\) is not found in mesh: \('data', 'model'\)"
+
+
+def dense(partition):
+    """A model with a kernel whose names begin with `tensor`, or are translated to it."""
+    return nn.Sequential([nn.Dense(2, kernel_init=partition(nn.initializers.ones))])
+
+
+@pytest.mark.parametrize("kinds", KINDS, ids=["explicit", "auto", "mixed"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_is_no_axis_of_the_mesh_is_refused(kinds, compiled):
+    """On explicit axes as on automatic ones: there it used to be left out without a word."""
+    rules = (("embed", "tensor"), ("batch", "data"))
+    boxes = {
+        ("tensor", None): lambda init: nn.with_partitioning(init, ("tensor", None)),
+        ("embed", None): lambda init: nn.with_logical_partitioning(init, ("embed", None)),
+    }
+    mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=kinds)
+    with jax.set_mesh(mesh), nn.logical_axis_rules(rules):
+        for names, partition in boxes.items():
+            init = dense(partition).init
+            with pytest.raises(ValueError, match=NO_AXIS + ".*rules translate") as caught:
+                (jax.jit(init) if compiled else init)(jax.random.key(0), X)
+            notes = " ".join(caught.value.__notes__)
+            assert "Dense.__call__ at /layers_0" in notes
+            assert ("For the logical axes ('embed', None)" in notes) == (names[0] == "embed")
+        with pytest.raises(ValueError, match=NO_AXIS):
+            nn.with_logical_constraint(X, ("embed", None))
+
+
+def test_what_is_no_axis_of_the_mesh_in_a_tree(mesh):
+    specs = {"a": [PartitionSpec("embed", None)]}
+    with pytest.raises(ValueError, match=NO_AXIS + r"\. The leaf at /a/0 is"):
+        nn.logical_to_mesh_sharding(specs, mesh, (("embed", "tensor"),))
+    boxed = {"a": nn.Partitioned(X, ("tensor", None))}
+    with pytest.raises(ValueError, match=NO_AXIS) as caught:
+        nn.get_sharding(boxed, mesh)
+    assert caught.value.__notes__ == ["For the Partitioned value at /a"]
+    with pytest.raises(ValueError, match=NO_AXIS):
+        nn.Partitioned(X, ("tensor", None), mesh=mesh).unbox()
+
+
+@pytest.mark.parametrize("stacking", [nn.scan, nn.vmap])
+@pytest.mark.parametrize("name", ["data", "layers", None])
+def test_the_axis_of_stacked_layers_is_whole_however_they_are_made(stacking, name):
+    """On explicit axes, where `jax.lax.scan` takes no stack that is divided over its layers."""
+
+    class Layer(nn.Module):
+        @nn.compact
+        def __call__(self, x, _):
+            init = nn.with_partitioning(nn.initializers.ones, (None, "model"))
+            return nn.Dense(2, kernel_init=init)(x), None
+
+    how = {"length": 2} if stacking is nn.scan else {"in_axes": None, "axis_size": 2}
+    model = stacking(
+        Layer,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        metadata_params={nn.PARTITION_NAME: name},
+        **how,
+    )()
+    with jax.set_mesh(jax.make_mesh((2, 2), ("data", "model"), axis_types=KINDS[0])):
+        for init in (model.init, jax.jit(model.init)):
+            variables = init(jax.random.key(0), X, None)
+            box = variables["params"]["Dense_0"]["kernel"]
+            assert box.names == (name, None, "model")
+            assert box.value.sharding.spec == PartitionSpec(None, None, "model")
+        assert model.apply(variables, X, None)[0].shape[-2:] == (4, 2)

@@ -134,3 +134,11 @@ def test_a_layer_alone_and_one_of_several_models():
     for function in (loss, nnx.grad(loss, argnums=1), nnx.jit(nnx.grad(loss, argnums=1))):
         with pytest.raises(errors.InputShapeError, match=r"Linear at /layers/1 .*float32\[2,4\]"):
             function(first, second, X)
+
+
+def test_an_einsum_blames_its_inputs_only_for_their_sizes():
+    layer = nnx.Einsum("ab,bc->ac", (3, 4), rngs=rngs())
+    with pytest.raises(ValueError, match="PartitionSpec") as caught:
+        layer(jnp.ones((2, 3)), out_sharding=jax.sharding.PartitionSpec("data"))
+    assert not isinstance(caught.value, errors.InputShapeError)
+    assert "In module Einsum at /" in caught.value.__notes__

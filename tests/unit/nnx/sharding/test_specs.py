@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.experimental.layout import Format, Layout
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from tests.tolerance import assert_exact
+from tests.tolerance import assert_close, assert_exact
 
 from ramie import nnx
 from ramie.nnx import sharding as spmd
@@ -59,10 +59,105 @@ def test_without_a_mesh_it_says_what_to_do():
         assert nnx.Param(ONES, out_sharding=("data",)).out_sharding == ("data",)
 
 
-def test_a_mesh_with_both_kinds_of_axes_is_refused():
-    mixed = jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Explicit))
-    with pytest.raises(ValueError, match="all axes as Explicit or all as Auto"):
-        nnx.Param(ONES, out_sharding=("data", "model"), mesh=mixed)
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("spec", "part", "kind"),
+    [
+        (("data", "model"), (2, 2), "float32[4,4@model]"),
+        ((None, "data"), (4, 2), "float32[4,4]"),
+        ((("model", "data"), None), (1, 4), "float32[4@model,4]"),
+        ((None, "model"), (4, 2), "float32[4,4@model]"),
+    ],
+)
+def test_a_mesh_with_both_kinds_of_axes(spec, part, kind, compiled):
+    """Explicit axes are in the type of the array, automatic ones are kept to."""
+    mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Explicit))
+
+    def make():
+        return nnx.Param(jnp.arange(16.0).reshape(4, 4), out_sharding=spec)
+
+    with jax.set_mesh(mesh):
+        param = nnx.jit(make)() if compiled else make()
+        assert str(jax.typeof(param[...])) == kind
+    assert {shard.data.shape for shard in param.addressable_shards} == {part}
+    assert_exact(param[...], np.arange(16.0, dtype="float32").reshape(4, 4))
+
+
+def test_a_model_trains_on_a_mesh_with_both_kinds_of_axes():
+    optax = pytest.importorskip("optax")
+    mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Explicit, AxisType.Auto))
+    x = jnp.linspace(-1, 1, 32).reshape(4, 8)
+
+    def trained(names):
+        init = nnx.initializers.lecun_normal()
+        if names:
+            init = nnx.with_partitioning(init, names)
+        layer = nnx.Linear(8, 4, kernel_init=init, rngs=nnx.Rngs(0))
+        optimizer = nnx.Optimizer(layer, optax.adam(0.1), wrt=nnx.Param)
+
+        @nnx.jit
+        def step(layer, optimizer, x):
+            optimizer.update(layer, nnx.grad(lambda layer: jnp.sum(layer(x) ** 2))(layer))
+
+        step(layer, optimizer, jax.device_put(x, PartitionSpec("data")) if names else x)
+        return layer.kernel
+
+    want = trained(None)
+    with jax.set_mesh(mesh):
+        got = trained(("data", "model"))
+        assert str(jax.typeof(got[...])) == "float32[8@data,4]"
+    assert {shard.data.shape for shard in got.addressable_shards} == {(4, 2)}
+    assert_close(got[...], want[...], "model")
+
+
+class Block(nnx.Module):
+    def __init__(self, rngs):
+        metadata = {"out_sharding": ("embed", "model")}
+        self.inner = nnx.Linear(4, 2, kernel_metadata=metadata, rngs=rngs)
+
+
+MIXED = jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Explicit, AxisType.Auto))
+UNKNOWN = r"Resource axis: embed of P\('embed', .*\('data', 'model'\)\. .*{} .*'embed', .*Give the"
+
+
+@pytest.mark.parametrize("mesh", [AUTO, EXPLICIT, MIXED], ids=["auto", "explicit", "mixed"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_name_that_is_no_axis_says_where_and_what_to_do(mesh, compiled):
+    def make():
+        return Block(nnx.Rngs(0))
+
+    with jax.set_mesh(mesh):
+        what = r"A Param with out_sharding=\('embed', 'model'\)"
+        with pytest.raises(ValueError, match=UNKNOWN.format(what)) as caught:
+            nnx.jit(make)() if compiled else make()
+        with pytest.raises(ValueError, match=UNKNOWN.format("A Param")):
+            jax.eval_shape(make)
+        with pytest.raises(ValueError, match=r"'tensor', which is no axis"):
+            nnx.Param(ONES, out_sharding=("embed",), sharding_rules=(("embed", "tensor"),))
+        with nnx.logical_axis_rules((("embed", None),)):
+            assert make().inner.kernel.sharding.spec == PartitionSpec(None, "model")
+    place = "While laying out Param with out_sharding=('embed', 'model'), in Linear, in Block"
+    assert place in caught.value.__notes__
+
+
+def test_a_name_that_is_no_axis_in_a_tree():
+    model = nnx.Dict(block=nnx.List([lazy(("embed", None))]))
+    assert nnx.get_partition_spec(nnx.state(model))["block"][0][...] == PartitionSpec("embed", None)
+    with pytest.raises(ValueError, match=UNKNOWN.format("The leaf at /block/0")):
+        nnx.get_named_sharding(nnx.state(model), AUTO)
+    shaped = nnx.eval_shape(lambda: nnx.Dict(w=lazy(("embed", None))))
+    with jax.set_mesh(AUTO), pytest.raises(ValueError, match=UNKNOWN.format("Param at /w")):
+        nnx.as_abstract(shaped)
+    with pytest.raises(ValueError, match=UNKNOWN.format("The leaf at /w")):
+        nnx.get_abstract_model(lambda: nnx.Dict(w=lazy(("embed", None))), AUTO)
+
+
+def test_other_mistakes_of_a_layout_name_the_variable():
+    with jax.set_mesh(EXPLICIT):
+        for names, value in ((("data", "data"), ONES), (("data",), ONES[:3])):
+            with pytest.raises(Exception, match=r"duplicate|divide") as caught:
+                nnx.Param(value, out_sharding=names)
+            assert caught.value.__notes__[-1] == f"While laying out Param with out_sharding={names}"
 
 
 def test_what_an_optimizer_remembers_lies_where_its_metadata_says():
@@ -87,6 +182,15 @@ def test_layers_keep_to_explicit_meshes():
         rows = embed(jnp.arange(4), out_sharding=PartitionSpec("data"))
     assert rows.sharding.spec[0] == "data"
     assert_exact(rows, embed.embedding[...])
+
+
+def test_an_embedding_takes_a_layout_where_there_is_none_to_keep_to():
+    embed, lying = nnx.Embed(4, 2, rngs=nnx.Rngs(0)), PartitionSpec("data")
+    want = embed(jnp.arange(4))
+    assert_exact(embed(jnp.arange(4), out_sharding=lying), want)
+    with jax.set_mesh(AUTO):
+        assert_exact(embed(jnp.arange(4), out_sharding=lying), want)
+        assert_exact(jax.jit(lambda x: embed(x, lying))(jnp.arange(4)), want)
 
 
 # --- rules and specs ------------------------------------------------------------------------------
