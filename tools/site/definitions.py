@@ -15,9 +15,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Parameter", "Place", "Signature", "note_on", "place_of", "signatures", "written"]
+__all__ = [
+    "OURS",
+    "Parameter",
+    "Place",
+    "Signature",
+    "note_on",
+    "place_of",
+    "signatures",
+    "written",
+]
 
+OURS = "ramie"  # constructors of other packages are not looked into
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+_PLACE = inspect.Parameter.POSITIONAL_ONLY
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
@@ -155,13 +166,19 @@ def _of_object(value: Any) -> list[Signature]:
     except (TypeError, ValueError):
         return []
     found: list[Parameter] = []
+    last = None
     for parameter in parameters:
+        if last is _PLACE and parameter.kind is not _PLACE:
+            found.append(Parameter("/", "", ""))
+        last = parameter.kind
         default = parameter.default
         shown = "" if default is parameter.empty else repr(default)
         if parameter.kind is _KEYWORD and all(p.name[0] != "*" for p in found):
             found.append(Parameter("*", "", ""))
         star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
         found.append(Parameter(star + parameter.name, "", shown if len(shown) < 40 else "..."))
+    if last is _PLACE:
+        found.append(Parameter("/", "", ""))
     return [Signature(tuple(found), "")]
 
 
@@ -242,7 +259,7 @@ def _tuple_parameters(cls: type) -> list[Signature]:
 
 def _of_class(cls: type) -> list[Signature]:
     for owner in cls.__mro__:
-        if owner.__module__.partition(".")[0] != "ramie":
+        if owner.__module__.partition(".")[0] != OURS:
             continue
         made = vars(owner).get("__init__") or vars(owner).get("__new__")
         code = getattr(inspect.unwrap(made), "__code__", None) if made else None

@@ -12,6 +12,15 @@ from tools.site.links import ROOT, anchor_of
 
 __all__ = ["Around", "entry", "guides_of", "summary"]
 
+_JAX = (
+    "jax.nn",
+    "jax.nn.initializers",
+    "jax.numpy",
+    "jax.lax",
+    "jax.random",
+    "jax.tree_util",
+    "jax",
+)
 _SHOWN = {"__call__", "__enter__", "__getitem__", "__iter__"}
 
 
@@ -109,7 +118,10 @@ def _member(name: Name, short: str, value: Any) -> str:
         code = _code(inner, short, bound=not isinstance(value, staticmethod))
     label = f"*{kind}*" if kind else ""
     heading = _heading(3, address, f"{name.short}.{short}")
-    body = docstrings.markdown(text, _types(inner)) if text else ""
+    if text and not getattr(inner, "__module__", "ramie").startswith("ramie"):
+        body = _elsewhere(inner, short, "As")
+    else:
+        body = docstrings.markdown(text, _types(inner)) if text else ""
     return "\n\n".join(part for part in (heading, label, code, body) if part)
 
 
@@ -153,17 +165,17 @@ def _value(name: Name, place: definitions.Place | None) -> str:
     return f"```python\n{name.short} = {shown}\n```" if len(shown) < 200 else ""
 
 
-def _elsewhere(name: Name) -> str:
+def _elsewhere(value: Any, name: str, said: str = "The same object as") -> str:
     """Say of what is not ours what it is, and its public name in JAX."""
-    places = ("jax.nn", "jax.nn.initializers", "jax.numpy", "jax.lax", "jax.tree_util", "jax")
+    same = (value, inspect.unwrap(value)) if callable(value) else (value,)
     found = [
         place
-        for place in places
-        if getattr(importlib.import_module(place), name.internal, None) is name.value
+        for place in _JAX
+        if any(getattr(importlib.import_module(place), name, None) is one for one in same)
     ]
-    text = (inspect.getdoc(name.value) or "").partition("\n\n")[0].replace("\n", " ")
+    text = (inspect.getdoc(value) or "").partition("\n\n")[0].replace("\n", " ")
     first = docstrings.prose(text)
-    where = f"The same object as `{found[0]}.{name.internal}`" if found else ""
+    where = f"{said} `{found[0]}.{name}`" if found else ""
     return f"{where}: {first}" if where and first else f"{where}." if where else first
 
 
@@ -172,7 +184,7 @@ def summary(name: Name) -> str:
     value = name.value
     called = inspect.isclass(value) or inspect.isroutine(inspect.unwrap(value))
     if called and not value.__module__.startswith("ramie"):
-        return _elsewhere(name)
+        return _elsewhere(value, name.internal)
     place = definitions.place_of(value, name.home, name.internal)
     text = _documented(value) if called else definitions.note_on(place)
     return docstrings.prose(text.partition("\n\n")[0])
@@ -188,7 +200,7 @@ def entry(name: Name, around: Around) -> str:
     ours = not called or value.__module__.startswith("ramie")
     text = _documented(value) if called else definitions.note_on(place)
     if not ours:
-        parts.append(_elsewhere(name))
+        parts.append(_elsewhere(value, name.internal))
     elif text:
         parts.append(docstrings.markdown(text, _types(value) if called else {}))
     parts.append(guides_of(name.address))
