@@ -14,6 +14,7 @@ from ramie.compat import distribution
 from ramie.compat.aliases import ALIASES, is_aliased, target_of
 from ramie.compat.holding import Holders
 from ramie.compat.namespace import Namespace
+from ramie.foundation.terminals import Tables
 from ramie.foundation.version import __version__ as ramie_version
 
 
@@ -174,6 +175,7 @@ def install() -> None:
             "or start the program with `python -m ramie.compat SCRIPT`"
         )
     sys.meta_path.insert(0, _FINDER)
+    Tables.always_coloured = True
 
 
 def uninstall() -> None:
@@ -184,4 +186,5 @@ def uninstall() -> None:
     """
     if is_installed():
         sys.meta_path.remove(_FINDER)
+        Tables.always_coloured = False
         _FINDER.loader.forget()

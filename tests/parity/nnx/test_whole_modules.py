@@ -137,12 +137,15 @@ def test_tables_are_the_same_text():
                 return {"y": self.block.forward(x), "pair": (x, self.block.linear(x))}
 
         class_of[nnx] = Net
-        return nnx.tabulate(
+        text = nnx.tabulate(
             Net(nnx.Rngs(0)),
             X,
             other="text",
             console_kwargs={"force_terminal": False, "no_color": True, "width": 150},
         )
+        *lines, total = text.strip().splitlines()
+        # What follows, the sum by kinds, Flax does not have.
+        return [*lines, total.partition(" = ")[0].strip()]
 
     _same(run)
 

@@ -47,11 +47,13 @@ class ShownArray:
       shape: its shape.
       dtype: its dtype.
       names: the names of its axes, if a metadata box gives them.
+      note: what follows it.
     """
 
     shape: tuple[int, ...]
     dtype: Any
     names: tuple[Any, ...] | None = None
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,7 +215,7 @@ def _leaf(tree: Any) -> Line:
         pieces = [(str(tree.dtype), _DIM), (f"[{shape}]", "")]
         if tree.names is not None:
             pieces += [(" ", ""), (f"P{_without_quotes(tree.names)}", _DIM)]
-        return pieces
+        return [*pieces, (f" {tree.note}", _DIM)] if tree.note else pieces
     if isinstance(tree, ShownObject):
         return [(_without_quotes(tree.obj), "")]
     return [("{}" if isinstance(tree, dict) else "[]", "")]

@@ -1,7 +1,6 @@
 """Tables that show what a module is made of: `tabulate`."""
 
 import dataclasses
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -9,11 +8,11 @@ from typing import Any
 from ramie.core import meta as meta
 from ramie.core.filters import DenyList as DenyList
 from ramie.core.filters import Filter
+from ramie.core.inspection.summary_table import Summary, draw
 from ramie.core.inspection.summary_text import (
     Line,
     ShownArray,
     ShownObject,
-    as_rich,
     describe,
     outline,
     size_and_bytes,
@@ -37,8 +36,6 @@ _ArrayRepresentation = ShownArray
 
 NO_EXTRAS: Mapping[str, Any] = MappingProxyType({})
 """The default of arguments that are passed on to `rich`."""
-
-_CONSOLE = {"force_terminal": True, "force_jupyter": False}
 
 Path = tuple[str, ...]
 
@@ -130,8 +127,8 @@ def tabulate(
       show_repeated: give every call a row; otherwise only the first call at each path. Variables
         stand in the first row of a path.
       mutable: the collections that `init` creates; by default all but ``intermediates``.
-      console_kwargs: arguments of `rich.console.Console`, for example ``{"width": 120}``, beyond
-        `force_terminal`, on by default, and `force_jupyter`, off.
+      console_kwargs: arguments of `rich.console.Console`, for example ``{"width": 120}``. Without
+        `force_terminal` there are colours if the standard output is a terminal or a notebook.
       table_kwargs: arguments of `rich.table.Table`.
       column_kwargs: arguments of `rich.table.Column`, for all columns.
       compute_flops: add a column with the estimated floating-point operations of each call. It
@@ -152,7 +149,9 @@ def tabulate(
 
     Differs from Flax: collections are in alphabetical order, not in that of a hash; names and text
     of the user are never read as markup; with `show_repeated`, a lifted module has a row per trace
-    of its body and none besides.
+    of its body and none besides. Shapes and sizes are never cut, and where columns have no room
+    they stand one below the other. The last line tells the collections apart, and there are no
+    colours in files and pipes.
     """
 
     def show(*call_args: Any, **call_kwargs: Any) -> str:
@@ -160,7 +159,8 @@ def tabulate(
         table = make(rngs, *call_args, mutable=mutable, **call_kwargs, **kwargs)
         costs = {"flops": compute_flops, "vjp_flops": compute_vjp_flops}
         shown = [name for name, wanted in costs.items() if wanted]
-        return _render(table, shown, console_kwargs, table_kwargs, column_kwargs)
+        text = draw(_said(table, shown), console_kwargs, table_kwargs, column_kwargs)
+        return f"\n{text}\n"
 
     return show
 
@@ -275,45 +275,16 @@ def _pruned(tree: Any, at: Path, stops: set[Path]) -> Any:
     }
 
 
-# Rendering -----------------------------------------------------------------------------------
+# What the table says -------------------------------------------------------------------------
 
 
-def _render(
-    table: Table,
-    costs: Sequence[str],
-    console_kwargs: Mapping[str, Any] | None,
-    table_kwargs: Mapping[str, Any],
-    column_kwargs: Mapping[str, Any],
-) -> str:
-    import rich.console
-    import rich.table
-
-    names = ["path", "module", "inputs", "outputs", *costs]
-    totals = _totals(table)
-    layout = {
-        "show_header": True,
-        "show_lines": True,
-        "show_footer": True,
-        "title": f"{type(table.module).__name__} Summary",
-    }
-    total = [("\nTotal Parameters: ", "")]
-    grand = size_pieces(*(sum(column) for column in zip((0, 0), *totals.values(), strict=True)))
-    layout["caption"] = as_rich([total + grand], "bold")
-    shown = rich.table.Table(**{**layout, **table_kwargs})
-    for name in names:
-        footer = (
-            {"footer": as_rich([[("Total", "")]], justify="right")} if name == names[-1] else {}
-        )
-        shown.add_column(name, **{**column_kwargs, **footer})
-    for name, size in totals.items():
-        footer = {"footer": as_rich([size_pieces(*size)])}
-        shown.add_column(as_rich([[(name, "")]]), **{**column_kwargs, **footer})
-    for row in table:
-        shown.add_row(*_cells(row, costs, table.collections))
-    out = io.StringIO()
-    console = rich.console.Console(file=out, **{**_CONSOLE, **(console_kwargs or {})})
-    console.print(shown)
-    return f"\n{out.getvalue()}\n"
+def _said(table: Table, costs: Sequence[str]) -> Summary:
+    return Summary(
+        f"{type(table.module).__name__} Summary",
+        ["path", "module", "inputs", "outputs", *costs],
+        _totals(table),
+        [_cells(row, costs, table.collections) for row in table],
+    )
 
 
 def _totals(table: Table) -> dict[str, tuple[int, int]]:
@@ -324,7 +295,7 @@ def _totals(table: Table) -> dict[str, tuple[int, int]]:
     return sums
 
 
-def _cells(row: Row, costs: Sequence[str], collections: Sequence[str]) -> list[Any]:
+def _cells(row: Row, costs: Sequence[str], collections: Sequence[str]) -> list[list[Line]]:
     method = "" if row.method == "__call__" else f" ({row.method})"
     lines: list[list[Line]] = [
         [[("/".join(row.path), "")]],
@@ -338,4 +309,4 @@ def _cells(row: Row, costs: Sequence[str], collections: Sequence[str]) -> list[A
         own = outline(describe(row.module_variables.get(name, {})))
         size = [(piece, f"bold {style}".strip()) for piece, style in size_pieces(*sizes[name])]
         lines.append([*own, [], size] if own else [size])
-    return [as_rich(cell) for cell in lines]
+    return lines

@@ -1,16 +1,17 @@
 """Tables that show what a model is made of: `tabulate`."""
 
 import dataclasses
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 
 from ramie.core.inspection.cost import shape_of, split_arrays
+from ramie.core.inspection.summary_table import Summary, draw
 from ramie.core.inspection.summary_text import (
     Line,
-    as_rich,
+    ShownArray,
+    ShownObject,
     describe,
     outline,
     size_and_bytes,
@@ -29,8 +30,6 @@ from ramie.nnx.variable.base import Variable
 from ramie.nnx.variable.metadata import HOOKS
 
 __all__ = ["Row", "tabulate"]
-
-_CONSOLE = {"force_terminal": True, "force_jupyter": False}
 
 
 @dataclasses.dataclass
@@ -79,8 +78,9 @@ def tabulate(
 
     Each method of a module that runs has a row, in the order of the calls: path, class, inputs,
     outputs, and per kind of variable those of the module with their sizes. A second call of the
-    same method of the same module with the same shapes has none. Totals stand at the foot. The
-    model does not change.
+    same method of the same module with the same shapes has none. A variable that is met at several
+    places is counted at the first, and marked at the others. Totals stand at the foot. The table is
+    as wide as the console at most, shapes and sizes stay whole. The model does not change.
 
     Args:
       obj: the model. What has no such method gets a row for each object inside, without calls.
@@ -90,8 +90,8 @@ def tabulate(
       row_filter: tells whether to show a row; by default random streams are left out.
       table_kwargs: arguments of `rich.table.Table`.
       column_kwargs: arguments of `rich.table.Table.add_column`, for all columns.
-      console_kwargs: arguments of `rich.console.Console`, for example ``{"width": 120}``, beyond
-        `force_terminal`, on by default, and `force_jupyter`, off.
+      console_kwargs: arguments of `rich.console.Console`, for example ``{"width": 120}``. Without
+        `force_terminal` there are colours if the standard output is a terminal or a notebook.
       compute_flops: add a column with the estimated floating-point operations of each call. The
         model is traced once all the same, but a program is lowered per row.
       compute_vjp_flops: add such a column for each call together with its gradient.
@@ -106,7 +106,9 @@ def tabulate(
         True
 
     Differs from Flax: `table_kwargs` may hold a title; text of the user is never read as markup;
-    objects without the method have a table, too.
+    objects without the method have a table, too. Shapes and sizes are never cut, and where columns
+    have no room they stand one below the other. Tied variables are marked, the last line tells the
+    kinds apart, and there are no colours in files and pipes.
     """
     if callable(getattr(obj, method, None)) and not isinstance(obj, Variable):
         costs = {"flops": compute_flops, "vjp_flops": compute_vjp_flops}
@@ -116,8 +118,14 @@ def tabulate(
         rows = _listed(obj)
     rows = [r for r in rows if row_filter(r) and (depth is None or len(r.path) <= depth)]
     shown = [name for name, wanted in costs.items() if wanted]
-    title = f"{type(obj).__name__} Summary"
-    return _render(rows, _sizes(obj), title, shown, table_kwargs, column_kwargs, console_kwargs)
+    totals = dict(sorted(_sizes(obj, {}, ()).items()))
+    summary = Summary(
+        f"{type(obj).__name__} Summary",
+        ["path", "type", "inputs", "outputs", *shown],
+        totals,
+        [list(_cells(row, shown, list(totals))) for row in rows],
+    )
+    return draw(summary, console_kwargs, table_kwargs, column_kwargs)
 
 
 # --- rows -----------------------------------------------------------------------------------------
@@ -140,6 +148,7 @@ def _called(
     def run(arrays: list[Any]) -> Any:
         values, args, kwargs = rebuild(arrays)
         model = build(graphdef, values)
+        places = _places(model)
         nodes = {
             id(node): path
             for path, node in iter_graph(model, graph=True)
@@ -160,7 +169,7 @@ def _called(
             place = len(rows)
             rows.append(None)  # a call that fails, and is caught, leaves no row
             path = nodes[id(node)] + (() if name == "__call__" else (name,))
-            own, sizes = _own(node), _sizes(node)
+            own, sizes = _own(node, nodes[id(node)], places), _sizes(node, places, nodes[id(node)])
             with parts.part(place):
                 output = method(*args, **kwargs)
             if trace_token() is trace:  # it costs what it costs, even if nobody reads the result
@@ -186,7 +195,11 @@ def _listed(obj: Any) -> list[Row]:
     if not isinstance(obj, Pytree):
         nodes.append(((), obj))
     found = sorted(nodes, key=lambda pair: [str(key) for key in pair[0]])
-    return [Row(path, type(x), [], {}, _own(x), _sizes(x)) for path, x in found]
+    places = _places(obj)
+    return [
+        Row(path, type(x), [], {}, _own(x, path, places), _sizes(x, places, path))
+        for path, x in found
+    ]
 
 
 def _inputs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Line]:
@@ -209,11 +222,23 @@ def _is_leaf(x: Any) -> bool:
     return isinstance(x, Variable | jax.Array)
 
 
-def _sizes(node: Any) -> dict[str, tuple[int, int]]:
-    """Count elements and bytes of all variables inside by kind, each once."""
+def _places(obj: Any) -> dict[int, Path]:
+    """Return where each object inside is met first: there it is counted."""
+    shared = Variable | Pytree
+    return {id(x): path for path, x in iter_graph(obj, graph=True) if isinstance(x, shared)}
+
+
+def _sizes(node: Any, places: Mapping[int, Path], at: Path) -> dict[str, tuple[int, int]]:
+    """Count elements and bytes of the variables inside by kind, without what is counted elsewhere.
+
+    Args:
+      node: the object.
+      places: where each object is met first.
+      at: where this one is.
+    """
     sums: dict[str, tuple[int, int]] = {}
     for _, leaf in iter_graph(node, graph=True):
-        if _is_leaf(leaf):
+        if _is_leaf(leaf) and places.get(id(leaf), at)[: len(at)] == at:
             raw = leaf.get_raw_value() if isinstance(leaf, Variable) else leaf
             size, num_bytes = size_and_bytes(raw)
             before = sums.get(_kind(leaf), (0, 0))
@@ -221,75 +246,67 @@ def _sizes(node: Any) -> dict[str, tuple[int, int]]:
     return sums
 
 
-def _own(node: Any) -> dict[str, Any]:
-    """Return the variables that belong to no other module inside, by kind, as nested mappings."""
+def _own(node: Any, at: Path, places: Mapping[int, Path]) -> dict[str, Any]:
+    """Return the variables that belong to no other module inside, by kind, as nested mappings.
+
+    What is met at another place first is marked with that place: a variable, or all that a module
+    holds.
+    """
     own: dict[str, dict[Any, Any]] = {}
     for path, leaf in _outside_of_modules(node, ()):
-        tree = own.setdefault(_kind(leaf), {})
-        for key in path[:-1]:
-            tree = tree.setdefault(key, {})
-        if path:
-            tree[path[-1]] = _shown(leaf)
+        first = places.get(id(leaf), at + path)
+        if isinstance(leaf, Pytree):
+            note = f"tied to {_text(first)}"
+            shown = {kind: ShownObject(note) for kind in _sizes(leaf, {}, ()) if first != at + path}
+        else:
+            shown = {_kind(leaf): _shown(leaf, "" if first == at + path else _text(first))}
+        for kind, value in shown.items():
+            tree = own.setdefault(kind, {})
+            for key in path[:-1]:
+                tree = tree.setdefault(key, {})
+            if path:
+                tree[path[-1]] = value
     return own
 
 
+def _text(path: Path) -> str:
+    return "/".join(map(str, path))
+
+
 def _outside_of_modules(node: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """List variables of a node, and the modules right below it."""
     for key, value in members(node):
-        if _is_leaf(value):
+        is_module = isinstance(value, Pytree) and type(value) not in (List, Dict)
+        if _is_leaf(value) or is_module:
             yield (*path, key), value
-        elif not isinstance(value, Pytree) or type(value) in (List, Dict):
+        else:
             yield from _outside_of_modules(value, (*path, key))
 
 
-def _shown(leaf: Any) -> Any:
-    """Return what is shown of a variable: its value, among the metadata if there is any."""
+def _shown(leaf: Any, first: str) -> Any:
+    """Return what is shown of a variable: its value, among the metadata if there is any.
+
+    Args:
+      leaf: the variable, or an array.
+      first: where it was met first, if that was elsewhere.
+    """
     if not isinstance(leaf, Variable):
         return describe(leaf)
     value = describe(leaf.get_raw_value())
+    if first:
+        note = f"tied to {first}"
+        is_array = isinstance(value, ShownArray)
+        return dataclasses.replace(value, note=note) if is_array else ShownObject(note)
     metadata = leaf.get_metadata(exclude_required=True)
     told = {name: describe(entry) for name, entry in metadata.items() if name not in HOOKS}
     return dict(sorted({**told, "value": value}.items())) if told else value
 
 
-# --- the table ------------------------------------------------------------------------------------
-
-
-def _render(
-    rows: Sequence[Row],
-    totals: Mapping[str, tuple[int, int]],
-    title: str,
-    costs: Sequence[str],
-    table_kwargs: Mapping[str, Any] | None,
-    column_kwargs: Mapping[str, Any] | None,
-    console_kwargs: Mapping[str, Any] | None,
-) -> str:
-    import rich.console
-    import rich.table
-
-    kinds = sorted(totals)
-    grand = size_pieces(*map(sum, zip((0, 0), *totals.values(), strict=True)))
-    layout = {
-        "show_header": True,
-        "show_lines": True,
-        "show_footer": True,
-        "title": title,
-        "caption": as_rich([[("\nTotal Parameters: ", ""), *grand]], "bold"),
-    }
-    table = rich.table.Table(**{**layout, **(table_kwargs or {})})
-    columns = ["path", "type", "inputs", "outputs", *costs]
-    footers = [""] * (len(columns) - 1) + [as_rich([[("Total", "")]], justify="right")]
-    footers += [as_rich([size_pieces(*totals[kind])]) for kind in kinds]
-    for name, footer in zip([*columns, *kinds], footers, strict=True):
-        table.add_column(name, **{**(column_kwargs or {}), "footer": footer})
-    for row in rows:
-        table.add_row(*(as_rich(lines) for lines in _cells(row, costs, kinds)))
-    out = io.StringIO()
-    rich.console.Console(file=out, **{**_CONSOLE, **(console_kwargs or {})}).print(table)
-    return out.getvalue()
+# --- what the table says --------------------------------------------------------------------------
 
 
 def _cells(row: Row, costs: Sequence[str], kinds: Sequence[str]) -> Iterator[list[Line]]:
-    yield [[("/".join(map(str, row.path)), "")]]
+    yield [[(_text(row.path), "")]]
     yield [[(row.type.__name__, "")]]
     yield row.inputs
     yield outline(row.outputs)
@@ -299,4 +316,4 @@ def _cells(row: Row, costs: Sequence[str], kinds: Sequence[str]) -> Iterator[lis
         own = outline(row.variables.get(kind, {}))
         size = size_pieces(*row.sizes.get(kind, (0, 0)))
         bold = [(piece, f"bold {style}".strip()) for piece, style in size]
-        yield [*own, [], bold] if own else [bold]
+        yield [*own, [], bold] if own and size else own or [bold]

@@ -235,7 +235,34 @@ def test_console_table_and_columns_can_be_set():
     assert "Total Parameters" in text
     assert "Total │" not in text
     assert max(len(line) for line in text.splitlines()) <= 60
-    assert "\x1b[1m" in nn.Dense(2).tabulate(KEY, X)
+    assert "\x1b[1m" in nn.Dense(2).tabulate(KEY, X, console_kwargs={"force_terminal": True})
+
+
+def test_collections_are_counted_apart():
+    class Normed(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.BatchNorm(use_running_average=False)(nn.Dense(4)(x))
+
+    wide = Normed().tabulate(KEY, X, console_kwargs=PLAIN)
+    assert "Total Parameters: 32 (128 B) = batch_stats 8 (32 B) + params 24 (96 B)" in wide
+    narrow = Normed().tabulate(KEY, X, console_kwargs={**PLAIN, "width": 50})
+    for whole in ("kernel: float32[3,4]", "batch_stats 8 (32 B)", "+ params 24 (96 B)"):
+        assert whole in narrow
+    assert max(map(len, narrow.splitlines())) <= 50
+
+
+def test_a_shared_parameter_is_counted_once():
+    class Tied(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            table = nn.Embed(5, 3)
+            return table.attend(table(jnp.zeros(2, int)) + x)
+
+    for show_repeated in (False, True):
+        text = Tied().tabulate(KEY, X, show_repeated=show_repeated, console_kwargs=PLAIN)
+        assert text.count("embedding: float32[5,3]") == 1
+        assert "Total Parameters: 15 (60 B)" in text
 
 
 def test_text_of_the_user_is_no_markup():

@@ -61,6 +61,51 @@ def test_rows_follow_the_calls():
     assert nnx.to_pure_dict(nnx.state(model, nnx.BatchStat)) == before
 
 
+class Twice(nnx.Module):
+    def __init__(self):
+        self.first, self.second = Inner(), Inner()
+        self.second.weight = self.first.weight
+        self.third = nnx.Dict(again=self.first, own=nnx.Param(jnp.ones(3)))
+
+    def __call__(self, x):
+        return self.third.again(self.second(self.first(x)))
+
+
+def test_tied_variables_are_counted_once_and_marked():
+    text = nnx.tabulate(Twice(), jnp.ones((1, 2)), console_kwargs=CONSOLE)
+    table = rows(text)
+    assert "weight: float32[2,2] tied to first/weight" in text
+    assert "third: again: tied to first" in " ".join(row[5] for row in table)
+    sizes = {
+        row[0]: cells[-1]
+        for row in table
+        if row[0]
+        for cells in [
+            [r[5] for r in table[table.index(row) :][:3] if r[5] and r[0] in ("", row[0])]
+        ]
+    }
+    assert sizes["first"] == "4 (16 B)" and "(" not in sizes["second"]
+    assert "Total Parameters: 9 (36 B) = BatchStat 2 (8 B) + Param 7 (28 B)" in text
+
+
+def test_modules_that_are_not_called_mark_ties_too():
+    tied = nnx.Dict(a=nnx.Dict(w=nnx.Param(jnp.ones(2))), b=nnx.Dict())
+    tied.b.w = tied.a.w
+    text = nnx.tabulate(tied, console_kwargs=CONSOLE)
+    assert "w: float32[2] tied to a/w" in text and "Total Parameters: 2 (8 B)" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_shapes_and_sizes_stay_whole(width):
+    text = nnx.tabulate(
+        Outer(), jnp.ones((1, 2)), console_kwargs={"force_terminal": False, "width": width}
+    )
+    assert max(map(len, text.splitlines())) <= width
+    for whole in ("float32[1,2]", "float32[2,2]", "7 (28 B)", "RngState 2 (12 B)"):
+        assert whole in text
+    assert "…" not in text
+
+
 def test_rows_can_be_chosen():
     model, x = Outer(), jax.ShapeDtypeStruct((1, 2), jnp.float32)
     short = rows(nnx.tabulate(model, x, depth=2, console_kwargs=CONSOLE))
