@@ -8,6 +8,7 @@ and its result is laid out by one rule for all operations (see `laid_out`).
 
 import functools
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ __all__ = [
     "laid_by",
     "laid_like",
     "laid_out",
+    "mentions_sharding",
     "note_remedy",
     "on_several_axes",
     "spread",
@@ -39,6 +41,8 @@ GATHERED = "gathered"
 Source = tuple[Any, Sequence[int | str | None]]
 """An array, and for each of its axes that of the result which it becomes, or None."""
 
+# A type as JAX writes it: float32[4@data,8].
+_DIVIDED = re.compile(r"\w\[[^\]]*@")
 _Sources = Iterable[Sequence[Source]]
 
 
@@ -47,13 +51,20 @@ def is_about_sharding(error: BaseException) -> bool:
     return type(error).__name__ == "ShardingTypeError"  # it has no public name
 
 
+def mentions_sharding(error: BaseException) -> bool:
+    """Tell whether an error is about how arrays are laid out, or names an array that is divided."""
+    if is_about_sharding(error):
+        return True
+    return isinstance(error, TypeError | ValueError) and bool(_DIVIDED.search(str(error)))
+
+
 def note_remedy(error: BaseException) -> None:
     """Say under an error of JAX about how arrays are laid out what to do.
 
     Args:
       error: any error; others are left alone.
     """
-    if is_about_sharding(error):
+    if mentions_sharding(error):
         error.add_note(
             "On explicit mesh axes the types of arrays have to say how a result is laid out. Give "
             "the operation out_sharding=PartitionSpec(...), or move an operand before it with "

@@ -142,3 +142,58 @@ def test_an_einsum_blames_its_inputs_only_for_their_sizes():
         layer(jnp.ones((2, 3)), out_sharding=jax.sharding.PartitionSpec("data"))
     assert not isinstance(caught.value, errors.InputShapeError)
     assert "In module Einsum at /" in caught.value.__notes__
+
+
+# --- errors about layouts, in code that calls JAX itself ------------------------------------------
+
+
+class Own(nnx.Module):
+    def __init__(self):
+        self.kernel = nnx.Param(jnp.ones((4, 4)))
+
+    def mixed(self, x):
+        moved = jax.sharding.reshard(x, jax.sharding.PartitionSpec(None, "model"))
+        return jnp.where(True, x, moved)  # no two cases that lie alike
+
+    def __call__(self, x):
+        return self.mixed(x) @ self.kernel[...]
+
+
+def loss(model, x):
+    return model(x).sum()
+
+
+TRACED = {
+    "jit": lambda model, x: nnx.jit(Net.__call__)(model, x),
+    "donating": lambda model, x: nnx.jit(loss, donate_argnums=0)(model, x),
+    "grad": lambda model, x: nnx.grad(loss)(model, x),
+    "jit of grad": lambda model, x: nnx.jit(lambda m, x: nnx.value_and_grad(loss)(m, x))(model, x),
+    "vjp": lambda model, x: nnx.vjp(loss, model, x, graph_updates=False),
+    "remat": lambda model, x: nnx.remat(loss)(model, x),
+    "vmap": lambda model, x: nnx.vmap(loss, in_axes=(None, 1))(model, x[:, None]),
+    "scan": lambda model, x: nnx.scan(
+        lambda x, model: (model(x), None), in_axes=(nnx.Carry, None), length=2
+    )(x, model),
+    "eval_shape": lambda model, x: nnx.eval_shape(loss, model, x),
+}
+
+
+@pytest.mark.parametrize("way", TRACED)
+def test_a_layout_that_jax_refuses_in_a_module_of_a_user(way):
+    mesh = jax.make_mesh((2, 2), ("data", "model"))
+    with jax.set_mesh(mesh):
+        x = jax.device_put(jnp.ones((4, 4)), jax.sharding.PartitionSpec("data"))
+        with pytest.raises(Exception, match="same sharding") as caught:
+            TRACED[way](Net(Own()), x)
+    notes = [note for note in caught.value.__notes__ if "JAX has removed" not in note]
+    assert notes[0] == "In module Own at /layers/1"
+    assert notes[1].startswith("On explicit mesh axes") and len(notes) == 2
+
+
+def test_other_errors_stay_as_they_are():
+    def failing(model):
+        raise ValueError("something else")
+
+    with pytest.raises(ValueError, match="something else") as caught:
+        nnx.jit(failing)(Own())
+    assert "In module" not in str(getattr(caught.value, "__notes__", ""))

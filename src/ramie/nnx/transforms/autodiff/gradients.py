@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ramie.core.tracing.arguments import by_position
+from ramie.nnx.modules.places import noting
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.operands import Operands
 from ramie.nnx.transforms.arguments.structures import part_of
@@ -174,6 +175,7 @@ def _gradient(name: str, f: Any, **options: Any) -> Any:
         chosen = selection.among(len(args))
         operands = chosen.edge.take_apart((args, kwargs))
 
+        @noting
         def pure(taken: Any, rest: Any) -> Any:
             inside = chosen.edge.enter(operands.outline, chosen.joined(taken, rest))
             own_args, own_kwargs = inside.tree
@@ -223,6 +225,7 @@ def _functional(name: str, graph: bool | None, graph_updates: bool | None) -> Bo
 def _pure(f: Any, edge: Boundary, operands: Operands, has_aux: bool) -> Callable[[Any], Any]:
     """Return a function of values with all but the differentiable output as auxiliary output."""
 
+    @noting
     def pure(values: Any) -> Any:
         inside = edge.enter(operands.outline, (values,))
         out = f(*inside.tree)

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from ramie.core.tracing.arguments import by_position, from_start
+from ramie.nnx.modules.places import noting
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.outline import Outline
 from ramie.nnx.transforms.arguments.statics import with_statics, without_statics
@@ -67,6 +68,7 @@ def remat(
     edge = Boundary("remat", graph, graph_updates)
     positions = from_start(f, static_argnums)
 
+    @noting
     def pure(outline: Outline, values: Any) -> Any:
         inside = edge.enter(outline, (values,))
         args, kwargs = inside.tree

@@ -14,6 +14,7 @@ from ramie.core.tracing.trace import is_top_level
 from ramie.foundation.configurations import config
 from ramie.nnx.graph.cache import flatten
 from ramie.nnx.graph.functional import clone
+from ramie.nnx.modules.places import noting
 from ramie.nnx.modules.sharing import shared_call
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.checks import refuse_other_values
@@ -165,6 +166,7 @@ class JitWrapped:
 
         call = self._call  # not of `self`: with the last reference to it all that it holds goes
 
+        @noting
         def pure(outline: Any, *groups: Any) -> Any:
             inside = edge.enter(outline, groups)
             return inside.leave(call(inside, outline), complete=complete)
@@ -240,23 +242,23 @@ class JitWrapped:
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         return self if obj is None else functools.partial(self, obj)
 
-    def trace(self, *args: Any, **kwargs: Any) -> Traced:
-        """Trace the function for these arguments, whose values do not matter."""
+    def staged(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, Any]:
+        """Return the program for arguments, what it is called with, and what donates, or None."""
         variant, operands = self._taken_apart(args, kwargs)
         donating = self._giving_away(variant)
         if donating is None:
-            return Traced(variant.jitted.trace(operands.outline, *operands.groups), self)
-        program = donating.program(operands)
-        return Traced(program.trace(operands.outline, *operands.groups[0]), self, donating)
+            return variant.jitted, (operands.outline, *operands.groups), None
+        return donating.program(operands), (operands.outline, *operands.groups[0]), donating
+
+    def trace(self, *args: Any, **kwargs: Any) -> Traced:
+        """Trace the function for these arguments, whose values do not matter."""
+        program, operands, donating = self.staged(args, kwargs)
+        return Traced(program.trace(*operands), self, donating)
 
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
         """Trace and lower the function for these arguments, whose values do not matter."""
-        variant, operands = self._taken_apart(args, kwargs)
-        donating = self._giving_away(variant)
-        if donating is None:
-            return Lowered(variant.jitted.lower(operands.outline, *operands.groups), self)
-        program = donating.program(operands)
-        return Lowered(program.lower(operands.outline, *operands.groups[0]), self, donating)
+        program, operands, donating = self.staged(args, kwargs)
+        return Lowered(program.lower(*operands), self, donating)
 
     def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
         """Return the output with shapes and dtypes in place of arrays; arguments do not change."""

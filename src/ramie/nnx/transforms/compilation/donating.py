@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from ramie.core.donation import copied, counts, held, is_plain
+from ramie.nnx.modules.places import noting
 from ramie.nnx.transforms.arguments.inside import Inside
 from ramie.nnx.transforms.arguments.operands import Operands
 from ramie.nnx.transforms.arguments.outline import Outline
@@ -72,6 +73,7 @@ class Donating:
         self._lock = threading.RLock()
         self._here = threading.local()
 
+        @noting
         def pure(outline: Outline, *values: Any) -> Any:
             return self._inside(outline, values)
 

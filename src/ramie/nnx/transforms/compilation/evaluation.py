@@ -8,6 +8,7 @@ import jax
 from jax.experimental import checkify as jax_checkify
 
 from ramie.core.tracing.arguments import by_position, from_start
+from ramie.nnx.modules.places import noting
 from ramie.nnx.modules.sharing import shared_call
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.checks import refuse_graph
@@ -53,6 +54,7 @@ def eval_shape(
     if operands.outline.shared and not edge.mode.updates:
         refuse_graph((args, kwargs), edge.mode)
 
+    @noting
     def pure(values: Any) -> Any:
         inside = edge.enter(operands.outline, (values,))
         own_args, own_kwargs = inside.tree

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from ramie.core.tracing.arguments import all_positional
+from ramie.nnx.modules.places import noting
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.operands import Operands
 from ramie.nnx.transforms.arguments.outline import Result
@@ -118,6 +119,7 @@ def vmap(
             )
         results: list[Result] = []
 
+        @noting
         def pure(outline: Any, *groups: Any) -> Any:
             inside = edge.enter(outline, groups)
             told.enter(inside)

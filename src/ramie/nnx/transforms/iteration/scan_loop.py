@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from ramie.core.tracing.trace import is_box
 from ramie.nnx.graph.structure import GraphDef
 from ramie.nnx.graph.walk import has_identity, walk
+from ramie.nnx.modules.places import noting
 from ramie.nnx.objects.pytree import Pytree
 from ramie.nnx.transforms.arguments.boundary import Boundary
 from ramie.nnx.transforms.arguments.inside import Inside
@@ -192,7 +193,7 @@ class ScanLoop(Repeatable):
         before = None
         if self.carry_in is not None:
             before = _Carried(self, args[self.carry_in])
-        out = self.functions[0](*args)
+        out = noting(self.functions[0])(*args)
         carry, rest = self._split(out)
         if edge.mode.updates:
             self._forget(inside, kept_groups)
