@@ -1,0 +1,1 @@
+"""A variational autoencoder of handwritten digits: train, measure, draw."""
