@@ -5,6 +5,7 @@ The functions take the namespaces of either library, so that the same cells can 
 """
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,8 +17,8 @@ import optax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from tests.families.nnx_rows import ROWS as NNX_ROWS
-from tests.families.row import Input, floats, randomised
-from tests.families.table import ROWS as LINEN_ROWS
+from tests.families.row import Input, Row, floats, randomised
+from tests.families.table import ROWS
 
 AXES = ("data", "model")
 KINDS = {
@@ -25,6 +26,35 @@ KINDS = {
     "auto": (AxisType.Auto, AxisType.Auto),
     "mixed": (AxisType.Explicit, AxisType.Auto),
 }
+
+# What is not a float of one of the usual kinds all through: layers that only this table has.
+OVERWRITTEN = "_overwrite_with_gradient"
+
+
+def _einsum_in_fp8(nn: Any) -> Any:
+    class Layer(nn.Module):  # type: ignore[misc, name-defined]
+        @nn.compact  # type: ignore[untyped-decorator]
+        def __call__(self, x: Any) -> Any:
+            kernel = self.param("kernel", nn.initializers.lecun_normal(), (6, 4))
+            return nn.Fp8Einsum(amax_history_length=4)("abc,cd->abd", x, kernel)
+
+    return Layer()
+
+
+def _dense_in_fp8(kind: str) -> Callable[[Any], Any]:
+    def make(nn: Any) -> Any:
+        product = functools.partial(getattr(nn, kind), amax_history_length=4)
+        return nn.Dense(4, dot_general_cls=product)
+
+    return make
+
+
+LINEN_ROWS = (
+    *ROWS,
+    Row("dense_fp8", _dense_in_fp8("Fp8DirectDotGeneralOp"), (floats(4, 2, 6),)),
+    Row("dense_fp8_rounded", _dense_in_fp8("NANOOFp8DotGeneralOp"), (floats(4, 2, 6),)),
+    Row("einsum_fp8", _einsum_in_fp8, (floats(4, 2, 6),)),
+)
 
 OPTIMIZER = optax.sgd(0.1, momentum=0.9)
 
@@ -132,16 +162,18 @@ def linen_case(row: Any, nn: Any) -> tuple[Callable[..., Any], Any]:
     variables = randomised(row.init(nn))
 
     def step(variables: Any, arguments: Any) -> Any:
-        rest = {name: held for name, held in variables.items() if name != "params"}
-        params = variables.get("params", {})
+        params, scales = variables.get("params", {}), variables.get(OVERWRITTEN, {})
+        rest = {k: held for k, held in variables.items() if k not in ("params", OVERWRITTEN)}
 
-        def loss(params: Any) -> Any:
-            out = row.apply(module, {**rest, "params": params}, *arguments)
+        def loss(params: Any, scales: Any) -> Any:
+            used = {"params": params, **({OVERWRITTEN: scales} if scales else {})}
+            out = row.apply(module, {**rest, **used}, *arguments)
             return _total(out), out
 
         if not params or not row.differentiable:
-            return loss(params)[1], params
-        gradients, out = jax.grad(loss, has_aux=True)(params)
+            return loss(params, scales)[1], params
+        (gradients, scales), out = jax.grad(loss, (0, 1), has_aux=True)(params, scales)
+        out = (out, scales) if scales else out
         updates, _ = OPTIMIZER.update(gradients, OPTIMIZER.init(params), params)
         return out, optax.apply_updates(params, updates)
 

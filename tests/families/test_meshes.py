@@ -15,7 +15,6 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from tests.families import meshes
 from tests.families.nnx_rows import ROWS as NNX_ROWS
-from tests.families.table import ROWS as LINEN_ROWS
 from tests.tolerance import assert_close
 
 from ramie import linen, nnx
@@ -24,7 +23,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "sharding_rules.md"
 LAYOUTS = ("columns", "rows", "fsdp", "sequence")
 
 CELLS = [
-    *(("linen", row) for row in LINEN_ROWS if row.name not in meshes.UNFIT),
+    *(("linen", row) for row in meshes.LINEN_ROWS if row.name not in meshes.UNFIT),
     *(("nnx", row) for row in NNX_ROWS),
 ]
 
@@ -37,6 +36,7 @@ COMPILED = {
     *("conv_depthwise", "conv_groups", "conv_local_circular", "conv_transpose_kernel"),
     *("layer_norm", "group_norm", "batch_norm", "weight_norm_axes", "spectral_norm"),
     *("attention_dropout", "attention_cross", "optimized_lstm_cell", "bidirectional", "prelu"),
+    *("dense_fp8", "dense_fp8_rounded", "einsum_fp8"),
     *("linear", "lora_linear", "attention_grouped", "rope", "rnn"),
 }
 AUTOMATIC = {"conv_depthwise", "conv_groups", "batch_norm", "attention_cross", "rnn"}

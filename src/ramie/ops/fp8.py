@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ramie.ops.eager.meshes import laid_again, laid_out, made_whole, of_product
 from ramie.typing import Array, Dtype
 
 __all__ = [
@@ -164,10 +165,10 @@ def _as_was(new: Array, old: Array) -> Array:
 
 def update_fp8_meta(x: Array, q_dtype: Dtype, scale: Array, amax_history: Array) -> Meta:
     """Return the next scale and history: the scale from the old history, the history from `x`."""
-    plain_scale, plain_history = _plain(scale), _plain(amax_history)
+    plain_scale, plain_history = _plain(scale), made_whole(_plain(amax_history))
     limit = get_fp8_max(q_dtype, jnp.float32)
     new_scale = compute_scale(jnp.max(plain_history, axis=0), plain_scale, limit)
-    new_history = compute_amax_history(x, plain_history)
+    new_history = laid_again(compute_amax_history(x, plain_history), amax_history)
     return _as_was(new_scale, scale), _as_was(new_history, amax_history)
 
 
@@ -300,6 +301,11 @@ def out_dq_bwd(dq_type: Dtype, _: None, g: Array) -> tuple[None, None, Array]:
 out_dq.defvjp(out_dq_fwd, out_dq_bwd)
 
 
+@laid_out(of_product)
+def _product(lhs: Array, rhs: Array, *, dimension_numbers: DimensionNumbers, **how: Any) -> Array:
+    return lax.dot_general(lhs, rhs, dimension_numbers, **how)
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
 def dot_general_with_precision(
     lhs: Array,
@@ -319,7 +325,7 @@ def dot_general_with_precision(
       precision: of no effect.
       preferred_element_type: of no effect.
     """
-    return lax.dot_general(lhs, rhs, dimension_numbers, precision=_FAST)
+    return _product(lhs, rhs, dimension_numbers=dimension_numbers, precision=_FAST)
 
 
 @dot_general_with_precision.defjvp
@@ -332,9 +338,10 @@ def dot_general_with_precision_jvp(
 ) -> tuple[Array, Array]:
     """Forward derivative of `dot_general_with_precision`."""
     (lhs, rhs), (lhs_dot, rhs_dot) = primals, tangents
-    out = lax.dot_general(lhs, rhs, dimension_numbers, precision=_FAST)
-    from_lhs = lax.dot_general(lhs_dot, rhs, dimension_numbers, precision=_FULL)
-    return out, from_lhs + lax.dot_general(lhs, rhs_dot, dimension_numbers, precision=_FULL)
+    product = partial(_product, dimension_numbers=dimension_numbers)
+    out = product(lhs, rhs, precision=_FAST)
+    from_lhs = product(lhs_dot, rhs, precision=_FULL)
+    return out, from_lhs + product(lhs, rhs_dot, precision=_FULL)
 
 
 def _kept_axes(ndim: int, *used: tuple[int, ...]) -> tuple[int, ...]:
@@ -356,7 +363,7 @@ def dot_general_transpose_lhs(
 
     Args:
       g: the gradient for the product.
-      x: the first factor; only its number of axes is looked at.
+      x: the first factor; only its axes, and how they are laid out, are looked at.
       y: the second factor.
       dimension_numbers: those of the product.
       precision: of this product.
@@ -373,13 +380,13 @@ def dot_general_transpose_lhs(
     start = batched if swap_ans else batched + len(x_kept)
     g_axes = tuple(range(start, start + len(y_kept)))
     dims = ((g_axes, y_kept), (tuple(range(batched)), tuple(y_batch)))
-    product = lax.dot_general(
-        g, y, dims, precision=precision, preferred_element_type=preferred_element_type
-    )
+    how = {"precision": precision, "preferred_element_type": preferred_element_type}
+    product = _product(g, y, dimension_numbers=dims, **how)
     # The product has the axes: batch, kept of x, and those of y that were contracted, in y's order.
     contracted = [axis for _, axis in sorted(zip(y_contract, x_contract, strict=True))]
     order = [*x_batch, *x_kept, *contracted]
-    return lax.transpose(product, tuple(int(a) for a in np.argsort(order)))
+    transposed = lax.transpose(product, tuple(int(a) for a in np.argsort(order)))
+    return laid_again(transposed, x)
 
 
 def dot_general_transpose_rhs(
@@ -434,10 +441,10 @@ def quantized_dot(
     Returns:
       The product of `q_lhs` and `q_rhs`, still to be multiplied with both scales: see `out_dq`.
     """
-    return lax.dot_general(
+    return _product(
         q_lhs,
         q_rhs,
-        dimension_numbers,
+        dimension_numbers=dimension_numbers,
         precision=_FAST,
         preferred_element_type=preferred_element_type,
     )
@@ -456,10 +463,10 @@ def quantized_dot_fwd(
     preferred_element_type: Dtype | None,
 ) -> tuple[Array, tuple[Array, ...]]:
     """Forward half of `quantized_dot`."""
-    out = lax.dot_general(
+    out = _product(
         q_lhs,
         q_rhs,
-        dimension_numbers,
+        dimension_numbers=dimension_numbers,
         precision=_FAST,
         preferred_element_type=preferred_element_type,
     )

@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from ramie.ops.eager.dispatch import PROVEN_DTYPES, eager_compiled
-from ramie.ops.eager.meshes import is_explicit, laid_by, laid_out
+from ramie.ops.eager.meshes import is_explicit, laid_by, laid_out, spread
 from ramie.ops.eager.proofs import numbers
 from ramie.typing import Array, DotGeneralT, Dtype, EinsumT, PrecisionLike, Shape
 
@@ -62,6 +62,15 @@ def add_bias(y: Array, bias: Array, shape: tuple[int, ...]) -> Array:
         bias = lax.reshape(bias, shape)
     # lax.add takes one dtype and treats axes of size 1 as numpy does.
     return lax.add(y, bias) if y.dtype == bias.dtype else jnp.add(y, bias)
+
+
+def _bias_sources(y: Array, bias: Array, shape: tuple[int, ...]) -> Any:
+    left = (place for place, size in enumerate(shape) if size > 1)  # the others are not divided
+    return [[spread(y, y.ndim), (bias, [next(left) if size > 1 else None for size in bias.shape])]]
+
+
+# For products by a user's function: it may hold arrays of its own, and is not run a second time.
+_add_bias_laid_out = laid_out(_bias_sources)(add_bias)
 
 
 def _product_keeps_bits(kernel: Array, bias: Array | None, contracted: int) -> bool:
@@ -136,7 +145,9 @@ def dense(
         return _dense(x, kernel, bias, precision=precision)
     dimensions = (((x.ndim - 1,), (0,)), ((), ()))
     y = _multiplied(dot_general, x, kernel, dimensions, precision, out_sharding)
-    return y if bias is None else add_bias(y, bias, (1,) * (y.ndim - bias.ndim) + bias.shape)
+    if bias is None:
+        return y
+    return _add_bias_laid_out(y, bias, (1,) * (y.ndim - bias.ndim) + bias.shape)
 
 
 def _general_dimensions(axis: tuple[int, ...], batch_dims: tuple[int, ...]) -> Any:
@@ -250,7 +261,7 @@ def dense_general(
     y = _multiplied(dot_general, x, kernel, dimensions, precision, out_sharding)
     if bias is None:
         return y
-    return add_bias(y, bias, _general_bias_shape(x.shape, bias.shape, axis, batch_dims))
+    return _add_bias_laid_out(y, bias, _general_bias_shape(x.shape, bias.shape, axis, batch_dims))
 
 
 def _labels(term: str, ndim: int) -> tuple[Any, ...]:

@@ -27,8 +27,10 @@ __all__ = [
     "laid_by",
     "laid_like",
     "laid_out",
+    "made_whole",
     "mentions_sharding",
     "note_remedy",
+    "of_product",
     "on_several_axes",
     "spread",
 ]
@@ -146,6 +148,27 @@ def spread(x: Any, ndim: int) -> Source:
     """Return an array that is broadcast to a result of `ndim` axes as one of its sources."""
     missing = ndim - getattr(x, "ndim", 0)
     return x, range(missing, ndim)
+
+
+def of_product(lhs: Array, rhs: Array, *, dimension_numbers: Any, **_: Any) -> _Sources:
+    """Return the sources of a product, for `laid_out`.
+
+    Args:
+      lhs: the first factor.
+      rhs: the second factor.
+      dimension_numbers: see `jax.lax.dot_general`.
+    """
+    places: list[list[int | None]] = [[None] * lhs.ndim, [None] * rhs.ndim]
+    contracted, batched = dimension_numbers
+    count = len(batched[0])
+    for axes, summed, shared in zip(places, contracted, batched, strict=True):
+        for place, axis in enumerate(shared):
+            axes[axis] = place
+        for axis in range(len(axes)):
+            if axis not in summed and axis not in shared:
+                axes[axis] = count
+                count += 1
+    return [[(lhs, places[0]), (rhs, places[1])]]
 
 
 def _broadcast(*arrays: Any, **_: Any) -> _Sources:
@@ -305,3 +328,15 @@ def laid_again(new: Array, old: Array) -> Array:
     if before is None or now is None or before.spec == now.spec:
         return new
     return jax.sharding.reshard(new, before)
+
+
+def made_whole(x: Array) -> Array:
+    """Return an array that lies whole on every device along explicit mesh axes.
+
+    Args:
+      x: the array, usually a small one.
+    """
+    sharding = _sharding(x)
+    if sharding is None or not any(sharding.spec):
+        return x
+    return jax.sharding.reshard(x, NamedSharding(sharding.mesh, PartitionSpec()))
