@@ -26,11 +26,18 @@ def _as_a_user_has_it():
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run that nothing ended."""
-    folder = tmp_path_factory.mktemp("whole")
-    running.run(folder, TINY, quiet=True)
-    return folder
+def ran(tmp_path_factory):
+    """A whole run, and one that was told to leave and then killed; what they printed."""
+    whole, parts = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("parts")
+    in_parts = ["--workdir", str(parts), *TYPED]
+    code, printed = ended.start(
+        "examples.vae",
+        (["--workdir", str(whole), *TYPED], 0, ""),
+        (in_parts, 2, "TERM"),
+        (in_parts, 2, "KILL"),
+    )
+    assert code == -9, printed
+    return whole, parts, printed
 
 
 def content(folder):
@@ -39,57 +46,55 @@ def content(folder):
     return history, jax.tree.leaves(nnx.to_pure_dict(nnx.state(training, nnx.Not(nnx.RngKey))))
 
 
-def test_a_run_learns_and_shows_it(whole):
+def test_a_run_learns_and_shows_it(ran):
+    whole, _, printed = ran
     history, _ = content(whole)
     bounds = [line["bound"] for line in history]
     assert len(bounds) == TINY.epochs and bounds[-1] > bounds[0] + 5
     result = json.loads((whole / "result.json").read_text())
     assert bounds[0] < result["bound"] < 0 < result["costs"]
+    assert f"{result['bound']:.2f}" in printed and "exit code 0" in printed
     for name in ("samples", "walk", "curves"):
         assert (whole / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_run_that_was_ended_twice_comes_to_the_same_end(whole, tmp_path):
-    arguments = ["--workdir", str(tmp_path), *TYPED]
-    code, printed = ended.start("examples.vae", arguments, at=2, by="KILL")
-    assert code == -9, printed
-    code, printed = ended.start("examples.vae", arguments, at=2, by="TERM")
-    assert code == 130 and "goes on after epoch 1" in printed, printed
-    assert "stopped; the same command goes on" in printed and "Traceback" not in printed
-    assert not (tmp_path / "result.json").exists()
-    running.run(tmp_path, TINY, quiet=True)
-    (history, leaves), (wanted, values) = content(tmp_path), content(whole)
+def test_a_run_that_was_ended_twice_comes_to_the_same_end(ran):
+    whole, parts, printed = ran
+    assert "stopped; the same command goes on" in printed and "exit code 130" in printed
+    assert "Traceback" not in printed and "goes on after epoch 1" in printed
+    assert not (parts / "result.json").exists()
+    code, printed = ended.start("examples.vae", (["--workdir", str(parts), *TYPED], 0, ""))
+    assert code == 0 and "goes on after epoch 2" in printed, printed
+    (history, leaves), (wanted, values) = content(parts), content(whole)
     assert history == wanted
     for leaf, value in zip(leaves, values, strict=True):
         assert_exact(leaf, value)
-    assert (tmp_path / "result.json").read_text() == (whole / "result.json").read_text()
+    assert (parts / "result.json").read_text() == (whole / "result.json").read_text()
 
 
-def test_a_folder_of_another_run_is_refused(whole, tmp_path):
+def test_a_folder_of_another_run_is_refused(ran, tmp_path):
     with pytest.raises(UsageError, match=r"--latent is 3, and .* holds a run with 2"):
-        running.run(whole, dataclasses.replace(TINY, latent=3), quiet=True)
+        running.run(ran[0], dataclasses.replace(TINY, latent=3), quiet=True)
     checkpoints.save_checkpoint(tmp_path / "checkpoints", {"weights": np.zeros(2)}, step=1)
     with pytest.raises(UsageError, match="no checkpoint of this program"):
         running.run(tmp_path, TINY, quiet=True)
 
 
-@pytest.mark.parametrize(
-    ("typed", "said"),
-    [
-        (["--rate", "nan"], "--rate is nan; it has to be above 0"),
-        (["--epochs", "0"], "--epochs is 0; it has to be above 0"),
-        (["--seed", "-1"], "--seed is -1; it has to be 0 or more"),
-    ],
-)
-def test_numbers_that_make_no_sense_are_refused(typed, said, tmp_path):
-    code, printed = ended.start("examples.vae", ["--workdir", str(tmp_path / "run"), *typed])
-    assert code == 1 and said in printed and "Traceback" not in printed
-
-
-def test_a_workdir_that_is_a_file_is_refused(tmp_path):
-    (tmp_path / "run").write_text("")
-    code, printed = ended.start("examples.vae", ["--workdir", str(tmp_path / "run")])
-    assert code == 1 and "error: " in printed and "Traceback" not in printed
+def test_what_cannot_be_is_said_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    wrong = {
+        "--rate is nan; it has to be above 0": ["--rate", "nan"],
+        "--epochs is 0; it has to be above 0": ["--epochs", "0"],
+        "--seed is -1; it has to be 0 or more": ["--seed", "-1"],
+        "File exists": ["--workdir", str(tmp_path / "file")],
+        "invalid int value: 'two'": ["--latent", "two"],
+    }
+    runs = [(["--workdir", str(tmp_path / "run"), *typed], 0, "") for typed in wrong.values()]
+    _, printed = ended.start("examples.vae", *runs)
+    for said in wrong:
+        assert said in printed
+    assert printed.count("exit code 1\n") == 4 and printed.count("exit code 2\n") == 1
+    assert "Traceback" not in printed and not (tmp_path / "run").exists()
 
 
 def test_a_batch_of_more_images_than_there_are_is_refused(tmp_path):
