@@ -1,10 +1,13 @@
 """How objects of NNX print: nested, indented, with the number of elements they hold."""
 
+import functools
 import math
+import re
 from collections.abc import Iterator
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ramie.core.inspection.summary_text import bytes_text
@@ -14,6 +17,10 @@ __all__ = ["Describable", "Parts", "describe", "size_note", "size_of"]
 
 Parts: TypeAlias = tuple[str, list[tuple[str, Any]], str]
 """What comes first, (label, value) pairs, and what comes last."""
+
+_MARK = "\0"  # before the note of an entry, until a comma is put between them
+_SHORT = 80  # letters that a variable may have on one line
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 @runtime_checkable
@@ -48,30 +55,59 @@ def size_note(tree: Any) -> str:
 
 def describe(x: Any) -> str:
     """Return the text of an object and all that it holds; objects that hold themselves are cut."""
-    return _text(x, False, [], config.flax_max_repr_depth)
+    return _text(x, False, [], config.flax_max_repr_depth).replace(_MARK, " ")
 
 
 def _text(x: Any, short: bool, outer: list[int], depth: int | None) -> str:
-    if isinstance(x, jax.Array | np.ndarray) and short and x.size > 1:
-        return f"Array(shape={x.shape}, dtype={x.dtype!r})"
-    if isinstance(x, type) and short:
-        return x.__name__
     said = None if isinstance(x, type) else getattr(x, "__nnx_repr__", None)
     if said is None and (not isinstance(x, Describable) or isinstance(x, type)):
-        return repr(x)
+        return _plain(x, short)
     if id(x) in outer or (depth is not None and len(outer) >= depth):
         return f"{type(x).__name__}(...)"
     if said is not None:
         return _as_said(x, said(), short, outer, depth)
     first, entries, last = x._nnx_parts()
-    short = short or not getattr(x, "_nnx_shows_arrays", True)
+    inside = short or not getattr(x, "_nnx_shows_arrays", True)
     outer.append(id(x))
-    lines = [label + _text(value, short, outer, depth) for label, value in entries]
+    lines = [label + _text(value, inside, outer, depth) for label, value in entries]
     outer.pop()
     if not lines:
         return first + last
-    body = ",\n".join(lines).replace("\n", "\n  ")
-    return f"{first}\n  {body}\n{last}"
+    flat = ", ".join(line.removeprefix("value=") for line in lines)
+    if short and getattr(x, "_nnx_is_short", False) and "\n" not in flat and len(flat) < _SHORT:
+        start, _, note = first.partition(" # ")
+        return f"{start}{flat}{last}" + (f"{_MARK}# {note}" if note else "")
+    return f"{first}\n{_indented(lines, '  ')}\n{last}"
+
+
+def _indented(lines: list[str], by: str) -> str:
+    """Join entries with commas; a note behind an entry stays there."""
+    *others, last = lines
+    texts = []
+    for line in others:
+        start, newline, end = line.rpartition("\n")
+        text, mark, note = end.partition(_MARK)
+        texts.append(f"{start}{newline}{text},{mark}{note}")
+    return by + "\n".join([*texts, last]).replace("\n", f"\n{by}")
+
+
+def _plain(x: Any, short: bool) -> str:
+    """Return the text of what has no parts. In a model, short: no values, no addresses."""
+    if isinstance(x, jax.Array | np.ndarray):
+        is_key = jnp.issubdtype(x.dtype, jax.dtypes.extended)
+        if not is_key and not (short and x.size > 1):
+            return repr(x)
+        text = f"{x.dtype}[{','.join(map(str, x.shape))}]"
+        return f"Tracer({text})" if isinstance(x, jax.core.Tracer) else text
+    if not short:
+        return repr(x)
+    if isinstance(x, np.dtype):
+        return str(x)
+    if isinstance(x, functools.partial):
+        given = [*map(repr, x.args), *(f"{name}={value!r}" for name, value in x.keywords.items())]
+        return _ADDRESS.sub("", f"partial({', '.join([_plain(x.func, True), *given])})")
+    name = getattr(x, "__name__", None) if callable(x) else None
+    return name if isinstance(name, str) else _ADDRESS.sub("", repr(x))
 
 
 def _as_said(x: Any, parts: Iterator[Any], short: bool, outer: list[int], depth: int | None) -> str:
@@ -90,5 +126,4 @@ def _as_said(x: Any, parts: Iterator[Any], short: bool, outer: list[int], depth:
         return f"{first}{frame.empty_repr}{frame.end}"
     if frame.same_line:
         return f"{first}{frame.comment}{', '.join(lines)}{frame.end}"
-    body = ",\n".join(lines).replace("\n", f"\n{frame.indent}")
-    return f"{first}{frame.comment}\n{frame.indent}{body}\n{frame.end}"
+    return f"{first}{frame.comment}\n{_indented(lines, frame.indent)}\n{frame.end}"

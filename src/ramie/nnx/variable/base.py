@@ -89,6 +89,7 @@ class Variable(VariableOperators, Generic[A]):
     _default_metadata: Metadata = metadata_of(REQUIRED)
     _class_of_boxed: Any  # assigned where that class is defined
     required_metadata = frozenset(REQUIRED)
+    _nnx_is_short = True  # on one line in the text of a model
 
     def __init_subclass__(cls, *, registered: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

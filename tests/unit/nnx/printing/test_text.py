@@ -1,5 +1,7 @@
 """How models print, classes of users among them, and what `display` does without a notebook."""
 
+import functools
+import re
 import sys
 import types
 
@@ -56,19 +58,101 @@ def test_display_uses_treescope_in_a_notebook(monkeypatch):
     def show(x, **options):
         shown.append((x, options))
 
-    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: 1))
+    shell = types.SimpleNamespace(kernel=1)
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
     stub = types.SimpleNamespace(display=show, __spec__=Spec())
     monkeypatch.setitem(sys.modules, "treescope", stub)
     nnx.display("x")
     assert shown == [("x", {"ignore_exceptions": True, "autovisualize": True})]
 
 
+def test_notebooks_have_trees_without_a_warning(monkeypatch):
+    treescope, shown = pytest.importorskip("treescope"), []
+    shell = types.SimpleNamespace(kernel=1)
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setattr(
+        treescope, "display", lambda x, **_: shown.append(treescope.render_to_text(x))
+    )
+    nnx.display(nnx.Dict(weight=nnx.Param(jnp.ones(3), note="mine")))
+    assert "mine" in shown[0]
+
+
+@pytest.mark.filterwarnings("ignore:The chararray class:DeprecationWarning")
 def test_treescope_shows_models_states_and_variables():
     treescope = pytest.importorskip("treescope")
     model = nnx.Dict(weight=nnx.Param(1, note="mine"))
     for shown in (model, nnx.state(model)):
         text = treescope.render_to_text(shown)
         assert "weight=Param(" in text and "mine" in text
+
+
+class Net(nnx.Module):
+    def __init__(self, rngs):
+        self.linear = nnx.Linear(2, 3, rngs=rngs)
+        self.noise = rngs.noise.fork()
+        self.act = functools.partial(jax.nn.gelu, approximate=False)
+        self.call, self.thing = jax.nn.relu, object()
+        self.scale = nnx.Param(jnp.ones(2), note="a # b")
+
+
+NET = """\
+Net( # Param: 11 (44 B), RngState: 2 (12 B), Total: 13 (56 B)
+  linear=Linear( # Param: 9 (36 B)
+    kernel=Param(float32[2,3]), # 6 (24 B)
+    bias=Param(float32[3]), # 3 (12 B)
+    in_features=2,
+    out_features=3,
+    use_bias=True,
+    dtype=None,
+    param_dtype=float32,
+    precision=None,
+    dot_general=dot_general,
+    promote_dtype=promote_dtype,
+    preferred_element_type=None
+  ),
+  noise=RngStream( # RngState: 2 (12 B)
+    tag='default',
+    key=RngKey(key<fry>[], tag='default'), # 1 (8 B)
+    count=RngCount(Array(0, dtype=uint32), tag='default') # 1 (4 B)
+  ),
+  act=partial(gelu, approximate=False),
+  call=relu,
+  thing=<object object>,
+  scale=Param(float32[2], note='a # b') # 2 (8 B)
+)"""
+
+
+def test_models_print_without_values_and_addresses():
+    assert repr(Net(nnx.Rngs(0))) == NET
+
+
+def test_states_show_values_and_no_inside_of_keys():
+    text = repr(nnx.state(nnx.Dict(key=nnx.RngKey(jax.random.key(0), tag="t"), w=nnx.Param(1.5))))
+    assert "value=key<fry>[]," in text and "value=1.5" in text and "overlaying" not in text
+
+
+def test_what_is_traced_is_said_to_be():
+    texts = []
+    jax.jit(lambda x: texts.append(repr(nnx.Dict(w=nnx.Param(x)))))(jnp.ones(3))
+    assert "Param(Tracer(float32[3]))" in texts[0]
+
+
+def test_a_long_variable_takes_several_lines():
+    text = repr(nnx.Dict(w=nnx.Param(jnp.ones(2), about="x" * 90)))
+    assert "'w': Param( # 2 (8 B)\n    value=float32[2],\n    about='xxx" in text
+
+
+def test_colours_are_for_terminals(monkeypatch, capsys):
+    for name in ("FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    model = Net(nnx.Rngs(0))
+    nnx.display(model)
+    assert capsys.readouterr().out == f"{NET}\n"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    nnx.display(model, "a=1")
+    coloured = capsys.readouterr().out
+    assert "\x1b[2m# 6 (24 B)\x1b[0m" in coloured and "\x1b[32m'a # b'\x1b[0m" in coloured
+    assert coloured.endswith("\na=1\n") and re.sub(r"\x1b\[\d+m", "", coloured)[:-4] == f"{NET}\n"
 
 
 def test_sizes_count_in_thousands():
