@@ -73,7 +73,8 @@ class Conv(Module):
         axis, nothing from later positions), a width, or per axis a width or (low, high) pair.
       input_dilation: distances between the elements of the input.
       kernel_dilation: distances between the elements of the window.
-      feature_group_count: into how many groups the channels are split.
+      feature_group_count: into how many groups the channels are split. On a mesh of several axes
+        train such a layer inside `jax.set_mesh`: elsewhere XLA computes wrong gradients for it.
       use_bias: whether to add a bias; else `bias` is None.
       mask: multiplied with the kernel; of the same shape.
       dtype: the dtype to compute in; by default what input and parameters promote to.
