@@ -24,7 +24,7 @@ def training(mesh, batch=None, preset="small"):
     settings = PRESETS[preset]
     if batch is not None:
         settings = dataclasses.replace(settings, batch=batch)
-    with nnx.logical_axis_rules(meshes.RULES):
+    with jax.sharding.use_abstract_mesh(mesh), nnx.logical_axis_rules(meshes.RULES):
         state = nnx.eval_shape(lambda: steps.Training(settings))
     sequences = jax.ShapeDtypeStruct((settings.batch, settings.length + 1), jnp.int32)
     specs = (None, meshes.spec("batch", None))

@@ -67,6 +67,7 @@ SUBJECTS = {
     "checkpoint/test_same_result": "one program in every format",
     "cli/test_ckpt_manager": "`ramie ckpt` on folders of a CheckpointManager",
     "cli/test_ckpt_orbax": "`ramie ckpt` on directories of Orbax",
+    "cli/plan/test_interrupting": "Ctrl-C while ramie plan works",
     "cli/plan/test_odd_words": "odd words for each argument of ramie plan",
     "cli/test_odd_words": "odd words for each argument of each command",
     "compat/test_documented_paths": "the paths that answer to the name flax",

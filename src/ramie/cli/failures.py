@@ -23,6 +23,7 @@ __all__ = [
     "Usage",
     "explain",
     "guarded",
+    "say",
 ]
 
 DIFFERS, MISUSE, INTERRUPTED, CLOSED = 1, 2, 130, 141

@@ -13,7 +13,8 @@ from typing import Any
 from ramie import errors
 from ramie.cli.advice import in_words_of
 from ramie.cli.arguments import positive
-from ramie.cli.failures import DIFFERS, Told, Usage
+from ramie.cli.failures import DIFFERS, INTERRUPTED, Told, Usage
+from ramie.cli.failures import say as tell
 from ramie.cli.output import print_json, working
 from ramie.cli.plan import meshes, picture, target
 from ramie.cli.plan.rules import RulesFileError, read_rules
@@ -34,7 +35,8 @@ def add_parser(commands: Any) -> None:
             "what it needs there: memory by kind, work, the time below which it cannot be, what "
             "devices send each other, and what could be divided and is not."
         ),
-        epilog="Exit codes: 0 it fits, 1 it does not, 2 it cannot be planned or is misused.",
+        epilog="Exit codes: 0 it fits, 1 it does not, 2 it cannot be planned or is misused, 130 "
+        "interrupted.",
     )
     parser.add_argument(
         "target",
@@ -122,11 +124,16 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     given = _given(arguments)
     if arguments.picture is not None:
         _check_picture(arguments.picture)
-    rows = _plans(parser, arguments, given)
-    if arguments.picture is not None:
+    rows, left = _plans(parser, arguments, given)
+    if arguments.picture is not None and not left:
         name = arguments.target.rpartition(":")[2]
         picture.draw(rows, f"{name} on {arguments.topology}", arguments.picture)
-    return _print(arguments, rows)
+    code = _print(arguments, rows)
+    if not left:
+        return code
+    sys.stdout.flush()
+    tell(parser, f"interrupted; {left} of {left + len(rows)} meshes were not planned")
+    return INTERRUPTED
 
 
 def _list_topologies(arguments: argparse.Namespace) -> int:
@@ -171,8 +178,13 @@ def _check_picture(path: Path) -> None:
 
 def _plans(
     parser: argparse.ArgumentParser, arguments: argparse.Namespace, given: dict[str, Any]
-) -> list[Any]:
-    """Plan for each mesh, and return the rows in the order in which they are shown."""
+) -> tuple[list[Any], int]:
+    """Plan for each mesh.
+
+    Returns:
+      The rows in the order in which they are shown, and how many meshes are left because the user
+      interrupted.
+    """
     from ramie.cli.plan.report import Row, sorted_rows
 
     # What the user's code prints must not stand among what is printed of the plan.
@@ -193,9 +205,13 @@ def _plans(
                     raise
                 rows.append(Row(axes, None, str(error)))
                 failures.append(error)
+            except KeyboardInterrupt:
+                if len(failures) == len(rows):
+                    raise
+                break
     if len(failures) == len(rows):
         raise failures[0]
-    return sorted_rows(rows)
+    return sorted_rows(rows), len(variants) - len(rows)
 
 
 def _say_stage(say: Callable[[str], None], name: str, stage: str) -> None:

@@ -1,13 +1,13 @@
 """What is printed of a plan: tables for one mesh, one line each for several."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ramie.cli.output import amount, count, print_table, time_span, visible
 from ramie.cli.plan.meshes import described
-from ramie.training.plan.report import Memory, Plan
+from ramie.training.plan.report import Memory, Plan, Work
 
-__all__ = ["Row", "parts", "print_plan", "print_sweep", "sorted_rows"]
+__all__ = ["Row", "parts", "print_plan", "print_sweep", "sorted_rows", "unknown_calls"]
 
 _MOST = 10
 _SIMULATED = (
@@ -139,6 +139,22 @@ def _print_work(plan: Plan) -> None:
         print(f"{work.unknown_loops} loops of unknown length were counted as if they ran once")
     if bound is not None:
         print(f"a step takes at least {time_span(bound.seconds)}, bound by {bound.by}")
+    if work.unknown_calls:
+        print(visible(unknown_calls([work])))
+
+
+def unknown_calls(several: Iterable[Work]) -> str:
+    """Say which kernels were not counted, and what that means; nothing where there is none."""
+    most: dict[str, int] = {}
+    for work in several:
+        for name, times in work.unknown_calls.items():
+            most[name] = max(times, most.get(name, 0))
+    if not most:
+        return ""
+    calls = ", ".join(
+        f"{name} ({times} {'call' if times == 1 else 'calls'})" for name, times in most.items()
+    )
+    return f"not counted, since XLA does not know it: the work of {calls}. A step may take longer"
 
 
 def _print_lists(plan: Plan) -> None:
@@ -191,6 +207,9 @@ def print_sweep(rows: Sequence[Row]) -> None:
     print_table(heads, [_cells(row) for row in rows], right=(*heads[2:7], heads[8]))
     if any(row.plan and row.plan.simulated for row in rows):
         print(_SIMULATED)
+    works = [row.plan.work for row in rows if row.plan and row.plan.work]
+    if said := unknown_calls(works):
+        print(visible(said))
     for row in rows:
         if row.plan is None:
             print(visible(f"{described(row.mesh)}: {row.problem}"))

@@ -20,6 +20,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ramie.training.plan.sources import is_library, relative
+
 __all__ = ["OPTIONS", "Made", "TargetError", "call", "find", "raised", "refused_words", "words"]
 
 OPTIONS = ("donate", "rules", "specs", "static")
@@ -234,25 +236,10 @@ def _name(function: Callable[..., Any]) -> str:
 def raised(what: str, error: BaseException) -> TargetError:
     """Say in one line what was raised and where: in the user's code, not in a library."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not _is_library(frame.filename)]
-    place = f" ({_short(own[-1].filename)}, line {own[-1].lineno})" if own else ""
+    own = [frame for frame in frames if not is_library(frame.filename)]
+    place = f" ({relative(own[-1].filename)}, line {own[-1].lineno})" if own else ""
     if isinstance(error, SyntaxError) and error.filename:
-        place = f" ({_short(error.filename)}, line {error.lineno})"
+        place = f" ({relative(error.filename)}, line {error.lineno})"
         error = SyntaxError(error.msg)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return TargetError("program", f"{what} raised {text}{place}")
-
-
-def _is_library(filename: str) -> bool:
-    ours = str(Path(__file__).parents[2])
-    parts = Path(filename).parts
-    return (
-        filename.startswith((ours, "<"))
-        or "site-packages" in parts
-        or filename.startswith(os.path.dirname(os.__file__))
-    )
-
-
-def _short(filename: str) -> str:
-    relative = os.path.relpath(filename)
-    return filename if relative.startswith("..") else relative

@@ -143,7 +143,8 @@ def _target(metadata: Mapping[str, Any], what: str) -> NamedSharding:
     if mesh is None:
         raise ValueError(
             f"An auto mesh context or metadata is required to make a {what} with "
-            f"out_sharding={names!r}: make it inside `with jax.set_mesh(mesh):`, give it "
+            f"out_sharding={names!r}: make it inside `with jax.set_mesh(mesh):` (shapes on a "
+            "mesh without devices: `with jax.sharding.use_abstract_mesh(mesh):`), give it "
             "mesh=..., or switch the placing off with eager_sharding=False."
         )
     spec = partition_spec(metadata) or PartitionSpec()

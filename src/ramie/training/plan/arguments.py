@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
 from ramie.core.meta import Partitioned, is_axis_metadata
@@ -59,7 +58,7 @@ class Leaf:
         if jnp.issubdtype(self.dtype, jax.dtypes.extended):  # keys
             data = jax.eval_shape(jax.random.key_data, jax.ShapeDtypeStruct((), self.dtype))
             return math.prod(self.shape) * data.size * data.dtype.itemsize
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        return -(-math.prod(self.shape) * jax.dtypes.itemsize_bits(self.dtype) // 8)
 
     def device_bytes(self, mesh: AbstractMesh) -> int:
         """Return what one device holds of it."""
@@ -173,7 +172,7 @@ class _Layer:
 
         def below(spec: Any, tree: Any) -> None:
             if not is_spec(spec):
-                raise TypeError(f"{spec!r} is none")
+                raise TypeError(f"{spec!r} is no PartitionSpec")
             found.extend([spec] * len(jax.tree.leaves(tree, is_leaf=is_axis_metadata)))
 
         try:
@@ -243,6 +242,8 @@ class _Layer:
             own = getattr(value, "sharding", None)
             spec = own.spec if isinstance(own, NamedSharding) else PartitionSpec()
         _check(where, tuple(shape), spec, self.mesh)
+        if not jnp.issubdtype(dtype, jax.dtypes.extended):
+            dtype = jax.dtypes.canonicalize_dtype(dtype)  # float64 only where JAX is told to
         self.leaves.append(Leaf(self.argument, where, collection, tuple(shape), dtype, spec, names))
         return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(self.mesh, spec))
 

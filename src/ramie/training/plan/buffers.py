@@ -2,17 +2,38 @@
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ramie.training.plan.hlo import Instruction, Program, shapes_in
+from ramie.training.plan.makers import Makers
 from ramie.training.plan.names import module_of, operation_of
 from ramie.training.plan.report import Buffer
+from ramie.training.plan.sources import Sources
 
-__all__ = ["Allocation", "allocations_in", "largest", "temporaries_of"]
+__all__ = ["Allocation", "Value", "allocations_in", "largest", "temporaries_of"]
 
 _ALLOCATION = re.compile(r"^allocation (\d+): size (\d+), (.*):$")
 _VALUE = re.compile(
     r"^ value: <\d+ (.+?)(\{[\d,]*\})?( \(phi\))? @\d+> \(size=(\d+),offset=(\d+)\): (.*)$"
 )
+
+
+class Value(NamedTuple):
+    """An array in an allocation.
+
+    Attributes:
+      name: of the instruction that makes it.
+      index: which of its results it is, empty if there is only one.
+      size: in bytes.
+      offset: from the start of the allocation.
+      shape: as XLA writes it.
+    """
+
+    name: str
+    index: tuple[int, ...]
+    size: int
+    offset: int
+    shape: str
 
 
 @dataclass(frozen=True)
@@ -23,12 +44,12 @@ class Allocation:
       bytes: its size.
       kind: ``parameter``, ``output``, ``both`` (an output in the place of an argument),
         ``temporary`` or ``other``.
-      values: name of the instruction, size, offset and shape of what is put there.
+      values: what is put there.
     """
 
     bytes: int
     kind: str
-    values: tuple[tuple[str, int, int, str], ...]
+    values: tuple[Value, ...]
 
 
 def allocations_in(text: str) -> tuple[Allocation, ...]:
@@ -40,14 +61,15 @@ def allocations_in(text: str) -> tuple[Allocation, ...]:
         >>> allocations_in(text)[0].kind
         'parameter'
     """
-    found: list[tuple[int, str, list[tuple[str, int, int, str]]]] = []
+    found: list[tuple[int, str, list[Value]]] = []
     for line in text.splitlines():
         allocation, value = _ALLOCATION.match(line), _VALUE.match(line)
         if allocation:
             found.append((int(allocation.group(2)), _kind(allocation.group(3)), []))
         elif value and found:
-            name, shape = value.group(1), value.group(6)
-            found[-1][2].append((name, int(value.group(4)), int(value.group(5)), shape))
+            name, place, _, size, offset, shape = value.groups()
+            index = tuple(map(int, re.findall(r"\d+", place or "")))
+            found[-1][2].append(Value(name, index, int(size), int(offset), shape))
     return tuple(Allocation(size, kind, tuple(values)) for size, kind, values in found)
 
 
@@ -63,37 +85,37 @@ def _kind(description: str) -> str:
 
 
 def temporaries_of(
-    allocations: tuple[Allocation, ...], program: Program, count: int = 10
+    allocations: tuple[Allocation, ...],
+    program: Program,
+    sources: Sources | None = None,
+    count: int = 10,
 ) -> tuple[Buffer, ...]:
     """Return the largest temporaries; arrays that follow each other in one place count once."""
-    by_name = {
-        name: instruction
-        for computation in program.computations.values()
-        for name, instruction in computation.instructions.items()
-    }
-    places: dict[tuple[int, int, int], list[tuple[str, str]]] = {}
+    makers = Makers(program)
+    places: dict[tuple[int, int, int], list[Value]] = {}
     for number, allocation in enumerate(allocations):
         if allocation.kind == "temporary":
-            for name, size, offset, shape in allocation.values:
-                if not shape.startswith("("):
-                    places.setdefault((number, offset, size), []).append((name, shape))
+            for value in allocation.values:
+                if not value.shape.startswith("("):
+                    places.setdefault((number, value.offset, value.size), []).append(value)
     order = sorted(places, key=lambda place: -place[2])[:count]
-    return tuple(_buffer(place[2], places[place], by_name) for place in order)
+    return tuple(_buffer(place[2], places[place], makers, sources) for place in order)
 
 
-def _buffer(size: int, values: list[tuple[str, str]], by_name: dict[str, Instruction]) -> Buffer:
+def _buffer(size: int, values: list[Value], makers: Makers, sources: Sources | None) -> Buffer:
     """Describe a place by the array in it whose origin is known best."""
+    found = [(makers.of(value.name, value.index), value) for value in values]
 
-    def known(value: tuple[str, str]) -> tuple[int, int]:
-        one = by_name.get(value[0])
-        stack = one.path if one else ""
+    def known(pair: tuple[Instruction | None, Value]) -> tuple[int, int]:
+        stack = pair[0].path if pair[0] else ""
         return len(module_of(stack)), len(stack)
 
-    name, shape = max(values, key=known)
-    one = by_name.get(name)
-    stack = one.path if one else ""
-    opcode = one.opcode if one else name
-    return Buffer(size, _text(shape), module_of(stack), operation_of(stack) or opcode)
+    one, value = max(found, key=known)
+    if one is None:
+        return Buffer(size, _text(value.shape), "", value.name)
+    operation = operation_of(one.path) or one.opcode
+    source = sources.line(one.frame) if sources else ""
+    return Buffer(size, _text(value.shape), module_of(one.path), operation, source)
 
 
 def _text(shape: str) -> str:

@@ -95,6 +95,7 @@ def compile_elsewhere(
     request = {
         "topology": topology.name,
         "platform": topology.platform,
+        "chips": topology.devices // (topology.chip.devices if topology.chip else 1),
         "axes": dict(mesh.shape),
         "explicit": AxisType.Explicit in mesh.axis_types,
         "specs": [list(spec) for spec in specs],

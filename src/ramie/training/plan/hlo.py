@@ -87,6 +87,12 @@ class Instruction:
         return found.group(1).replace("\\'", "'") if found else ""
 
     @property
+    def frame(self) -> int:
+        """The number of the call in the user's code that made it, 0 where none is said."""
+        found = re.search(r"\bstack_frame_id=(\d+)", self.attributes)
+        return int(found.group(1)) if found else 0
+
+    @property
     def called(self) -> tuple[str, ...]:
         """Names of the computations that it runs once: of a fusion, a call, branches."""
         names: list[str] = []

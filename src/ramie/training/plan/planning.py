@@ -4,7 +4,7 @@ import contextlib
 import operator
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from ramie.training.plan import buffers, compiling, hlo, traffic
 from ramie.training.plan import topology as places
 from ramie.training.plan.chips import CHIPS, Chip
 from ramie.training.plan.report import Bound, Collective, Memory, Plan, Work
+from ramie.training.plan.sources import Sources
 from ramie.training.plan.staging import stage
 from ramie.training.plan.work import work_of
 
@@ -87,13 +88,14 @@ def plan(
     """
     say = progress or (lambda stage: None)
     where = _place(topology, mesh, explicit)
-    fixed = _numbers(static)
+    _check_rules(rules)
+    fixed = _numbers("static", static, len(arguments))
     force = contextlib.nullcontext() if rules is None else logical_axis_rules(rules)
     start = time.perf_counter()
     say("trace")
     with force, jax.sharding.use_abstract_mesh(where.mesh):
         args, kwargs, leaves = laying.lay_out(step, arguments, keywords, where.mesh, specs, fixed)
-        given_away = None if donate is None else _numbers(donate)
+        given_away = None if donate is None else _numbers("donate", donate, len(arguments))
         staged = stage(step, args, kwargs, where.platform, given_away, fixed)
     trace_seconds = time.perf_counter() - start
     say("compile")
@@ -140,16 +142,35 @@ def _place(topology: str | Mesh, mesh: Mapping[str, int] | None, explicit: bool)
     return _Place(topology, abstract, found.platform, found.chip, topology=found)
 
 
-def _numbers(given: int | Sequence[int] | None) -> tuple[int, ...]:
+def _numbers(option: str, given: int | Sequence[int] | None, count: int) -> tuple[int, ...]:
+    """Return the numbers of arguments, counted from the first one."""
     if given is None:
         return ()
     several = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     try:
-        return tuple(map(operator.index, several))
+        numbers = tuple(map(operator.index, several))
     except TypeError:
         raise PlanArgumentError(
-            f"donate and static are numbers of arguments, as in donate=0 or (0, 1), not {given!r}."
+            f"{option} has numbers of arguments, as in {option}=0 or (0, 1), not {given!r}."
         ) from None
+    for number in numbers:
+        if not -count <= number < count:
+            raise PlanArgumentError(
+                f"{option} names argument {number}, and there are {count}, counted from 0."
+            )
+    return tuple(number % count for number in numbers)
+
+
+def _check_rules(rules: Any) -> None:
+    if rules is None:
+        return
+    pairs = list(rules) if isinstance(rules, Iterable) else [rules]
+    for pair in pairs:
+        if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)):
+            raise PlanArgumentError(
+                "rules has pairs of a logical name and axes of the mesh, as in "
+                f"[('embed', 'data'), ('batch', None)], not {pair!r}."
+            )
 
 
 def _name(step: Any) -> str:
@@ -167,7 +188,7 @@ def _read(
     mesh = dict(where.mesh.shape)
     program = hlo.parse(answer.program)
     account = buffers.allocations_in(answer.buffers)
-    temporaries = buffers.temporaries_of(account, program)
+    temporaries = buffers.temporaries_of(account, program, Sources(answer.program))
     memory = _memory(answer, account, leaves, where)
     work = work_of(program) if program.entry else None
     collectives = traffic.collectives_of(program, mesh)

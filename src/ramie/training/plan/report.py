@@ -101,12 +101,16 @@ class Work:
       flops_by_dtype: the same by the dtype of the operands.
       hbm_bytes: what is read from and written to the memory of the device.
       unknown_loops: loops whose length is not known before they run; each is counted once.
+      unknown_calls: kernels that are no operations of XLA, as those of Pallas, of `ragged_dot` on a
+        TPU, of LAPACK: their names, and how often they run in a step. Their `flops` are counted as
+        none, since nothing says how many they are.
     """
 
     flops: int
     flops_by_dtype: dict[str, int]
     hbm_bytes: int
     unknown_loops: int = 0
+    unknown_calls: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)

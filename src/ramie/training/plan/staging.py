@@ -1,6 +1,7 @@
 """From a step and its arguments to a program that can be handed to a compiler elsewhere."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,32 @@ def stage(
     Raises:
       PlanArgumentError: it calls back into Python, which no program elsewhere can.
     """
+    with _named((arguments, keywords)):
+        return _traced(step, arguments, keywords, platform, donate, static)
+
+
+@contextlib.contextmanager
+def _named(held: Any) -> Iterator[None]:
+    """Have modules of NNX name what they compute, as those of Linen do."""
+    of_pytree = class_if_imported("ramie.nnx.objects.pytree", "Pytree")
+    objects = jax.tree.leaves(held, is_leaf=lambda x: isinstance(x, of_pytree))
+    if not any(isinstance(x, of_pytree) for x in objects):
+        yield
+        return
+    from ramie.nnx.inspection.call_names import named_calls
+
+    with named_calls(held):
+        yield
+
+
+def _traced(
+    step: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    keywords: dict[str, Any],
+    platform: str,
+    donate: Sequence[int] | None,
+    static: Sequence[int],
+) -> Staged:
     jitted, arguments, keywords = _as_jitted(step, arguments, keywords, donate, static)
     flat, structure = jax.tree.flatten((arguments, keywords))
     places = [i for i, leaf in enumerate(flat) if isinstance(leaf, jax.ShapeDtypeStruct)]
@@ -101,8 +128,8 @@ def _as_jitted(
     elif options or not isinstance(step, (jax.stages.Wrapped, of_jit)):
         step = jax.jit(step, **options)
     if isinstance(step, of_jit):
-        variant, operands = step._taken_apart(arguments, keywords)
-        return variant.jitted, (operands.outline, *operands.groups), {}
+        program, operands, _ = step.staged(arguments, keywords)
+        return program, operands, {}
     return step, arguments, keywords
 
 

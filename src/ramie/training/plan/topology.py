@@ -12,8 +12,8 @@ from ramie.training.plan.chips import CHIPS, Chip
 
 __all__ = ["Topology", "device_count", "make_mesh", "parse", "topologies"]
 
-_PLANE = "2x2 2x4 4x4 4x8 8x8 8x16 16x16"
-_SPACE = "2x2x1 2x2x2 2x2x4 2x4x4 4x4x4 4x4x8 4x8x8 8x8x8 8x8x16 8x16x16 16x16x16 16x16x24"
+_PLANE = "1x1 2x2 2x4 4x4 4x8 8x8 8x16 16x16"
+_SPACE = "1x1x1 2x2x1 2x2x2 2x2x4 2x4x4 4x4x4 4x4x8 4x8x8 8x8x8 8x8x16 8x16x16 16x16x16 16x16x24"
 _MOST_CHIPS = 9216  # of a pod of TPU7x, the largest
 _SIMULATED = 4096
 
@@ -38,8 +38,8 @@ class Topology:
 def topologies() -> tuple[str, ...]:
     """Return names of topologies that can be planned for, small ones first.
 
-    They are the common shapes of each chip. The compiler takes others too: each side of a v5e,
-    v6e, v5p or TPU7x may be any even number, the third one any.
+    They are one chip, and the common shapes of each kind. The compiler takes others too: each side
+    of a v5e, v6e, v5p or TPU7x may be any even number, the third one any.
 
     Example:
         >>> "v5p:2x2x1" in topologies()

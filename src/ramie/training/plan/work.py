@@ -3,6 +3,7 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 
 from ramie.training.plan.hlo import Computation, Instruction, Program, Shape
 from ramie.training.plan.report import Work
@@ -40,6 +41,26 @@ _FREE = {
     "while",
 }
 _SLICING = {"dynamic-slice", "gather", "slice"}
+# Custom calls that are notes to the compiler, or compute no products.
+_IDLE = {
+    "AllocateBuffer",
+    "ApproxTopK",
+    "AssumeGatherIndicesInBound",
+    "ConcatBitcast",
+    "GatherScatterIndicesBitpacked",
+    "LayoutConstraint",
+    "MoveToDevice",
+    "MoveToHost",
+    "PartialReduce",
+    "SPMDFullToShardShape",
+    "SPMDShardToFullShape",
+    "Sharding",
+    "TopK",
+    "X64Combine",
+    "X64SplitHigh",
+    "X64SplitLow",
+    "annotate_device_placement",
+}
 
 
 def work_of(program: Program) -> Work:
@@ -47,17 +68,35 @@ def work_of(program: Program) -> Work:
 
     Loops count as often as they run. An array that only a part of is read counts with that part.
     A kernel that XLA does not know counts as reading its operands and writing its results once,
-    and as computing nothing.
+    and as computing nothing; its name is kept.
     """
     flops: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
     moved = unknown = 0
     for computation, times, known in program.executed():
         unknown += not known
         for instruction in computation.instructions.values():
             for dtype, count in _flops(program, computation, instruction).items():
                 flops[dtype] += times * count
+            for name in _kernels(program, instruction):
+                calls[name] += times
             moved += times * _moved(program, computation, instruction)
-    return Work(sum(flops.values()), dict(flops), moved, unknown)
+    return Work(sum(flops.values()), dict(flops), moved, unknown, dict(calls.most_common()))
+
+
+def _kernels(program: Program, one: Instruction) -> Iterator[str]:
+    """Name the kernels in an instruction of which XLA does not know what they compute."""
+    if one.opcode == "fusion":
+        for name in one.called:
+            for inner in program.computations[name].instructions.values():
+                yield from _kernels(program, inner)
+    elif one.opcode == "custom-call":
+        target = one.attribute("custom_call_target").strip('"')
+        if target == "tpu_custom_call":  # all of Pallas; the instruction has the kernel's name
+            name = one.name.partition(".")[0]
+            yield target if name == one.opcode else name
+        elif target not in _IDLE:
+            yield target
 
 
 def _flops(program: Program, computation: Computation, one: Instruction) -> Counter[str]:

@@ -96,7 +96,11 @@ def _mesh(request: dict[str, Any]) -> Mesh:
         return Mesh(devices, names, axis_types=(kind,) * len(names))
     from jax.experimental import topologies
 
-    topology = topologies.get_topology_desc(platform="tpu", topology_name=request["topology"])
+    # A host has four chips, unless it is said to have the one that there is.
+    host = {"chips_per_host_bounds": (1, 1, 1)} if request["chips"] == 1 else {}
+    topology = topologies.get_topology_desc(
+        platform="tpu", topology_name=request["topology"], **host
+    )
     try:
         devices = topologies.make_mesh(topology, sizes, names).devices
     except (AssertionError, NotImplementedError, ValueError):  # no neighbourly order is known

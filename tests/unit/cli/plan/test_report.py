@@ -82,6 +82,21 @@ def test_loops_of_unknown_length_are_told(capsys):
     assert "2 loops of unknown length were counted as if they ran once" in lines(capsys)
 
 
+def test_kernels_that_were_not_counted_are_told(capsys):
+    works = [
+        dataclasses.replace(PLAN.work, unknown_calls=calls)
+        for calls in ({"my_matmul": 24, "Cholesky": 1}, {"my_matmul": 48})
+    ]
+    plans = [dataclasses.replace(PLAN, work=work) for work in works]
+    said = "not counted, since XLA does not know it: the work of my_matmul ({} calls), "
+    said += "Cholesky (1 call). A step may take longer"
+    report.print_plan(plans[0])
+    assert said.format(24) in lines(capsys)
+    report.print_sweep([Row(plan.mesh, plan) for plan in plans])
+    assert lines(capsys)[-1] == said.format(48)
+    assert plans[0].as_dict()["work"]["unknown_calls"] == {"my_matmul": 24, "Cholesky": 1}
+
+
 def test_of_a_long_list_the_largest_are_shown(capsys):
     report.print_plan(dataclasses.replace(PLAN, replicated=PLAN.replicated * 12))
     shown = lines(capsys)

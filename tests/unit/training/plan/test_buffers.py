@@ -3,6 +3,7 @@
 from ramie.training.plan import hlo
 from ramie.training.plan.buffers import allocations_in, largest, temporaries_of
 from ramie.training.plan.report import Buffer
+from ramie.training.plan.sources import Sources
 
 ACCOUNT = """BufferAssignment:
 allocation 0: size 512, thread-local:
@@ -42,6 +43,28 @@ def test_kinds_of_allocations():
         ("other", 77777),
     ]
     assert allocations_in("") == ()
+
+
+def test_the_place_of_a_result_is_kept():
+    values = [one.values for one in allocations_in(ACCOUNT)]
+    assert values[4][0].index == () and values[4][1].index == (0,)
+    assert values[4][2] == ("loop", (1,), 4000, 512, "f32[1000]{0}")
+
+
+def test_lines_are_found():
+    tables = """FileNames
+1 "model.py"
+
+FileLocations
+1 {file_name_id=1 function_name_id=1 line=7 end_line=7 column=1 end_column=2}
+
+StackFrames
+1 {file_location_id=1 parent_frame_id=1}
+
+"""
+    text = tables + PROGRAM.replace("metadata={", "metadata={stack_frame_id=1 ")
+    found = temporaries_of(allocations_in(ACCOUNT), hlo.parse(text), Sources(text))
+    assert [one.source for one in found] == ["", "model.py:7"]
 
 
 def test_arrays_in_one_place_count_once_and_are_named():

@@ -237,6 +237,16 @@ def test_what_does_not_fit_is_a_result():
 
 
 @needs_libtpu
+def test_one_chip_and_a_kernel_whose_work_is_unknown():
+    """On a TPU, products of ragged groups are kernels."""
+    arguments = _abstract(512, 256), _abstract(4, 256, 128), _abstract(4, dtype=jnp.int32)
+    found = plan(jax.lax.ragged_dot, *arguments, topology="v5e:1x1")
+    assert found.devices == 1 and found.fits
+    assert found.work.flops == 0
+    assert any(name.startswith("ragged-dot") for name in found.work.unknown_calls)
+
+
+@needs_libtpu
 @pytest.mark.parametrize("explicit", [False, True])
 def test_collectives_of_a_known_program(explicit):
     mesh = make_mesh("v5e:2x4", MESH, explicit=explicit)
@@ -427,6 +437,10 @@ X = _abstract(8, 6)
         ({"specs": ({"a": P()},)}, errors.PlanArgumentError, ["specs", "x"]),
         ({"specs": "data"}, errors.PlanArgumentError, ["specs", "x"]),
         ({"donate": "x"}, errors.PlanArgumentError, ["donate"]),
+        ({"donate": 1}, errors.PlanArgumentError, ["donate", "argument 1", "there are 1"]),
+        ({"static": -2}, errors.PlanArgumentError, ["static", "argument -2"]),
+        ({"rules": 5}, errors.PlanArgumentError, ["rules", "pairs", "not 5"]),
+        ({"rules": [("a",)]}, errors.PlanArgumentError, ["('a',)"]),
     ],
 )
 def test_mistakes_say_what_to_do(options, error, words):

@@ -18,7 +18,9 @@ ASK = """
 import sys
 from jax.experimental import topologies
 for name in sys.argv[1:]:
-    described = topologies.get_topology_desc(platform="tpu", topology_name=name)
+    alone = set(name.partition(":")[2].split("x")) == {"1"}
+    host = {"chips_per_host_bounds": (1, 1, 1)} if alone else {}
+    described = topologies.get_topology_desc(platform="tpu", topology_name=name, **host)
     print(name, len(described.devices), described.devices[0].device_kind, sep=",")
 """
 

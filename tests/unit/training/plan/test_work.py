@@ -108,3 +108,33 @@ def test_memories_on_the_chip_are_free():
         )
     )
     assert found.hbm_bytes == 2 * 4 * 64 and found.flops == 0
+
+
+def test_kernels_that_xla_does_not_know_are_named():
+    kernel = "f32[8]{0} custom-call(%p), custom_call_target="
+    body = (
+        "%body (p: f32[8]) -> f32[8] {\n"
+        "  %p = f32[8]{0} parameter(0)\n"
+        f'  %my_matmul.3 = {kernel}"tpu_custom_call"\n'
+        f'  %note = {kernel}"AllocateBuffer"\n'
+        f'  ROOT %custom-call.4 = {kernel}"tpu_custom_call"\n'
+        "}\n"
+        "%test (q: f32[8]) -> pred[] {\n"
+        "  ROOT %q = pred[] parameter(0)\n"
+        "}\n"
+        "%fused (r: f32[8]) -> f32[8] {\n"
+        "  %r = f32[8]{0} parameter(0)\n"
+        f'  ROOT %lower = {kernel.replace("%p", "%r")}"Cholesky"\n'
+        "}"
+    )
+    found = work_of(
+        _program(
+            "%x = f32[8]{0} parameter(0)",
+            "%w = f32[8]{0} while(%x), condition=%test, body=%body, "
+            'backend_config={"known_trip_count":{"n":"5"}}',
+            "ROOT %y = f32[8]{0} fusion(%w), kind=kLoop, calls=%fused",
+            computations=body,
+        )
+    )
+    assert found.flops == 0
+    assert found.unknown_calls == {"my_matmul": 5, "tpu_custom_call": 5, "Cholesky": 1}
