@@ -8,6 +8,7 @@ A mesh is written as ``data=2,fsdp=2,model=2``; axes that are left out have one 
 """
 
 import jax
+from examples.llm.settings import VOCABULARY, Settings, UsageError
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXES = ("data", "fsdp", "model")
@@ -32,7 +33,7 @@ def sizes(text: str, devices: int) -> dict[str, int]:
       The number of devices along each axis.
 
     Raises:
-      ValueError: a name or number that is none, or a product that is not `devices`.
+      UsageError: a name or number that is none, or a product that is not `devices`.
     """
     found = dict.fromkeys(AXES, 1)
     if not text:
@@ -40,14 +41,47 @@ def sizes(text: str, devices: int) -> dict[str, int]:
     for part in filter(None, text.split(",")):
         name, _, number = part.partition("=")
         if name not in AXES or not number.isdecimal() or int(number) < 1:
-            raise ValueError(
+            raise UsageError(
                 f"--mesh {text!r}: {part!r} is none of data=N, fsdp=N and model=N, N from 1 on."
             )
         found[name] = int(number)
     product = found["data"] * found["fsdp"] * found["model"]
     if product != devices:
-        raise ValueError(f"--mesh {text!r} has {product} devices, and there are {devices}.")
+        raise UsageError(f"--mesh {text!r} has {product} devices, and there are {devices}.")
     return found
+
+
+def check(settings: Settings, shape: dict[str, int], processes: int) -> None:
+    """Refuse a mesh that does not divide the sizes, or that tears a batch apart among processes.
+
+    Args:
+      settings: the sizes.
+      shape: the number of devices along each axis.
+      processes: how many share the devices.
+
+    Raises:
+      UsageError: says which size and which axis.
+    """
+    inner = settings.groups * settings.width // settings.heads
+    parts = {"data x fsdp": shape["data"] * shape["fsdp"], **shape}
+    for axis, name, size in (
+        ("data x fsdp", "batch", settings.batch),
+        ("fsdp", "width", settings.width),
+        ("model", "width", settings.width),
+        ("model", "width of keys and values", inner),
+        ("model", "hidden", settings.hidden),
+        ("model", "number of bytes", VOCABULARY),
+    ):
+        if size % parts[axis]:
+            raise UsageError(
+                f"the {name}, {size}, does not divide into the {parts[axis]} parts of {axis}."
+            )
+    own = parts["data x fsdp"] * shape["model"] // processes
+    if own % shape["model"] and shape["model"] % own:
+        raise UsageError(
+            f"each process has {own} devices, and model={shape['model']} is neither a multiple nor "
+            "a divisor of that: two processes would share a part of the batch."
+        )
 
 
 def make(shape: dict[str, int]) -> Mesh:

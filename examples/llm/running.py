@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import math
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +11,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from examples.llm import meshes, sampling, saving, steps, text
+import orbax.checkpoint as ocp
+from examples.llm import meshes, progress, sampling, saving, steps, text
 from examples.llm.settings import Settings
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-CHECKED = 8  # batches of held out text
+CHECKED = 32  # batches of held out text
 
 
 def is_first() -> bool:
@@ -28,7 +30,9 @@ class Log:
         self.path = folder / "losses.jsonl"
         kept = [line for line in self.lines() if line["step"] <= done]
         if is_first():
-            self.path.write_text("".join(f"{json.dumps(line)}\n" for line in kept))
+            whole = self.path.with_suffix(".part")  # a kill while it is written does no harm
+            whole.write_text("".join(f"{json.dumps(line)}\n" for line in kept))
+            os.replace(whole, self.path)
 
     def lines(self) -> list[dict[str, Any]]:
         """Return what was written; a line that a kill cut short is left out."""
@@ -47,19 +51,6 @@ class Log:
                 file.write(json.dumps({"step": step, **values}) + "\n")
 
 
-def bar(settings: Settings, shown: bool) -> Progress:
-    """Return the bar: steps, loss, bytes a second, time left."""
-    return Progress(
-        TextColumn("train"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}"),
-        TextColumn("{task.fields[speed]:,.0f} bytes/s"),
-        TimeRemainingColumn(),
-        disable=not shown,
-    )
-
-
 def train(folder: Path, settings: Settings, mesh_text: str, every: int, quiet: bool) -> bool:
     """Train to the end, or until the machine is to be taken away.
 
@@ -76,7 +67,7 @@ def train(folder: Path, settings: Settings, mesh_text: str, every: int, quiet: b
     mesh = meshes.make(meshes.sizes(mesh_text, jax.device_count()))
     sharding = meshes.of_batches(mesh)
     everything = text.read()
-    border = int(len(everything) * (1 - text.HELD_OUT))
+    border = text.held_out_from(everything)
     batches = text.batches(
         everything[:border], settings.length, settings.batch, sharding, settings.seed
     )
@@ -88,25 +79,52 @@ def train(folder: Path, settings: Settings, mesh_text: str, every: int, quiet: b
             training, done = saving.restore(checkpoints, steps.abstract(settings), batches)
             say(f"goes on after step {done}", quiet)
         log = Log(folder, done)
-        with bar(settings, is_first() and not quiet) as progress:
-            task = progress.add_task("", total=settings.steps, completed=done, loss=0.0, speed=0.0)
+        with progress.shown(settings, done, quiet or not is_first()) as show:
             for number, loss, speed in trained(training, batches, settings, sharding, done):
                 log.add(number, loss=loss)
-                progress.update(task, completed=number, loss=loss, speed=speed)
-                last = number == settings.steps
+                show(number, loss, speed)
                 leaving = checkpoints.reached_preemption(number)
-                saving.save(checkpoints, number, training, batches, force=last or leaving)
-                if leaving and not last:
-                    checkpoints.wait_until_finished()
-                    say(f"saved after step {number}, and leaves as it was told", quiet)
-                    return False
+                force = leaving or number == settings.steps
+                saving.save(checkpoints, number, training, batches, force=force)
+                if leaving:
+                    break
+            else:
+                leaving = False
         checkpoints.wait_until_finished()
-        held_out = held_out_loss(training, everything[border:], settings, sharding)
-        say(f"loss on text that was never trained on: {held_out:.4f} nats a byte", quiet)
-        for sample in samples(settings, training) if jax.process_count() == 1 else []:
-            say(sample, quiet)
+        if leaving:
+            say(f"saved after step {number}, and leaves as it was told", quiet)
+            return False
+        return finish(folder, settings, training, checkpoints, everything[border:], sharding, quiet)
+
+
+def finish(
+    folder: Path,
+    settings: Settings,
+    training: steps.Training,
+    checkpoints: ocp.CheckpointManager,
+    held_out: np.ndarray,
+    sharding: jax.sharding.NamedSharding,
+    quiet: bool,
+) -> bool:
+    """Show what a training that is saved has learned; tell whether that came to its end.
+
+    JAX counts on as in training when it asks whether all processes are to leave.
+    """
+    losses = []
+    for loss in held_out_losses(training, held_out, settings, sharding):
+        losses.append(loss)
+        if checkpoints.reached_preemption(settings.steps + len(losses)):
+            say("leaves as it was told; the training is saved, its loss is not measured", quiet)
+            return False
+    mean = float(np.mean(losses))
+    bits = mean / math.log(2)
+    say(f"loss on text that was never trained on: {mean:.3f} nats, {bits:.3f} bits a byte", quiet)
+    texts = samples(settings, training)
+    for sample in texts:
+        say(f"--- sample\n{sample}", quiet)
     if is_first():
-        (folder / "result.json").write_text(json.dumps({"held_out": held_out}))
+        result = {"held_out": mean, "bits": bits, "samples": texts}
+        (folder / "result.json").write_text(json.dumps(result, indent=2))
     return True
 
 
@@ -117,7 +135,7 @@ def trained(
     sharding: jax.sharding.NamedSharding,
     done: int,
 ) -> Iterator[tuple[int, float, float]]:
-    """Train step by step; give the number of steps done, the loss and the bytes a second."""
+    """Train step by step; give the number of steps done, the loss and the tokens a second."""
     first, began = done + 1, 0.0
     for number in range(first, settings.steps + 1):
         batch = text.placed(next(batches), settings.batch, sharding)
@@ -129,25 +147,23 @@ def trained(
         yield number, loss, (number - first) * size / passed
 
 
-def held_out_loss(
+def held_out_losses(
     training: steps.Training,
     part: np.ndarray,
     settings: Settings,
     sharding: jax.sharding.NamedSharding,
-) -> float:
-    """Return the mean loss over the first batches of text that training never sees."""
+) -> Iterator[float]:
+    """Give the losses of some batches of text that training never sees."""
     batches = text.batches(part, settings.length, settings.batch, sharding, seed=0)
-    losses = []
     for _ in range(CHECKED):
         batch = text.placed(next(batches), settings.batch, sharding)
-        losses.append(float(steps.compiled_loss(training.model, batch)))
-    return float(np.mean(losses))
+        yield float(steps.compiled_loss(training.model, batch))
 
 
 def samples(settings: Settings, training: steps.Training) -> list[str]:
     """Return two continuations of a beginning."""
     found = sampling.sample(settings, training.model, b"import os\n\ndef ", count=2)
-    return [f"--- sample\n{sample.decode(errors='replace')}" for sample in found]
+    return [sampling.printable(sample) for sample in found]
 
 
 def say(message: str, quiet: bool) -> None:

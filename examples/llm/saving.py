@@ -1,8 +1,8 @@
 """Checkpoints by Orbax: in the background, whole or not there, read on any mesh."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import grain
 import jax
 import orbax.checkpoint as ocp
 from examples.llm.steps import Training
@@ -10,7 +10,11 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from ramie import nnx
 
+if TYPE_CHECKING:
+    import grain
+
 KEPT = 2
+FOLDER = "checkpoints"
 
 
 def manager(folder: Path, every: int) -> ocp.CheckpointManager:
@@ -24,7 +28,7 @@ def manager(folder: Path, every: int) -> ocp.CheckpointManager:
         max_to_keep=KEPT, save_interval_steps=every, enable_async_checkpointing=True
     )
     return ocp.CheckpointManager(
-        (folder / "checkpoints").absolute(), options=options, item_names=("training", "text")
+        (folder / FOLDER).absolute(), options=options, item_names=("training", "text")
     )
 
 
@@ -32,7 +36,7 @@ def save(
     checkpoints: ocp.CheckpointManager,
     number: int,
     training: Training,
-    text: grain.DatasetIterator,
+    text: "grain.DatasetIterator",
     force: bool = False,
 ) -> None:
     """Start to save, if the manager finds it time to; the arrays are copied before this returns.
@@ -52,7 +56,7 @@ def save(
 
 
 def restore(
-    checkpoints: ocp.CheckpointManager, abstract: Training, text: grain.DatasetIterator
+    checkpoints: ocp.CheckpointManager, abstract: Training, text: "grain.DatasetIterator"
 ) -> tuple[Training, int]:
     """Read the newest checkpoint, each device its own part, whatever mesh it was saved from.
 
@@ -66,18 +70,37 @@ def restore(
     """
     number = checkpoints.latest_step()
     graphdef, state = nnx.split(abstract)
-    everywhere = NamedSharding(jax.sharding.get_mesh(), PartitionSpec())
-    wanted = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding or everywhere),
-        nnx.to_pure_dict(state),
-    )
     found = checkpoints.restore(
         number,
         args=ocp.args.Composite(
-            training=ocp.args.StandardRestore(wanted),
-            text=ocp.args.JsonRestore(),
+            training=ocp.args.StandardRestore(_wanted(state)), text=ocp.args.JsonRestore()
         ),
     )
     nnx.replace_by_pure_dict(state, found["training"])
     text.set_state(found["text"])
     return nnx.merge(graphdef, state), number
+
+
+def restore_training(folder: Path, number: int, abstract: Training) -> Training:
+    """Read what a checkpoint of a run has learned, without its place in the text; change nothing.
+
+    Args:
+      folder: of the run.
+      number: of the checkpoint.
+      abstract: shapes, dtypes and places.
+    """
+    graphdef, state = nnx.split(abstract)
+    with ocp.StandardCheckpointer() as checkpoint:
+        path = (folder / FOLDER / str(number) / "training").absolute()
+        found = checkpoint.restore(path, _wanted(state))
+    nnx.replace_by_pure_dict(state, found)
+    return nnx.merge(graphdef, state)
+
+
+def _wanted(state: nnx.State) -> Any:
+    """Say where each array shall lie, whatever mesh it was saved from."""
+    everywhere = NamedSharding(jax.sharding.get_mesh(), PartitionSpec())
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding or everywhere),
+        nnx.to_pure_dict(state),
+    )

@@ -37,7 +37,7 @@ def create(settings: Settings) -> Training:
 def abstract(settings: Settings) -> Training:
     """Return shapes, dtypes and places of `create`, without any memory."""
     with nnx.logical_axis_rules(meshes.RULES):
-        return nnx.abstract_with_sharding(nnx.eval_shape(lambda: Training(settings)))
+        return nnx.as_abstract(nnx.eval_shape(lambda: Training(settings)))
 
 
 def loss_of(model: Transformer, batch: jax.Array) -> jax.Array:

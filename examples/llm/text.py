@@ -4,7 +4,9 @@ Each process reads only the sequences of its own devices. A place in the text is
 batches, the same for every number of processes, so that a run goes on with other ones.
 """
 
+import functools
 import sysconfig
+import zlib
 from pathlib import Path
 
 import grain
@@ -15,6 +17,7 @@ from jax.sharding import NamedSharding
 HELD_OUT = 0.05  # the last part of the text, for the loss on what was never trained on
 
 
+@functools.cache
 def read(limit: int = 8_000_000) -> np.ndarray:
     """Read modules in the order of their names, with their tests left out.
 
@@ -35,6 +38,23 @@ def read(limit: int = 8_000_000) -> np.ndarray:
             if total >= limit:
                 break
     return np.frombuffer(b"".join(parts)[:limit], np.uint8)
+
+
+def fingerprint(text: np.ndarray) -> str:
+    """Tell a text from others: its length and a checksum.
+
+    Args:
+      text: the bytes.
+
+    Returns:
+      One line.
+    """
+    return f"{text.size} bytes, crc32 {zlib.crc32(text.tobytes()):08x}"
+
+
+def held_out_from(text: np.ndarray) -> int:
+    """Return where the part begins that is never trained on."""
+    return int(len(text) * (1 - HELD_OUT))
 
 
 class Windows:
@@ -58,6 +78,9 @@ def batches(
 ) -> grain.DatasetIterator:
     """Return this process's part of shuffled batches, for ever.
 
+    Batch number n is made of the same windows for every number of processes; their order inside
+    of it may differ. So a state of one process is right for any number of them.
+
     Args:
       text: the bytes.
       length: of a sequence.
@@ -77,7 +100,8 @@ def batches(
     mine = last - first
     windows = grain.MapDataset.source(Windows(text, length)).seed(seed).shuffle().repeat()
     part = windows[first // mine :: batch // mine]
-    return iter(part.batch(mine).to_iter_dataset())
+    ahead = grain.ReadOptions(num_threads=1, prefetch_buffer_size=8)  # the text is in memory
+    return iter(part.batch(mine).to_iter_dataset(ahead))
 
 
 def placed(part: np.ndarray, batch: int, sharding: NamedSharding) -> jax.Array:
