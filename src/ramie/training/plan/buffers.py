@@ -23,14 +23,14 @@ class Value(NamedTuple):
 
     Attributes:
       name: of the instruction that makes it.
-      index: which of its results it is, empty if there is only one.
+      result: which of its results it is, empty if there is only one.
       size: in bytes.
       offset: from the start of the allocation.
       shape: as XLA writes it.
     """
 
     name: str
-    index: tuple[int, ...]
+    result: tuple[int, ...]
     size: int
     offset: int
     shape: str
@@ -68,8 +68,8 @@ def allocations_in(text: str) -> tuple[Allocation, ...]:
             found.append((int(allocation.group(2)), _kind(allocation.group(3)), []))
         elif value and found:
             name, place, _, size, offset, shape = value.groups()
-            index = tuple(map(int, re.findall(r"\d+", place or "")))
-            found[-1][2].append(Value(name, index, int(size), int(offset), shape))
+            result = tuple(map(int, re.findall(r"\d+", place or "")))
+            found[-1][2].append(Value(name, result, int(size), int(offset), shape))
     return tuple(Allocation(size, kind, tuple(values)) for size, kind, values in found)
 
 
@@ -104,7 +104,7 @@ def temporaries_of(
 
 def _buffer(size: int, values: list[Value], makers: Makers, sources: Sources | None) -> Buffer:
     """Describe a place by the array in it whose origin is known best."""
-    found = [(makers.of(value.name, value.index), value) for value in values]
+    found = [(makers.of(value.name, value.result), value) for value in values]
 
     def known(pair: tuple[Instruction | None, Value]) -> tuple[int, int]:
         stack = pair[0].path if pair[0] else ""

@@ -47,7 +47,7 @@ def test_kinds_of_allocations():
 
 def test_the_place_of_a_result_is_kept():
     values = [one.values for one in allocations_in(ACCOUNT)]
-    assert values[4][0].index == () and values[4][1].index == (0,)
+    assert values[4][0].result == () and values[4][1].result == (0,)
     assert values[4][2] == ("loop", (1,), 4000, 512, "f32[1000]{0}")
 
 
