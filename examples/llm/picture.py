@@ -31,7 +31,8 @@ def draw(folder: Path) -> Path:
     result = folder / "result.json"
     if result.exists():
         held_out = json.loads(result.read_text())["held_out"]
-        axes.axhline(held_out, color="tab:orange", linestyle="--", label="text never trained on")
+        said = f"text never trained on: {held_out:.2f}"
+        axes.axhline(held_out, color="tab:orange", linestyle="--", label=said)
     axes.set(xlabel="step", ylabel="loss, nats a byte")
     axes.grid(alpha=0.3)
     axes.legend()
