@@ -1,6 +1,7 @@
 """`ramie demo`: train on handwritten digits, and survive being killed."""
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from ramie import errors
 from ramie.cli.advice import in_words_of
 from ramie.cli.demo.settings import APIS, Settings, SettingsError
+from ramie.cli.output import print_json
 
 __all__ = ["add_parser"]
 
@@ -69,6 +71,11 @@ def add_parser(commands: Any) -> None:
         default=default.api,
         help="in which API the network and its training step are written",
     )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the results as JSON, for scripts; all else goes to the standard error",
+    )
     parser.set_defaults(call=lambda arguments: _run(parser, arguments), parser=parser)
 
 
@@ -88,7 +95,8 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         # Only now: a mistyped option should not wait for JAX to load.
         from ramie.cli import demo
 
-        demo.run(settings)
+        with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
+            results = demo.run(settings)
     except SettingsError as error:
         parser.error(_in_terms_of_options(error))
     except KeyboardInterrupt:
@@ -97,9 +105,27 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         raise  # nobody reads any more: nothing is wrong with the directory
     except (errors.RamieError, OSError) as error:
         where = f"cannot use --workdir {settings.workdir}: " if isinstance(error, OSError) else ""
-        print(f"ramie demo: {where}{in_words_of(parser, str(error))}", file=sys.stderr)
+        problem = f"{where}{in_words_of(parser, str(error))}"
+        print(f"ramie demo: {problem}", file=sys.stderr)
+        if arguments.json:
+            print_json({"error": problem, "kind": "failed"})
         return 1
+    if arguments.json:
+        print_json(_page(settings, results))
     return 0
+
+
+def _page(settings: Settings, results: Any) -> dict[str, Any]:
+    """Return what a script is told of a finished training."""
+    history = vars(results.progress.history)
+    return {
+        "settings": {**vars(settings), "workdir": str(settings.workdir)},
+        "epochs": [
+            dict(zip(history, row, strict=True)) for row in zip(*history.values(), strict=True)
+        ],
+        "checkpoint": str(settings.saved_checkpoints()[-1]),
+        "pictures": [str(path) for path in results.pictures],
+    }
 
 
 def _say_how_to_resume(settings: Settings) -> int:

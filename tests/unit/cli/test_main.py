@@ -1,7 +1,9 @@
 """The command line: usage, version, and what is refused with exit code 2."""
 
+import json
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -96,6 +98,26 @@ def test_failures_are_told_without_a_traceback(monkeypatch, capsys, tmp_path):
     run_raises(monkeypatch, PermissionError(13, "Permission denied", "curves.png"))
     assert exit_code("demo", "--workdir", str(tmp_path)) == 1
     assert f"cannot use --workdir {tmp_path}" in capsys.readouterr().err
+
+
+def test_results_and_failures_as_json(monkeypatch, capsys, tmp_path):
+    history = types.SimpleNamespace(train_loss=(2.0, 1.0), test_accuracy=(0.5, 0.75))
+    results = types.SimpleNamespace(
+        progress=types.SimpleNamespace(history=history), pictures=(tmp_path / "curves.png",)
+    )
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "checkpoint_2").touch()
+    monkeypatch.setattr(demo, "run", lambda settings: print("epoch 1") or results, raising=False)
+    assert exit_code("demo", "--workdir", str(tmp_path), "--json") == 0
+    shown = capsys.readouterr()
+    page = json.loads(shown.out)
+    assert shown.err == "epoch 1\n" and page["settings"]["workdir"] == str(tmp_path)
+    assert page["epochs"][1] == {"train_loss": 1.0, "test_accuracy": 0.75}
+    assert page["checkpoint"].endswith("checkpoint_2")
+    assert page["pictures"] == [str(tmp_path / "curves.png")]
+    run_raises(monkeypatch, errors.RamieError("broken"))
+    assert exit_code("demo", "--workdir", str(tmp_path), "--json") == 1
+    assert json.loads(capsys.readouterr().out) == {"error": "broken", "kind": "failed"}
 
 
 def test_interrupt_tells_how_to_resume(monkeypatch, capsys, tmp_path):

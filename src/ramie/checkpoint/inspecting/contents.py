@@ -87,8 +87,7 @@ def _recognise(place: str) -> Form:
         is_old_step = place[-1:].isdigit() and looks_like_step(place)
         if known is None and (orbax.is_orbax(place) or is_old_step):
             return "orbax"
-        hint = f"`ramie ckpt ls {shlex.quote(place)}` lists those that are in it"
-        problem = f"Orbax did not make this directory as a checkpoint; name one, {hint}"
+        problem = f"it is a directory that Orbax did not make. {_instead(place)}"
         if known:
             problem = f"it is {known.kind}. {known.instead.rstrip('.')}"
         raise CheckpointOptionError("path", place, problem)
@@ -101,6 +100,35 @@ def _recognise(place: str) -> Form:
             start, status = file.read(foreign.LONGEST), os.fstat(file.fileno())
         size, inode = status.st_size, status.st_ino
     return _by_content(place, start, size, inode)
+
+
+def _instead(directory: str) -> str:
+    """Say what can be named instead of a directory that is no checkpoint."""
+    hint = f"`ramie ckpt ls {shlex.quote(directory)}` lists the checkpoints in it"
+    if remote.is_remote(directory):
+        return f"Name one of its checkpoints; {hint}"
+    try:
+        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+        files = [entry.path for entry in entries if entry.is_file() and entry.name[0] != "."]
+        folders = [entry.path for entry in entries if entry.is_dir() and _has_steps(entry.path)]
+    except OSError:
+        return f"Name one of its checkpoints; {hint}"
+    if not entries:
+        return "It is empty"
+    if any(path[-1].isdigit() for path in files):
+        return f"Name one of its checkpoints; {hint}"
+    if folders:
+        return f"Its checkpoints are in {folders[0]!r}"
+    named = [path for path in files if path.endswith((".msgpack", ".safetensors", ".index.json"))]
+    named = named or files
+    return f"Name a file in it, such as {named[0]!r}" if named else "No checkpoint is in it"
+
+
+def _has_steps(directory: str) -> bool:
+    """Tell whether names in a directory end like those of checkpoints, in a number."""
+    with contextlib.suppress(OSError):
+        return any(name[-1].isdigit() for name in os.listdir(directory) if name[0] != ".")
+    return False
 
 
 def _by_content(place: str, start: bytes, size: int, inode: int) -> Form:

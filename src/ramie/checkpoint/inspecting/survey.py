@@ -29,6 +29,7 @@ from ramie.errors import (
 __all__ = ["Described", "Listed", "describe", "survey"]
 
 _PROBLEMS = (RamieError, OSError)
+_MOST_NAMED = 5
 
 
 class Listed(NamedTuple):
@@ -216,7 +217,8 @@ def _latest_at(place: str) -> str:
     prefixes = sorted({start for start, _ in found})
     if len(prefixes) > 1:
         last = found[-1][1].path
-        reason = f"it holds checkpoints of the prefixes {prefixes}; name one, such as {last!r}"
+        names = f"{prefixes[:_MOST_NAMED]}" + (" and others" if len(prefixes) > _MOST_NAMED else "")
+        reason = f"it holds checkpoints of the prefixes {names}; name one, such as {last!r}"
         raise CheckpointOptionError("path", place, reason)
     return found[-1][1].path if found else place
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +29,12 @@ class Results:
     Args:
         progress: The final state and the history.
         predictions: The digit seen in each test image.
+        pictures: Where the pictures are.
     """
 
     progress: Progress
     predictions: npt.NDArray[np.int32]
+    pictures: tuple[Path, ...] = ()
 
 
 def run(settings: Settings) -> Results:
@@ -76,7 +79,7 @@ def run(settings: Settings) -> Results:
     files = pictures.draw_all(settings.workdir, progress.history, digits.test, predictions)
     report.show_results(progress.history, digits, files)
     report.show_next(settings)
-    return Results(progress, predictions)
+    return Results(progress, predictions, tuple(files))
 
 
 def _train(settings: Settings, program: Program, digits: Digits, progress: Progress) -> Progress:

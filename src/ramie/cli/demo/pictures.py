@@ -16,6 +16,7 @@ _TRAIN_COLOUR = "#8a8f98"
 _TEST_COLOUR = "#1f5fbf"
 _WRONG_COLOUR = "#d1242f"
 _GRID_ROWS, _GRID_COLUMNS = 6, 10
+_MOST_TICKS = 15
 
 
 def check_installed() -> None:
@@ -50,7 +51,7 @@ def draw_curves(history: History) -> Any:
         A matplotlib figure.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
@@ -62,7 +63,7 @@ def draw_curves(history: History) -> Any:
         axes.plot(epochs, train, "o-", color=_TRAIN_COLOUR, markersize=3.5, label="train")
         axes.plot(epochs, test, "o-", color=_TEST_COLOUR, markersize=3.5, label="test")
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(FixedLocator(_ticks(len(history))))
         axes.grid(color="#e6e8eb", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
@@ -73,7 +74,29 @@ def draw_curves(history: History) -> Any:
         f"Accuracy: {100 * history.test_accuracy[-1]:.1f} % on test images", loc="left"
     )
     accuracy.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
+    _zoom(accuracy, history)
     return figure
+
+
+def _ticks(epochs: int) -> list[int]:
+    """Return the epochs that are named below the curves: all, or every so many of them."""
+    step = -(-epochs // _MOST_TICKS)
+    return list(range(step, epochs + 1, step))
+
+
+def _zoom(axes: Any, history: History) -> None:
+    """Show the accuracies after the first epoch large; the legend tells those that lie below."""
+    later = [*history.train_accuracy[1:], *history.test_accuracy[1:]]
+    if len(history) < 3 or max(later) == min(later):
+        return
+    room = 0.06 * (max(later) - min(later))
+    bottom = min(later) - room
+    axes.set_ylim(bottom, max(later) + room)
+    for line in axes.lines:
+        first = line.get_ydata()[0]
+        if first < bottom:
+            line.set_label(f"{line.get_label()} (epoch 1: {100 * first:.1f} %)")
+    axes.legend(frameon=False)
 
 
 def draw_predictions(test: Split, predictions: npt.NDArray[np.int32]) -> Any:

@@ -39,11 +39,16 @@ def show_results(history: History, digits: Digits, pictures: Sequence[Path]) -> 
     """Print the table of all epochs, the final accuracy, and where the pictures are."""
     from rich.table import Table
 
-    table = Table(title="Results by epoch", header_style="bold")
+    best = max(history.test_accuracy)
+    table = Table(
+        title="Results by epoch",
+        header_style="bold",
+        caption=f"* highest test accuracy, {_percent(best)}",
+        caption_style="green",
+    )
     table.add_column("epoch", justify="right")
     for name in ("train loss", "train accuracy", "test loss", "test accuracy"):
         table.add_column(name, justify="right")
-    best = max(history.test_accuracy)
     rows = zip(
         history.train_loss,
         history.train_accuracy,
@@ -57,7 +62,7 @@ def show_results(history: History, digits: Digits, pictures: Sequence[Path]) -> 
             f"{train_loss:.4f}",
             _percent(train_accuracy),
             f"{test_loss:.4f}",
-            _percent(test_accuracy),
+            _percent(test_accuracy) + (" *" if test_accuracy == best else "  "),
             style="green" if test_accuracy == best else None,
         )
     console = _console()
@@ -103,6 +108,7 @@ class ProgressBar:
             progress.TaskProgressColumn(),
             progress.TextColumn("test accuracy {task.fields[accuracy]}"),
             progress.TimeRemainingColumn(),
+            progress.TextColumn("[cyan]left"),
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal or done >= epochs,

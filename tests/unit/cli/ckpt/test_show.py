@@ -80,3 +80,21 @@ def test_options_may_stand_anywhere(run, ckpt):
     code, _, err = ckpt("show", "--stats")
     assert code == 2 and "the following arguments are required: FILE" in err
     assert "unrecognized arguments: more" in ckpt("show", FILE, "params", "more")[2]
+
+
+def test_a_folder_that_is_no_checkpoint_says_what_to_name(run, ckpt, tmp_path):
+    def said(folder):
+        code, out, err = ckpt("show", folder)
+        assert (code, out) == (2, "") and "Orbax did not make" in err
+        return err
+
+    assert f"Its checkpoints are in '{run}'" in said(tmp_path)
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    assert said(folder).rstrip().endswith("It is empty.")
+    (folder / ".hidden").touch()
+    assert "No checkpoint is in it" in said(folder)
+    for name in ("a.txt", "net.msgpack"):
+        (folder / name).write_bytes((tmp_path / FILE).read_bytes())
+    assert f"Name a file in it, such as '{folder / 'net.msgpack'}'" in said(folder)
+    assert ckpt("show", folder / "net.msgpack")[0] == 0

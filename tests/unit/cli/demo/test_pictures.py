@@ -25,6 +25,26 @@ def test_curves_show_both_measures_for_both_sets():
     assert "87.5 %" in accuracy.get_title(loc="left")
 
 
+def test_ticks_are_epochs_and_accuracies_are_shown_large():
+    train, test = (0.6, 0.95, 0.97, 1.0), (0.9, 0.96, 0.95, 0.99)
+    figure = pictures.draw_curves(History((2.0,) * 4, train, (2.0,) * 4, test))
+    loss, accuracy = figure.axes
+    for axes in (loss, accuracy):
+        assert axes.get_xticks().tolist() == [1, 2, 3, 4]
+    low, high = accuracy.get_ylim()
+    assert 0.93 < low < 0.95 and 1 < high < 1.01
+    names = [text.get_text() for text in accuracy.get_legend().get_texts()]
+    assert names == ["train (epoch 1: 60.0 %)", "test (epoch 1: 90.0 %)"]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "ticks"), [(1, [1]), (15, [*range(1, 16)]), (40, [*range(3, 41, 3)])]
+)
+def test_many_epochs_have_every_so_many_ticks(epochs, ticks):
+    history = History(*((1.0,) * epochs,) * 4)
+    assert pictures.draw_curves(history).axes[0].get_xticks().tolist() == ticks
+
+
 @pytest.mark.parametrize("count", [360, 60, 7])
 def test_grid_marks_the_wrong_ones_and_shows_them_first(count):
     labels = (np.arange(count) % 10).astype(np.int32)

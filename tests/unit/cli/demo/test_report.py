@@ -30,6 +30,7 @@ def shown_by_bar(monkeypatch, terminal):
 def test_a_terminal_gets_a_bar(monkeypatch):
     shown = shown_by_bar(monkeypatch, terminal=True)
     assert "epoch 2/2" in shown and "50%" in shown and "test accuracy 25.00 %" in shown
+    assert "left" in shown  # what the time is
 
 
 def test_a_file_gets_a_line_per_epoch_and_no_control_codes(monkeypatch):
@@ -56,6 +57,16 @@ def test_paths_are_shown_as_they_are(capsys):
     shown = capsys.readouterr().out
     assert "Training for 15 epochs, in [bold]/runs" in shown
     assert "Picture: [bold]/runs/curves.png" in shown
+
+
+def test_the_best_epochs_are_marked_and_the_mark_is_explained(capsys):
+    one = Split(np.zeros((1, 8, 8, 1), np.float32), np.zeros(1, np.int32))
+    history = History((2.0,) * 3, (0.5,) * 3, (2.5,) * 3, (0.25, 0.75, 0.5))
+    report.show_results(history, Digits(one, one), [])
+    shown = capsys.readouterr().out
+    marked = [line for line in shown.splitlines() if "75.00 % *" in line]
+    assert len(marked) == 1 and shown.count("% *") == 1
+    assert "* highest test accuracy, 75.00 %" in shown
 
 
 def test_what_to_type_next_is_quoted(capsys):
