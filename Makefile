@@ -24,8 +24,7 @@ GROUPS_OF = import sys, tomllib; \
   print(*(line for name in sys.argv[1:] for line in groups[name]), sep="\n")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test more matrix faults lint format stubs bench peers .venv .venv-peers
-.PHONY: docs docs-serve docs-test
+.PHONY: help demo test more matrix faults lint format stubs docs docs-serve docs-test bench peers .venv .venv-peers
 
 help:
 	@echo "make demo     train the digits network (resumes where it stopped; ARGS='--epochs 3' is passed on)"
@@ -41,7 +40,9 @@ help:
 	@echo "make peers    the environment that holds Flax, for parity tests and benchmarks"
 	@echo "PYTHON=3.13 after any of these uses that Python, in environments of its own"
 
-demo: $(VENV)/.stamp
+# The environment grows: `make demo` installs what the demo needs, and the first target that tests or
+# checks adds its tools. With these it has all that the demo needs.
+demo: $(if $(wildcard $(VENV)/.stamp),$(VENV)/.stamp,$(VENV)/.demo)
 	$(VENV)/bin/ramie demo $(ARGS)
 
 # Compiling is most of the work. Only where the last bits of a result depend on it (the marker
@@ -90,7 +91,7 @@ docs-serve: docs
 
 # In a real browser: chromium, where the system's package manager puts it.
 docs-test: docs
-	$(SITE)/bin/python -m pytest -q -p no:cacheprovider tests/site/browser $(ARGS)
+	$(SITE)/bin/python -m pytest -q -p no:cacheprovider --confcutdir tests/site/browser tests/site/browser $(ARGS)
 
 bench: $(PEERS)/.stamp
 	$(PEERS)/bin/python -m benchmarks $(ARGS)
@@ -98,15 +99,18 @@ bench: $(PEERS)/.stamp
 .venv: $(VENV)/.stamp
 peers .venv-peers: $(PEERS)/.stamp
 
-# environment FOLDER, GROUPS, EXTRAS: makes it anew if its interpreter has gone, and installs.
+# environment FOLDER, GROUPS, EXTRAS, STAMP: makes it anew if its interpreter has gone, and installs.
 define environment
 	@test -n '$(FOUND)'
 	$(1)/bin/python -m pip --version >/dev/null 2>&1 || '$(FOUND)' -m venv --clear $(1)
 	$(1)/bin/python -c '$(GROUPS_OF)' $(2) > $(1)/requirements.txt
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -e '.$(3)' -r $(1)/requirements.txt
-	touch $(1)/.stamp
+	touch $(1)/$(or $(4),.stamp)
 endef
+
+$(VENV)/.demo: pyproject.toml
+	$(call environment,$(VENV),,[demo],.demo)
 
 $(VENV)/.stamp: pyproject.toml
 	$(call environment,$(VENV),test lint,[demo])

@@ -1,10 +1,11 @@
 """Finding and running the code blocks of Markdown pages.
 
 All Python blocks of a page run in order in one namespace, in an empty folder, under JAX's defaults.
-A page promises results in two ways, and both are held to it:
+A page promises results in three ways, and is held to each:
 
 - a block of the language `text` behind a Python block is what that one printed;
-- a comment `# -> value` behind an expression is its `repr`, or what it printed if it is None.
+- a comment `# -> value` behind an expression is its `repr`, or what it printed if it is None;
+- a comment `# raises Error` behind a statement: it raises an error of this class, which is printed.
 
 White space does not count. A block that imports a package which is not there and need not be
 (`OPTIONAL`) is left out, and so are later blocks which use names that only such a block binds;

@@ -14,6 +14,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 import traceback
 import types
@@ -27,14 +28,33 @@ from ramie.training import train_state
 PRELOADED = (jax, optax, ramie.linen, train_state)
 
 
+RAISES = re.compile(r"#\s*raises (\w+)")
+
+
+def run_to_an_error(statement, page, namespace, name):
+    """Run a statement that raises an error of a class, and print the error as a traceback does."""
+    try:
+        exec(compile(ast.Module([statement], []), page, "exec"), namespace)
+    except Exception as error:
+        if type(error).__name__ != name:
+            raise
+        print(f"{name}: {error}")
+    else:
+        raise AssertionError(f"{page}, line {statement.end_lineno}: raises no {name}")
+
+
 def run_block(source, line, page, namespace):
     """Run one block; return its output and what its expressions amount to, by last line."""
     values = {}
-    tree = ast.parse("\n" * line + source, page)
+    lines = ("\n" * line + source).splitlines()
+    tree = ast.parse("\n".join(lines), page)
     with contextlib.redirect_stdout(io.StringIO()) as captured:
         for statement in tree.body:
             before = captured.tell()
-            if isinstance(statement, ast.Expr):
+            raises = RAISES.search(lines[statement.end_lineno - 1])
+            if raises:
+                run_to_an_error(statement, page, namespace, raises[1])
+            elif isinstance(statement, ast.Expr):
                 value = eval(compile(ast.Expression(statement.value), page, "eval"), namespace)
                 shown = captured.getvalue()[before:] if value is None else repr(value)
                 values[statement.end_lineno] = shown

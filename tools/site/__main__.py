@@ -14,13 +14,17 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools.site import links, listings, pages, reference
+from tools.site import errors, links, listings, pages, reference
 from tools.site.links import ROOT
 
 PAGES = ROOT / "build" / "pages"
 SITE = ROOT / "site"
 CONFIGURATION = ROOT / "build" / "mkdocs.yml"
 HERE = Path(__file__).parent
+
+
+def _stem(page: str) -> str:
+    return page.rpartition("/")[2].removesuffix(".md")
 
 
 def _room(page: str) -> str:
@@ -48,8 +52,10 @@ def written() -> dict[str, str]:
         for path, page in pages.sources().items()
     }
     texts |= {"index.md": pages.front(), "examples/index.md": pages.examples()}
+    texts |= errors.pages()
     entries = reference.pages()
-    targets = links.Targets(reference.anchors(entries))
+    described = {f"errors.{_stem(page)}": page for page in texts if page.startswith("errors/")}
+    targets = links.Targets(reference.anchors(entries), described)
     guides = _mentions(texts, targets)
     entries = {page: reference.with_guides(text, page, guides) for page, text in entries.items()}
     return {
@@ -67,18 +73,21 @@ def stage() -> dict[str, str]:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
     shutil.copytree(ROOT / "docs" / "pictures", PAGES / "pictures")
+    leading = PAGES / errors.REDIRECT
+    leading.parent.mkdir(parents=True)
+    leading.write_text(errors.redirect(), encoding="utf-8")
     shutil.copytree(HERE / "theme", PAGES, dirs_exist_ok=True)
     return texts
 
 
 def _configure(texts: Mapping[str, str]) -> None:
     """Write the configuration: what never changes, and the navigation. JSON is YAML."""
-    errors: list[object] = ["errors.md"]
+    classes: list[object] = sorted(page for page in texts if page.startswith("errors/"))
     settings = {
         "INHERIT": str(HERE / "mkdocs.yml"),
         "docs_dir": str(PAGES),
         "site_dir": str(SITE),
-        "nav": pages.navigation(reference.navigation(), errors, texts),
+        "nav": pages.navigation(reference.navigation(), ["errors.md", *classes], texts),
     }
     CONFIGURATION.write_text(json.dumps(settings, indent=1), encoding="utf-8")
 

@@ -53,7 +53,7 @@ def anchor_of(address: str) -> str:
 
 
 class Target(NamedTuple):
-    """Where a name is described: a page, from the top of the site, and the anchor there."""
+    """Where a name is described: a page, from the top of the site, and the anchor there, if any."""
 
     page: str
     anchor: str
@@ -64,17 +64,21 @@ class Targets:
 
     Args:
       anchors: for each address, such as ``nnx.Linear.__call__``, its page.
+      whole: addresses that have a page of their own.
     """
 
-    def __init__(self, anchors: Mapping[str, str]) -> None:
+    def __init__(self, anchors: Mapping[str, str], whole: Mapping[str, str] | None = None) -> None:
         self._anchors = anchors
+        self._whole = whole or {}
         self._short: dict[str, list[str]] = {}
-        for address in anchors:
+        for address in (*anchors, *self._whole):
             room, _, short = address.rpartition(".")
             if room and not room[room.rfind(".") + 1].isupper():  # no members of classes
                 self._short.setdefault(short, []).append(address)
 
     def _target(self, address: str) -> Target | None:
+        if address in self._whole:
+            return Target(self._whole[address], "")
         page = self._anchors.get(anchor_of(address))
         return Target(page, anchor_of(address)) if page else None
 
@@ -143,9 +147,10 @@ def linked(text: str, page: str, targets: Targets, room: str = "") -> str:
 
     def link(found: re.Match[str]) -> str:
         target = targets.find(found["code"], room) if found["code"] else None
-        if target is None:
+        if target is None or (target.page == page and not target.anchor):
             return found[0]
-        return f"[{found[0]}]({relative(page, target.page)}#{target.anchor})"
+        anchor = f"#{target.anchor}" if target.anchor else ""
+        return f"[{found[0]}]({relative(page, target.page)}{anchor})"
 
     return "".join(
         _SPAN.sub(link, piece) if is_prose else piece for is_prose, piece in _pieces(text)
@@ -177,4 +182,4 @@ def moved(text: str, source: Path, page: str, place: Callable[[Path], str | None
 def code_names(text: str, targets: Targets) -> set[str]:
     """Return the addresses of names that a page mentions with their room, in code or prose."""
     found = (targets.find(name) for name in set(_DOTTED.findall(text)))
-    return {target.anchor for target in found if target}
+    return {target.anchor for target in found if target and target.anchor}
