@@ -84,3 +84,26 @@ def test_pages_do_not_see_each_other(server, tmp_path):
     )
     _run(server, first)
     _run(server, second)
+
+
+def test_an_error_that_is_promised_is_printed(server, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\nint('x')  # raises ValueError\n```\n\n```text\nValueError: wrong\n```\n"
+    )
+    python, _ = fences.runnable(page)
+    shown = server.run(page, python, tmp_path)
+    assert shown[python[0]].output == "ValueError: invalid literal for int() with base 10: 'x'\n"
+    with pytest.raises(AssertionError, match="line 5"):
+        fences.check(page, shown)
+
+
+@pytest.mark.parametrize(
+    ("code", "complaint"),
+    [("int('3')", "line 2: raises no ValueError"), ("int(None)", "TypeError: int")],
+)
+def test_another_error_or_none_is_noticed(server, tmp_path, code, complaint):
+    page = tmp_path / "page.md"
+    page.write_text(f"```python\n{code}  # raises ValueError\n```\n")
+    with pytest.raises(AssertionError, match=complaint):
+        server.run(page, fences.runnable(page)[0], tmp_path)
