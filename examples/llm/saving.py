@@ -1,5 +1,6 @@
 """Checkpoints by Orbax: in the background, whole or not there, read on any mesh."""
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,26 @@ KEPT = 2
 FOLDER = "checkpoints"
 
 
-def manager(folder: Path, every: int) -> ocp.CheckpointManager:
+class Manager(ocp.CheckpointManager):
+    """Orbax's manager, which asks JAX about preemption in one thread alone.
+
+    JAX names the step after the last one that it was asked about. When a save is done, Orbax's
+    thread in the background asks about the step of that save, which training may have left behind:
+    JAX then names a step that is over, and the run would never hear that it is to leave.
+    """
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        self._asking, self._named = threading.get_ident(), -1
+        super().__init__(*args, **keywords)
+
+    def reached_preemption(self, step: int) -> bool:
+        """Tell whether all processes are to leave after this step."""
+        if threading.get_ident() == self._asking and super().reached_preemption(step):
+            self._named = step
+        return step == self._named
+
+
+def manager(folder: Path, every: int) -> Manager:
     """Open the checkpoints of a run.
 
     Args:
@@ -27,9 +47,7 @@ def manager(folder: Path, every: int) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(
         max_to_keep=KEPT, save_interval_steps=every, enable_async_checkpointing=True
     )
-    return ocp.CheckpointManager(
-        (folder / FOLDER).absolute(), options=options, item_names=("training", "text")
-    )
+    return Manager((folder / FOLDER).absolute(), options=options, item_names=("training", "text"))
 
 
 def save(

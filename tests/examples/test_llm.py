@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent import futures
 
 import jax
 import numpy as np
@@ -16,7 +17,8 @@ from ramie.testing import processes
 from ramie.training.processes import groups
 
 pytest.importorskip("grain")
-from examples.llm import meshes, running, sampling, steps, text
+import orbax.checkpoint as ocp
+from examples.llm import meshes, running, sampling, saving, steps, text
 from examples.llm.settings import PRESETS
 
 TINY = PRESETS["tiny"]
@@ -141,6 +143,24 @@ def test_a_machine_that_is_taken_away_saves_first(tmp_path, monkeypatch):
     after = losses(tmp_path)
     assert len(after) == last + 2
     assert_exact(after[:last], before)
+
+
+def test_a_save_that_ends_in_the_background_asks_nothing_about_its_step(tmp_path, monkeypatch):
+    """JAX would name the step after that one to leave at, and training is beyond it already."""
+    asked = []
+
+    def reached(self, step):
+        asked.append(step)
+        return step == 5
+
+    monkeypatch.setattr(ocp.CheckpointManager, "reached_preemption", reached)
+    with saving.manager(tmp_path, 1) as checkpoints:
+        assert not checkpoints.reached_preemption(4)
+        with futures.ThreadPoolExecutor(1) as background:
+            assert not background.submit(checkpoints.reached_preemption, 3).result()
+            assert checkpoints.reached_preemption(5)
+            assert background.submit(checkpoints.reached_preemption, 5).result()
+    assert asked == [4, 5]
 
 
 class Checkpoints:
