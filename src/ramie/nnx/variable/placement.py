@@ -189,5 +189,6 @@ def placed_on(value: Any, target: Any) -> Any:
     if kinds == {AxisType.Explicit}:
         return jax.sharding.reshard(value, target)
     if AxisType.Explicit in kinds:  # the type says the ones, the compiler is told of the others
-        return constrained(value, target.spec, target.mesh)
+        mesh: Any = target.mesh
+        return constrained(value, target.spec, mesh)
     return jax.lax.with_sharding_constraint(value, target)
