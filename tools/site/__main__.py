@@ -14,13 +14,14 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools.site import errors, links, listings, pages, reference
+from tools.site import errors, links, listings, notebooks, pages, reference
 from tools.site.links import ROOT
 
 PAGES = ROOT / "build" / "pages"
 SITE = ROOT / "site"
 CONFIGURATION = ROOT / "build" / "mkdocs.yml"
 HERE = Path(__file__).parent
+_ALSO_GUIDES = ("training.md", "serialization.md")
 
 
 def _stem(page: str) -> str:
@@ -39,20 +40,24 @@ def _mentions(texts: Mapping[str, str], targets: links.Targets) -> dict[str, lis
     """Return for each name the guides that mention it, by title and place."""
     found: dict[str, list[tuple[str, str]]] = {}
     for page, text in texts.items():
-        if page.startswith("guides/") or page in ("training.md", "serialization.md"):
+        if page.startswith(("guides/", "notebooks/")) or page in _ALSO_GUIDES:
             for address in sorted(links.code_names(text, targets)):
                 found.setdefault(address, []).append((pages.title_of(text), page))
     return found
 
 
-def written() -> dict[str, str]:
-    """Return all pages as Markdown, by their place on the site, links and names resolved."""
+def written(more: Mapping[str, str]) -> dict[str, str]:
+    """Return all pages as Markdown, by their place on the site, links and names resolved.
+
+    Args:
+      more: pages that are no files of the repository.
+    """
     texts = {
         page: links.moved(path.read_text(encoding="utf-8"), path, page, pages.place)
         for path, page in pages.sources().items()
     }
     texts |= {"index.md": pages.front(), "examples/index.md": pages.examples()}
-    texts |= errors.pages()
+    texts |= {**errors.pages(), **more}
     entries = reference.pages()
     described = {f"errors.{_stem(page)}": page for page in texts if page.startswith("errors/")}
     targets = links.Targets(reference.anchors(entries), described)
@@ -67,15 +72,17 @@ def written() -> dict[str, str]:
 def stage() -> dict[str, str]:
     """Write all pages and sources into the folder that the generator reads."""
     shutil.rmtree(PAGES, ignore_errors=True)
-    texts = written()
+    shown, frames = notebooks.pages()
+    texts = written(shown)
     for page, text in texts.items():
         target = PAGES / page
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
     shutil.copytree(ROOT / "docs" / "pictures", PAGES / "pictures")
-    leading = PAGES / errors.REDIRECT
-    leading.parent.mkdir(parents=True)
-    leading.write_text(errors.redirect(), encoding="utf-8")
+    notebooks.copy(PAGES)
+    for place, text in {**frames, errors.REDIRECT: errors.redirect()}.items():
+        (PAGES / place).parent.mkdir(parents=True, exist_ok=True)
+        (PAGES / place).write_text(text, encoding="utf-8")
     shutil.copytree(HERE / "theme", PAGES, dirs_exist_ok=True)
     return texts
 

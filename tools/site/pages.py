@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tools.site import listings
+from tools.site import listings, notebooks
 from tools.site.links import ROOT
 
 __all__ = ["examples", "front", "navigation", "place", "sources", "title_of"]
@@ -36,6 +36,8 @@ def place(path: Path) -> str | None:
     """Return where a file or folder of the repository is on the site; None if it is not there."""
     known = sources() | {ROOT / "README.md": "index.md", ROOT / "docs": "index.md"}
     known[ROOT / "examples"] = "examples/index.md"
+    if path.suffix == ".ipynb" and path.exists():
+        return notebooks.page(path)
     for one in (path, path / "README.md"):
         if one in known:
             return known[one]
