@@ -43,6 +43,7 @@ def test_results_become_text_or_frames(monkeypatch):
         {"output_type": "stream", "name": "stderr", "text": "warned"},
         {"output_type": "execute_result", "data": {"text/plain": "\x1b[1m3\x1b[0m"}},
         {"output_type": "display_data", "data": {"text/html": "<b>x</b>", "text/plain": "x"}},
+        {"output_type": "display_data", "data": {"text/html": ["<i>", "y</i>"]}},
     ]
     cells = [
         {"cell_type": "markdown", "source": ["# Title\n", "\n", "See [b](b.ipynb)."]},
@@ -55,5 +56,5 @@ def test_results_become_text_or_frames(monkeypatch):
     assert text.startswith("# Title\n\n[This page is a notebook](first_model_in_linen.ipynb)")
     assert "See [b](b.md)." in text and "```python\nf()\n```\n\n```text\na\nb\n```" in text
     assert "```text\n3\n```" in text and "warned" not in text
-    assert '<iframe class="shown" src="first_model_in_linen-1-3.html"' in text
-    assert "<b>x</b>" in frames["notebooks/first_model_in_linen-1-3.html"]
+    assert '<iframe class="shown" src="first_model_in_linen-1.html"' in text
+    assert "<b>x</b>\n<i>y</i>" in frames["notebooks/first_model_in_linen-1.html"]

@@ -65,28 +65,25 @@ def ran(path: Path) -> list[dict[str, Any]]:
     kept = _KEPT / f"{path.stem}-{digest}.ipynb"
     if not kept.is_file():
         notebook = read(path, as_version=4)
-        NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+        quiet = ["--IPKernelApp.log_level=ERROR"]
+        NotebookClient(notebook, timeout=300, extra_arguments=quiet).execute()
         _KEPT.mkdir(parents=True, exist_ok=True)
         kept.write_text(writes(notebook), encoding="utf-8")
     return _cells(kept)
 
 
-def _shown(output: dict[str, Any], frame: str) -> tuple[str, str]:
-    """Return what stands on the page for a result, and the document in its frame, if any."""
+def _text_of(output: dict[str, Any]) -> str:
+    """Return what a result is as text; nothing for what has a form of its own, or is a warning."""
     if output["output_type"] == "stream":
         text = "".join(output["text"]) if output["name"] == "stdout" else ""
-        return _text(text), ""
-    found = output.get("data", {})
-    if "text/html" in found:
-        html = _FRAME.format(shown="".join(found["text/html"]))
-        name = frame.rpartition("/")[2]
-        return f'<iframe class="shown" src="{name}" title="What the cell shows"></iframe>', html
-    return _text("".join(found.get("text/plain", ""))), ""
-
-
-def _text(text: str) -> str:
+    else:
+        text = "" if _html_of(output) else "".join(output.get("data", {}).get("text/plain", ""))
     plain = _COLOURS.sub("", text).strip("\n")
     return f"```text\n{plain}\n```" if plain else ""
+
+
+def _html_of(output: dict[str, Any]) -> str:
+    return "".join(output.get("data", {}).get("text/html", ""))
 
 
 def pages() -> tuple[dict[str, str], Frames]:
@@ -95,13 +92,14 @@ def pages() -> tuple[dict[str, str], Frames]:
     for path in NOTEBOOKS:
         parts = []
         for number, cell in enumerate(ran(path)):
-            parts.append(_source(cell))
-            for place, output in enumerate(cell.get("outputs", [])):
-                frame = f"notebooks/{path.stem}-{number}-{place}.html"
-                text, html = _shown(output, frame)
-                parts.append(text)
-                if html:
-                    frames[frame] = html
+            outputs = cell.get("outputs", [])
+            parts += [_source(cell), *map(_text_of, outputs)]
+            # Treescope first shows a place, then fills it by a script: both in one document.
+            html = "\n".join(filter(None, map(_html_of, outputs)))
+            if html:
+                name = f"{path.stem}-{number}.html"
+                frames[f"notebooks/{name}"] = _FRAME.format(shown=html)
+                parts.append(f'<iframe class="shown" src="{name}" title="What it shows"></iframe>')
         link = f"[This page is a notebook]({path.name}): open it in Jupyter."
         texts[page(path)] = _joined(parts).replace("\n\n", f"\n\n{link}\n\n", 1)
     return texts, frames
