@@ -9,6 +9,7 @@ ifneq ($(filter-out undefined default,$(origin PYTHON)),)
 endif
 VENV := .venv$(VERSION)
 PEERS := .venv$(VERSION)-peers
+DIST := .venv$(VERSION)-dist
 SITE := .venv$(VERSION)-docs
 JOBS ?= 2
 PORT ?= 8000
@@ -24,7 +25,7 @@ GROUPS_OF = import sys, tomllib; \
   print(*(line for name in sys.argv[1:] for line in groups[name]), sep="\n")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test more matrix faults lint format stubs docs docs-serve docs-test bench peers .venv .venv-peers
+.PHONY: help demo test more matrix faults lint format stubs docs docs-serve docs-test bench dist peers .venv .venv-peers
 
 help:
 	@echo "make demo     train the digits network (resumes where it stopped; ARGS='--epochs 3' is passed on)"
@@ -37,6 +38,7 @@ help:
 	@echo "make stubs    write the stubs of packages anew, after a table of names has changed"
 	@echo "make docs     build the site of docs and docstrings in site/ (docs-serve shows it, docs-test tests it)"
 	@echo "make bench    measure against Flax and raw JAX, write benchmarks/RESULTS.md"
+	@echo "make dist     build the wheel and the source distribution, and try both in a fresh environment"
 	@echo "make peers    the environment that holds Flax, for parity tests and benchmarks"
 	@echo "PYTHON=3.13 after any of these uses that Python, in environments of its own"
 
@@ -96,6 +98,9 @@ docs-test: docs
 bench: $(PEERS)/.stamp
 	$(PEERS)/bin/python -m benchmarks $(ARGS)
 
+dist: $(DIST)/.stamp
+	.ci/dist $(DIST)/bin/python
+
 .venv: $(VENV)/.stamp
 peers .venv-peers: $(PEERS)/.stamp
 
@@ -120,3 +125,11 @@ $(PEERS)/.stamp: pyproject.toml
 
 $(SITE)/.stamp: pyproject.toml
 	$(call environment,$(SITE),docs,[display])
+
+# What builds; Ramie is not in it.
+$(DIST)/.stamp: pyproject.toml
+	@test -n '$(FOUND)'
+	$(DIST)/bin/python -m pip --version >/dev/null 2>&1 || '$(FOUND)' -m venv --clear $(DIST)
+	$(DIST)/bin/python -c '$(GROUPS_OF)' dist > $(DIST)/requirements.txt
+	$(DIST)/bin/python -m pip install --quiet --disable-pip-version-check -r $(DIST)/requirements.txt
+	touch $(DIST)/.stamp

@@ -37,6 +37,7 @@ __all__ = [
     "is_leak",
     "is_top_level",
     "leaves_nothing_behind",
+    "made_and_used",
     "new_box",
     "outside_traces",
     "show_frames",
@@ -124,6 +125,31 @@ else:
     def trace_token() -> Any:
         """Return a token like that of `current_trace`: compare with ``is``."""
         return _tokens.of(current_trace())
+
+
+_LEVELS = {
+    "EvalTrace": "outside of all JAX transformations",
+    "DynamicJaxprTrace": "inside of jit, scan or another transformation that makes a program",
+    "BatchTrace": "inside of vmap",
+    "JVPTrace": "inside of grad or jvp",
+    "LinearizeTrace": "inside of grad or linearize",
+}
+
+
+def made_and_used(token: Any) -> str:
+    """Say where a `trace_token` was taken, and where this is asked, in words of two clauses."""
+    made, here = _level_of(token), _level_of(trace_token())
+    where = "inside of another one" if made == here else here
+    return f"it was made {made}, and is changed {where}"
+
+
+def _level_of(token: Any) -> str:
+    if not isinstance(token, ref):  # of another library, or of a JAX that does not show its traces
+        return "at another level"
+    trace = token()
+    if trace is None:
+        return "inside of a JAX transformation that is over"
+    return _LEVELS.get(type(trace).__name__, "inside of a JAX transformation")
 
 
 def check_trace_level(base_level: Any) -> None:

@@ -11,7 +11,7 @@ from jax.tree_util import all_leaves
 
 from ramie import errors
 from ramie.core.running import running
-from ramie.core.tracing.trace import trace_token
+from ramie.core.tracing.trace import made_and_used, trace_token
 from ramie.foundation.configurations import config
 from ramie.foundation.signatures import SignatureOfInit
 from ramie.nnx.objects.layout import Layout, layout_of
@@ -210,10 +210,9 @@ class Pytree(metaclass=PytreeMeta):
 
     def _made_elsewhere(self) -> str:
         return (
-            f"Cannot mutate '{type(self).__name__}' from different trace level: it was made "
-            "outside of the JAX transformation that runs now, or inside of one that is over. "
-            "Pass it into the function as an argument and return it, or use the "
-            "transformations of nnx."
+            f"Cannot mutate '{type(self).__name__}' from different trace level: "
+            f"{made_and_used(self._pytree__trace)}. Pass it into the function as an argument and "
+            "return it, or use the transformations of nnx."
         )
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from ramie import errors
-from ramie.core.tracing.trace import trace_token
+from ramie.core.tracing.trace import made_and_used, trace_token
 from ramie.foundation.configurations import config
 from ramie.foundation.signatures import SignatureOfInit
 from ramie.nnx.modes import use_eager_sharding
@@ -188,10 +188,9 @@ class Variable(VariableOperators, Generic[A]):
     def _check_trace(self) -> None:
         if self._trace_token is not trace_token():
             raise errors.TraceContextError(
-                f"Cannot mutate {type(self).__name__} from a different trace level: it was made "
-                "outside of the JAX transformation that runs now, or inside of one that is over. "
-                "Pass it into the function as an argument and return it, or use the "
-                "transformations of nnx."
+                f"Cannot mutate {type(self).__name__} from a different trace level: "
+                f"{made_and_used(self._trace_token)}. Pass it into the function as an argument and "
+                "return it, or use the transformations of nnx."
             )
 
     def get_raw_value(self) -> Any:

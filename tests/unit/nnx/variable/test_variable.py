@@ -218,3 +218,34 @@ def test_repr_shows_size_value_and_metadata():
 def test_the_former_name_warns():
     with pytest.warns(DeprecationWarning, match=r"former name of nnx\.Variable"):
         assert nnx.VariableState is nnx.Variable
+
+
+def _change(variable):
+    return lambda x: [variable.set_value(x), x.sum()][1]
+
+
+@pytest.mark.parametrize(
+    ("transform", "where"),
+    [
+        (jax.jit, "inside of jit, scan or another transformation that makes a program"),
+        (jax.vmap, "inside of vmap"),
+        (jax.grad, "inside of grad or"),
+    ],
+)
+def test_both_levels_are_named_where_a_variable_of_a_closure_changes(transform, where):
+    words = f"made outside of all JAX transformations, and is changed {where}"
+    with pytest.raises(errors.TraceContextError, match=words):
+        transform(_change(nnx.Param(jnp.ones(3))))(jnp.ones((3,)))
+
+
+def test_a_level_that_is_over_and_two_of_a_kind_are_named():
+    kept = []
+    jax.jit(lambda x: [kept.append(nnx.Param(x)), x][1])(1.0)
+    with pytest.raises(errors.TraceContextError, match="is changed outside of all"):
+        kept[0].set_value(2.0)
+
+    def outer(x):
+        return jax.jit(_change(nnx.Param(x)))(x)
+
+    with pytest.raises(errors.TraceContextError, match="and is changed inside of another one"):
+        jax.jit(outer)(jnp.ones(3))
