@@ -30,6 +30,7 @@ optimizer = nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param)
 
 @nnx.jit
 def step(model, optimizer):
+    """Train, and return the loss."""
     loss, grads = nnx.value_and_grad(lambda m: ((m(x) - y) ** 2).mean())(model)
     optimizer.update(model, grads)
     return loss
