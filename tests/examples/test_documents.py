@@ -55,6 +55,36 @@ def test_the_index_of_guides_lists_each_of_them_once():
     assert sorted([*listed, index.name]) == [page.name for page in fences.GUIDES]
 
 
+# Words of twelve questions that newcomers ask. Each is a heading of the page of questions, which
+# the index of guides links to, and its answer leads on or shows code: two clicks.
+ASKED = (
+    "mask padding",
+    "BatchNorm wrong in evaluation",
+    "load only the encoder",
+    "parameters not updated",
+    "loss NaN",
+    "freeze a part",
+    "count parameters",
+    "tie weights",
+    "compiled again",
+    "memory on a GPU",
+    "checkpoints of Flax",
+    "from PyTorch",
+)
+
+
+def test_what_newcomers_ask_is_answered_within_two_clicks():
+    guides = fences.ROOT / "docs" / "guides"
+    assert "](faq.md)" in (guides / "README.md").read_text(encoding="utf-8")
+    text = (guides / "faq.md").read_text(encoding="utf-8")
+    answers = dict(re.findall(r"^### (.*)\n((?:.*\n)*?)(?=^##)", text, re.MULTILINE))
+    assert len(answers) >= 30
+    for question in ASKED:
+        assert any(question in heading for heading in answers), question
+    for heading, answer in answers.items():
+        assert "](" in answer or "```python" in answer, f"{heading!r} leads nowhere"
+
+
 @pytest.mark.parametrize("page", fences.GUIDES, ids=_name)
 def test_guides_say_what_they_are_for_and_where_to_go_on(page):
     if page.name == "README.md":
