@@ -185,7 +185,7 @@ def test_the_first_page_leads_everywhere():
     text = pages.front()
     for page in ("guides/README.md", "reference/index.md", "examples/index.md", "errors.md"):
         assert f"]({page})" in text
-    assert '=== "NNX"\n\n    ```python\n    import optax' in text
+    assert '=== "NNX"\n\n    ```python\n    import' in text and "from ramie import nnx" in text
     assert "[Dropout](guides/dropout.md)" in text
 
 

@@ -42,7 +42,9 @@ def guides_of(address: str) -> str:
 
 
 def _heading(level: int, address: str, shown: str) -> str:
-    return f"{'#' * level} `{shown}` {{ #{anchor_of(address)} }}"
+    # In the table of contents of a page the names of deep rooms would be cut.
+    label = f' data-toc-label="{shown.rpartition(".")[2]}"' if shown.count(".") > 1 else ""
+    return f"{'#' * level} `{shown}` {{ #{anchor_of(address)}{label} }}"
 
 
 def _code(value: Any, shown: str, bound: bool = False) -> str:

@@ -15,7 +15,7 @@ from tools.site.links import relative
 
 __all__ = ["Link", "anchors", "navigation", "pages", "with_guides"]
 
-_ANCHOR = re.compile(r"\{ #([\w.]+) \}$", re.M)
+_ANCHOR = re.compile(r"\{ #([\w.]+)(?: data-toc-label=\"\w+\")? \}$", re.M)
 _GROUPS = {
     "linen": "Linen",
     "nnx": "NNX",
