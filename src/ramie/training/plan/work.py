@@ -41,11 +41,14 @@ _FREE = {
     "while",
 }
 _SLICING = {"dynamic-slice", "gather", "slice"}
-# Custom calls that are notes to the compiler, or compute no products.
+# Custom calls that are notes to the compiler, or compute no products. Those of collectives stand
+# beside the collective itself, which is counted where it is.
 _IDLE = {
     "AllocateBuffer",
     "ApproxTopK",
     "AssumeGatherIndicesInBound",
+    "AsyncCollectiveDone",
+    "AsyncCollectiveStart",
     "ConcatBitcast",
     "GatherScatterIndicesBitpacked",
     "LayoutConstraint",

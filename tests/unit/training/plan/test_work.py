@@ -117,6 +117,7 @@ def test_kernels_that_xla_does_not_know_are_named():
         "  %p = f32[8]{0} parameter(0)\n"
         f'  %my_matmul.3 = {kernel}"tpu_custom_call"\n'
         f'  %note = {kernel}"AllocateBuffer"\n'
+        f'  %begun = {kernel}"AsyncCollectiveStart"\n'
         f'  ROOT %custom-call.4 = {kernel}"tpu_custom_call"\n'
         "}\n"
         "%test (q: f32[8]) -> pred[] {\n"
