@@ -214,6 +214,16 @@ def test_repr_lists_fields_and_children():
     assert "# children\n    first = Affine(" in repr(model)
 
 
+def test_repr_has_no_addresses():
+    class Held(nn.Module):
+        held: Any
+
+    text = repr(Held((nn.relu, [lambda x: x], {"a": object()}, jnp.float32, "at 0x1")))
+    assert text.splitlines()[2].strip() == (
+        "held = (relu, [<lambda>], {'a': <object object>}, float32, 'at 0x1')"
+    )
+
+
 @pytest.mark.parametrize(
     "duplicate", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]
 )

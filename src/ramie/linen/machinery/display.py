@@ -1,5 +1,6 @@
 """How a module prints: its fields, then its children."""
 
+import re
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ from ramie.linen.machinery.base import ModuleBase
 __all__ = ["module_repr"]
 
 _INDENT = "    "
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def _field_text(value: Any) -> str:
@@ -24,7 +26,13 @@ def _field_text(value: Any) -> str:
     scalar = getattr(value, "dtype", None)  # jnp.float32 and its like are instances
     if callable(value) and scalar is not None:
         return str(np.dtype(scalar))
-    return repr(value)
+    if type(value) in (list, tuple) and value:
+        inside = ", ".join(map(_field_text, value))
+        comma = "," if len(value) == 1 else ""
+        return f"[{inside}]" if isinstance(value, list) else f"({inside}{comma})"
+    if type(value) is dict:
+        return "{" + ", ".join(f"{k!r}: {_field_text(v)}" for k, v in value.items()) + "}"
+    return repr(value) if isinstance(value, str) else _ADDRESS.sub("", repr(value))
 
 
 def module_repr(module: ModuleBase) -> str:

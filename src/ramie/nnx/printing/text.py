@@ -61,7 +61,9 @@ def describe(x: Any) -> str:
 def _text(x: Any, short: bool, outer: list[int], depth: int | None) -> str:
     said = None if isinstance(x, type) else getattr(x, "__nnx_repr__", None)
     if said is None and (not isinstance(x, Describable) or isinstance(x, type)):
-        return _plain(x, short)
+        is_plain = type(x) in (tuple, list, dict) or hasattr(type(x), "_fields")
+        is_nested = short and is_plain and x and id(x) not in outer
+        return _nested(x, outer, depth) if is_nested else _plain(x, short)
     if id(x) in outer or (depth is not None and len(outer) >= depth):
         return f"{type(x).__name__}(...)"
     if said is not None:
@@ -89,6 +91,24 @@ def _indented(lines: list[str], by: str) -> str:
         text, mark, note = end.partition(_MARK)
         texts.append(f"{start}{newline}{text},{mark}{note}")
     return by + "\n".join([*texts, last]).replace("\n", f"\n{by}")
+
+
+def _nested(x: Any, outer: list[int], depth: int | None) -> str:
+    """Return the text of a container of Python in a model: on one line if it is short."""
+    first, last = ("{", "}") if isinstance(x, dict) else ("[", "]") if isinstance(x, list) else "()"
+    names = getattr(type(x), "_fields", None)
+    items: Any = [(f"{key!r}: ", value) for key, value in x.items()] if isinstance(x, dict) else []
+    if names is not None:
+        first, items = f"{type(x).__name__}(", [(f"{k}=", v) for k, v in zip(names, x, strict=True)]
+    elif not isinstance(x, dict):
+        items = [("", value) for value in x]
+    outer.append(id(x))
+    lines = [label + _text(value, True, outer, depth) for label, value in items]
+    outer.pop()
+    flat = ", ".join(lines)
+    if len(flat) < _SHORT and "\n" not in flat and _MARK not in flat:
+        return f"{first}{flat}{',' if first == '(' and len(lines) == 1 else ''}{last}"
+    return f"{first}\n{_indented(lines, '  ')}\n{last}"
 
 
 def _plain(x: Any, short: bool) -> str:

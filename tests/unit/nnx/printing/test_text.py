@@ -1,5 +1,6 @@
 """How models print, classes of users among them, and what `display` does without a notebook."""
 
+import collections
 import functools
 import re
 import sys
@@ -135,6 +136,17 @@ def test_what_is_traced_is_said_to_be():
     texts = []
     jax.jit(lambda x: texts.append(repr(nnx.Dict(w=nnx.Param(x)))))(jnp.ones(3))
     assert "Param(Tracer(float32[3]))" in texts[0]
+
+
+def test_containers_in_models_are_taken_apart():
+    Pair = collections.namedtuple("Pair", "left right")
+    weight = nnx.Param(jnp.ones(3))
+    node = nnx.Dict(pair=nnx.data(Pair(weight, ())), plain=(jax.nn.relu, [1, {"a": object()}]))
+    assert repr(node) == (
+        "Dict({\n  'pair': Pair(\n    left=Param(float32[3]), # 3 (12 B)\n    right=()\n  ),\n"
+        "  'plain': (relu, [1, {'a': <object object>}])\n})"
+    )
+    assert repr(nnx.Dict(one=nnx.data((jnp.ones(2),)))) == "Dict({\n  'one': (float32[2],)\n})"
 
 
 def test_a_long_variable_takes_several_lines():
