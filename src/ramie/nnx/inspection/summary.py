@@ -224,8 +224,8 @@ def _is_leaf(x: Any) -> bool:
 
 def _places(obj: Any) -> dict[int, Path]:
     """Return where each object inside is met first: there it is counted."""
-    shared = Variable | Pytree
-    return {id(x): path for path, x in iter_graph(obj, graph=True) if isinstance(x, shared)}
+    met = iter_graph(obj, graph=True)
+    return {id(x): path for path, x in met if isinstance(x, Variable | Pytree)}
 
 
 def _sizes(node: Any, places: Mapping[int, Path], at: Path) -> dict[str, tuple[int, int]]:
