@@ -51,6 +51,10 @@ def test_on_the_site_each_class_has_a_page():
         assert name in WITHOUT_A_PROGRAM or "    variables = net.init(key, x)\n" in program
 
 
+def test_links_are_right_on_the_page_of_a_class():
+    assert "](../guides/install.md)" in site.pages()["errors/MissingExtraError.md"]
+
+
 def test_the_address_in_messages_leads_to_it():
     assert site.REDIRECT == "docs/errors.md/index.html"
     assert "../../errors/${encodeURIComponent(name)}.html" in site.redirect()

@@ -56,5 +56,5 @@ def test_results_become_text_or_frames(monkeypatch):
     assert text.startswith("# Title\n\n[This page is a notebook](first_model_in_linen.ipynb)")
     assert "See [b](b.md)." in text and "```python\nf()\n```\n\n```text\na\nb\n```" in text
     assert "```text\n3\n```" in text and "warned" not in text
-    assert '<iframe class="shown" src="first_model_in_linen-1.html"' in text
-    assert "<b>x</b>\n<i>y</i>" in frames["notebooks/first_model_in_linen-1.html"]
+    assert '<iframe class="shown" src="shown/first_model_in_linen-1.html"' in text
+    assert "<b>x</b>\n<i>y</i>" in frames["notebooks/shown/first_model_in_linen-1.html"]

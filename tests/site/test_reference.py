@@ -174,6 +174,7 @@ def test_files_of_the_repository_have_a_place():
         == "source/Makefile.html"
         == listings.place(root / "Makefile")
     )
+    assert pages.place(root / "docs" / "pictures" / "scan.svg") == "pictures/scan.svg"
     assert pages.place(root / "no" / "such.md") is None
     shown = links.moved(
         "[x](../README.md#a)", root / "docs" / "compat.md", "compat.md", pages.place

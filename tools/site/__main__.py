@@ -78,7 +78,7 @@ def stage() -> dict[str, str]:
         target = PAGES / page
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
-    shutil.copytree(ROOT / "docs" / "pictures", PAGES / "pictures")
+    pages.copy_pictures(PAGES)
     notebooks.copy(PAGES)
     for place, text in {**frames, errors.REDIRECT: errors.redirect()}.items():
         (PAGES / place).parent.mkdir(parents=True, exist_ok=True)

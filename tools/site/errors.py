@@ -6,7 +6,8 @@ file; on the site a small page at this very address leads on to the page of the 
 
 import re
 
-from tools.site.links import ROOT
+from tools.site.links import ROOT, moved
+from tools.site.pages import place
 
 __all__ = ["REDIRECT", "pages", "redirect"]
 
@@ -35,7 +36,8 @@ def redirect() -> str:
 
 def pages() -> dict[str, str]:
     """Return the list of errors, and the page of each, by their place on the site."""
-    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    source = ROOT / "docs" / "errors.md"
+    text = source.read_text(encoding="utf-8")
     head = text.partition('<a id="')[0].strip()
     lines = _LINES.search(f"{head}\n")
     beginning = lines[0] if lines else ""
@@ -52,7 +54,9 @@ def pages() -> dict[str, str]:
         described, also, rest = body.partition("Also caught as: ")
         bases, _, program = rest.partition("\n\n")
         parts = [f"# {name}", described.strip(), f"{also}{bases}", before.strip(), program.strip()]
-        found[f"errors/{name}.md"] = "\n\n".join(part for part in parts if part) + "\n"
+        page = f"errors/{name}.md"
+        whole = "\n\n".join(part for part in parts if part) + "\n"
+        found[page] = moved(whole, source, page, place)
     table = "\n".join(rows)
     shown = f'{head}\n\n<div class="names" markdown>\n\n{table}\n\n</div>\n'
     return {"errors.md": shown, **found}

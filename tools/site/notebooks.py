@@ -21,6 +21,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = """\
 <!doctype html>
 <meta charset="utf-8">
+<title>What a cell shows</title>
 <style>body {{ margin: 0; }} :root {{ color-scheme: light; background: white; }}</style>
 {shown}
 <script>
@@ -97,7 +98,7 @@ def pages() -> tuple[dict[str, str], Frames]:
             # Treescope first shows a place, then fills it by a script: both in one document.
             html = "\n".join(filter(None, map(_html_of, outputs)))
             if html:
-                name = f"{path.stem}-{number}.html"
+                name = f"shown/{path.stem}-{number}.html"
                 frames[f"notebooks/{name}"] = _FRAME.format(shown=html)
                 parts.append(f'<iframe class="shown" src="{name}" title="What it shows"></iframe>')
         link = f"[This page is a notebook]({path.name}): open it in Jupyter."

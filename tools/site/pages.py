@@ -1,6 +1,7 @@
 """Pages that lie in the repository: guides, examples, the changelog."""
 
 import re
+import shutil
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from tools.site import listings, notebooks
 from tools.site.links import ROOT
 
-__all__ = ["examples", "front", "navigation", "place", "sources", "title_of"]
+__all__ = ["copy_pictures", "examples", "front", "navigation", "place", "sources", "title_of"]
 
 _DOCS = ROOT / "docs"
 _ALONE = {
@@ -17,6 +18,7 @@ _ALONE = {
     "README.md": "index.md",
     "benchmarks/RESULTS.md": "measured.md",
 }
+_PICTURES = (".svg", ".png", ".jpg", ".gif")
 _BULLET = re.compile(r"^(?:-|\d+\.) \[([^\]]+)\]\(([\w/.-]+\.md)\)", re.M)
 _PROJECT = ("compat.md", "layout.md", "measured.md", "changelog.md", "contributing.md")
 
@@ -41,9 +43,26 @@ def place(path: Path) -> str | None:
     for one in (path, path / "README.md"):
         if one in known:
             return known[one]
-    if _DOCS in path.parents and path.suffix in (".svg", ".png"):
-        return path.relative_to(_DOCS).as_posix()
+    if path.suffix in _PICTURES and path.exists():
+        return pictures_place(path)
     return listings.place(path) if path.exists() and ROOT in path.parents else None
+
+
+def pictures_place(path: Path) -> str:
+    """Return where a picture is on the site."""
+    base = _DOCS if _DOCS in path.parents else ROOT
+    below = path.relative_to(base).as_posix()
+    return below if base == _DOCS else f"pictures/{below}"
+
+
+def copy_pictures(folder: Path) -> None:
+    """Copy the pictures of guides and examples to where pages look for them."""
+    for base in (_DOCS, *(path.parent for path in _examples())):
+        for path in base.rglob("*"):
+            if path.suffix in _PICTURES:
+                target = folder / pictures_place(path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, target)
 
 
 def title_of(text: str) -> str:

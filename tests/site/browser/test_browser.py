@@ -12,7 +12,7 @@ PAGES = sorted(
     page
     for path in SITE.rglob("*.html")
     if (page := path.relative_to(SITE).as_posix())
-    if not page.startswith("source/") and page != "404.html"
+    if not page.startswith(("source/", "notebooks/shown/")) and page != "404.html"
 )
 FOLDERS = sorted({page.rpartition("/")[0] for page in PAGES})
 SOURCES = ["source/src/ramie/nnx/layers/linear.py.html", "source/examples/index.html"]
