@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 _PATIENCE = 1.0
-_WIDE, _BAR, _GAP = 10_000, 20, 2
+_WIDE, _BAR, _GAP = 10_000, 12, 2
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _LARGE, _SMALL = ("", "k", "M", "G", "T", "P", "E"), ("s", "ms", "µs", "ns")
@@ -221,7 +221,7 @@ class _Bar:
                 BarColumn(bar_width=_BAR),
                 DownloadColumn(),
                 TimeElapsedColumn(),
-                TextColumn("{task.description}", markup=False),
+                TextColumn("so far  {task.description}", markup=False),
             )
             self._bar = Progress(*columns, console=Console(file=sys.stderr), transient=True)
             self._task = self._bar.add_task("", total=None)
@@ -272,7 +272,8 @@ def working() -> Iterator[Callable[[str], None]]:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    text = TextColumn("{task.description}", markup=False)
+    columns = (SpinnerColumn(), text, TimeElapsedColumn(), TextColumn("so far"))
     console = Console(file=sys.stderr, markup=False)
     with Progress(*columns, console=console, transient=True) as line:
         task = line.add_task("", total=None)

@@ -1,6 +1,7 @@
 """Tables at any width: nothing is lost, and nothing controls the terminal."""
 
 import io
+import re
 import sys
 
 import pytest
@@ -74,8 +75,20 @@ def test_a_line_says_what_is_being_done_where_somebody_looks(monkeypatch):
         say("reading")
     shown = sys.stderr.getvalue()
     assert "compiling [b]\\x1b[2J for v5e:2x4" in shown and "reading" in shown
-    assert "\x1b[2J" not in shown
+    assert "\x1b[2J" not in shown and "so far" in shown
     assert "\x1b[2K" in shown.rpartition("reading")[2]  # nothing of it stays
+
+
+def test_a_bar_says_what_its_time_is(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(output, "_PATIENCE", 0)
+    with output.waiting() as bar:
+        bar._timer.join()
+        bar("checkpoint_15", 338_900, 697_900)
+    shown = re.sub(r"\x1b\[[0-9;?]*\w", "", sys.stderr.getvalue())
+    assert "338.9/697.9 kB 0:00:00 so far  checkpoint_15" in shown
 
 
 def test_nothing_is_shown_where_nobody_looks(monkeypatch):
