@@ -100,6 +100,9 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     except SettingsError as error:
         parser.error(_in_terms_of_options(error))
     except KeyboardInterrupt:
+        if arguments.json:
+            page = {"error": "interrupted", "kind": "interrupted", "command": settings.command()}
+            print_json(page)
         return _say_how_to_resume(settings)
     except BrokenPipeError:
         raise  # nobody reads any more: nothing is wrong with the directory

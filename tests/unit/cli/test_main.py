@@ -118,6 +118,10 @@ def test_results_and_failures_as_json(monkeypatch, capsys, tmp_path):
     run_raises(monkeypatch, errors.RamieError("broken"))
     assert exit_code("demo", "--workdir", str(tmp_path), "--json") == 1
     assert json.loads(capsys.readouterr().out) == {"error": "broken", "kind": "failed"}
+    run_raises(monkeypatch, KeyboardInterrupt())
+    assert exit_code("demo", "--workdir", str(tmp_path), "--json") == 130
+    page = json.loads(capsys.readouterr().out)
+    assert page["kind"] == "interrupted" and f"--workdir {tmp_path}" in page["command"]
 
 
 def test_interrupt_tells_how_to_resume(monkeypatch, capsys, tmp_path):
