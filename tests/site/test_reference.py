@@ -105,6 +105,9 @@ def test_names_in_guides_lead_to_the_reference(anchors):
         ("scan", "linen", "linen.scan"),
         ("x + 1", "linen", None),
         ("jax.jit", "nnx", None),
+        ("ramie", "", None),
+        ("Any", "nnx", None),
+        ("nnx.Any", "nnx", "nnx.Any"),
     ],
 )
 def test_what_a_piece_of_code_names(anchors, code, room, found):

@@ -44,6 +44,7 @@ _ALIASES |= {
         "train_state",
     )
 }
+_TYPING = {"Any", "Callable", "Dict", "List"}  # alone these are types, not filters and modules
 _ROOMS = ("linen", "training", "checkpoint", "errors", "nnx")
 
 
@@ -94,7 +95,7 @@ class Targets:
             return None
         name = found["name"].removeprefix("ramie.").rstrip(".")
         first, dot, rest = name.partition(".")
-        inside = self._target(f"{room}.{name}") if room else None
+        inside = self._target(f"{room}.{name}") if room and name not in _TYPING else None
         whole = self._target(name) or self._target(f"{_ALIASES.get(first, first)}{dot}{rest}")
         if whole or inside or dot:
             return whole or inside
@@ -104,7 +105,7 @@ class Targets:
         """Find a name without a room, where it cannot be a word or a variable."""
         if "_" not in name.strip("_") and not re.search(r"[a-z][A-Z]|^[A-Z][a-z]+$", name):
             return None
-        there = self._short.get(name, [])
+        there = self._short.get(name, []) if name not in _TYPING else []
         for wanted in (room, *_ROOMS):
             for address in there:
                 if wanted and address.startswith(f"{wanted}."):

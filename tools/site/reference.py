@@ -16,6 +16,7 @@ from tools.site.links import relative
 __all__ = ["Link", "anchors", "navigation", "pages", "with_guides"]
 
 _ANCHOR = re.compile(r"\{ #([\w.]+)(?: data-toc-label=\"\w+\")? \}$", re.M)
+_COMMANDS = "reference/command_line.md"
 _GROUPS = {
     "linen": "Linen",
     "nnx": "NNX",
@@ -127,7 +128,7 @@ def pages() -> dict[str, str]:
     names = catalogue()
     found = {_path(page): _page(page, names) for page in PAGES}
     found |= {f"reference/{group}/index.md": _room(group, names) for group in _GROUPS}
-    found["reference/command_line.md"] = _commands()
+    found[_COMMANDS] = _commands()
     parts = [
         "# Reference",
         "All public names, with signatures, types and examples that run in the tests.",
@@ -175,7 +176,7 @@ def navigation() -> list[object]:
             if page.file.startswith(f"{group}/")
         ]
         found.append({title: [f"reference/{group}/index.md", *inside]})
-    return [*found, {"Command line": "reference/command_line.md"}]
+    return [*found, {"Command line": _COMMANDS}]
 
 
 def anchors(written: Mapping[str, str]) -> dict[str, str]:
@@ -183,6 +184,6 @@ def anchors(written: Mapping[str, str]) -> dict[str, str]:
     return {
         address: page
         for page, text in written.items()
-        if page.startswith("reference/")
+        if page.startswith("reference/") and page != _COMMANDS
         for address in _ANCHOR.findall(text)
     }
