@@ -27,7 +27,7 @@ def read(name: str, size: int) -> np.ndarray:
             "pip install pillow"
         ) from error
     if name == "parrots":
-        path = weights.find("data/examples/kodim23.png")
+        path = weights.shipped("data/examples/kodim23.png")
     elif name in SHIPPED:
         path = of_scikit_learn(name)
     else:

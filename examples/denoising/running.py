@@ -2,20 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
-from examples.denoising import pictures, weights
+from examples.denoising import pictures, with_linen, with_nnx
 from examples.denoising.filters import FILTERS
-from examples.denoising.model import DnCNN
 from examples.denoising.settings import LEVELS, Settings
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+STYLES = {"linen": with_linen, "nnx": with_nnx}
 NETWORKS = {
     "DnCNN, 6 layers": (6, False),
     "DnCNN, 17 layers": (17, False),
@@ -43,7 +40,7 @@ def run(folder: Path, settings: Settings, quiet: bool) -> None:
     drawn = {"original": clean, f"noise {LEVELS[SHOWN]:.2f}": noisy[SHOWN]}
     with bar(console) as progress:
         task = progress.add_task("", total=len(LEVELS) * len(FILTERS | NETWORKS), name="")
-        for name, level, picture in denoised(noisy):
+        for name, level, picture in denoised(noisy, settings.style):
             ratio = psnr(picture, clean)
             results.setdefault(name, {})[level] = ratio
             if name in DRAWN and level == SHOWN:
@@ -61,17 +58,22 @@ def with_noise(clean: np.ndarray, level: str, seed: int) -> np.ndarray:
     return (clean + LEVELS[level] * noise).astype(np.float32)
 
 
-def denoised(noisy: dict[str, np.ndarray]) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Give what each way makes of each picture: its name, the level, the picture."""
+def denoised(noisy: dict[str, np.ndarray], style: str) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Give what each way makes of each picture: its name, the level, the picture.
+
+    Args:
+      noisy: a picture for each level of noise.
+      style: in which networks are written.
+    """
     for name, denoise in FILTERS.items():
         for level, picture in noisy.items():
             yield name, level, denoise(picture, LEVELS[level])
     for name, (depth, is_told) in NETWORKS.items():
         for level, picture in noisy.items():
-            yield name, level, by_network(picture, depth, level, is_told)
+            yield name, level, by_network(picture, depth, level, is_told, style)
 
 
-def by_network(noisy: np.ndarray, depth: int, level: str, is_told: bool) -> np.ndarray:
+def by_network(noisy: np.ndarray, depth: int, level: str, is_told: bool, style: str) -> np.ndarray:
     """Denoise a picture with a network.
 
     Args:
@@ -80,17 +82,11 @@ def by_network(noisy: np.ndarray, depth: int, level: str, is_told: bool) -> np.n
       level: of the noise.
       is_told: whether to take the network that gets the deviation as a second channel, instead of
         the one that was trained with this noise alone.
+      style: in which it is written.
     """
-    model, variables = weights.load(depth, "N" if is_told else level)
+    network = STYLES[style].load(depth, "N" if is_told else level)
     channels = [noisy, np.full_like(noisy, LEVELS[level])] if is_told else [noisy]
-    found = apply(model, variables, np.stack(channels, axis=-1)[None])
-    return np.asarray(found)[0, :, :, 0]
-
-
-@partial(jax.jit, static_argnames="model")
-def apply(model: DnCNN, variables: Any, pictures: np.ndarray) -> jax.Array:
-    """Run a network; equal ones share a program, whatever their weights are."""
-    return model.apply(variables, pictures)
+    return np.asarray(network(np.stack(channels, axis=-1)[None]))[0, :, :, 0]
 
 
 def psnr(picture: np.ndarray, clean: np.ndarray) -> float:

@@ -20,11 +20,13 @@ class Settings:
         or an image file.
       size: rows and columns of the part of the picture, around its middle, that is used at most.
       seed: of the noise.
+      style: ``linen`` or ``nnx``, how the network is written; the results are the same.
     """
 
     picture: str = "parrots"
     size: int = 512
     seed: int = 0
+    style: str = "linen"
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense."""
@@ -32,3 +34,5 @@ class Settings:
             raise UsageError(f"--size is {self.size}; it has to be 32 or more.")
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"--seed is {self.seed}; it has to be 0 or more.")
+        if self.style not in ("linen", "nnx"):
+            raise UsageError(f"--style is {self.style}; it can be linen or nnx.")

@@ -8,13 +8,13 @@ import sys
 import jax
 import numpy as np
 import pytest
-from examples.denoising import filters, model, pictures, running, weights
+from examples.denoising import filters, pictures, running, weights, with_linen, with_nnx
 from examples.denoising.settings import LEVELS, Settings, UsageError
 from PIL import Image
 from tests.examples import ended
 from tests.tolerance import assert_close, assert_exact
 
-from ramie import serialization
+from ramie import nnx, serialization
 
 SMALL = Settings(picture="china", size=96)
 FILES = pytest.mark.skipif(
@@ -59,28 +59,41 @@ def test_the_same_run_gives_the_same_result(ran, tmp_path):
 
 @FILES
 def test_scico_is_not_imported():
-    weights.load(6, "L")
+    with_linen.load(6, "L")
     assert "scico" not in sys.modules
 
 
 @FILES
-@pytest.mark.parametrize(("depth", "level"), [(6, "H"), (17, "N")])
+@pytest.mark.parametrize(("depth", "level"), [(6, "H"), (6, "N")])
 def test_every_array_of_a_file_is_used(depth, level):
-    _, variables = weights.load(depth, level)
-    file = weights.find(f"data/flax/dncnn{depth}{level}.mpk")
-    inside = serialization.msgpack_restore(file.read_bytes())
+    inside = serialization.msgpack_restore(weights.find(depth, level).read_bytes())
+    _, variables = with_linen.load(depth, level).args
     found = serialization.to_state_dict(variables)
     assert jax.tree.structure(found) == jax.tree.structure(inside)
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(inside), strict=True):
         assert_exact(one, other)
+    (model,) = with_nnx.load(depth, level).args
+    assert len(jax.tree.leaves(nnx.state(model))) == len(jax.tree.leaves(inside))
+
+
+@FILES
+def test_both_styles_compute_the_same():
+    noisy = running.with_noise(pictures.read("flower", 32), "H", seed=0)
+    one, other = (running.by_network(noisy, 6, "H", True, style) for style in ("linen", "nnx"))
+    assert_exact(one, other)
 
 
 @FILES
 def test_a_file_of_another_network_is_refused(monkeypatch):
     find = weights.find
-    monkeypatch.setattr(weights, "find", lambda name: find(name.replace("dncnn17", "dncnn6")))
+    monkeypatch.setattr(weights, "find", lambda depth, level: find(6, level))
     with pytest.raises(ValueError, match="ConvBNBlock_4"):
-        weights.load(17, "M")
+        with_linen.load(17, "M")
+    with pytest.raises(UsageError, match=r"dncnn6M\.mpk holds .* and the network has"):
+        with_nnx.load(17, "M")
+    monkeypatch.setattr(weights, "find", lambda depth, level: find(6, "N"))
+    with pytest.raises(UsageError, match=r"dncnn6N\.mpk holds .* and the network has"):
+        with_nnx.load(6, "M")
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch, tmp_path):
@@ -117,6 +130,7 @@ def test_what_cannot_be_is_said_in_one_line(tmp_path):
     wrong = {
         "--size is 31; it has to be 32 or more": ["--size", "31"],
         "--seed is -1; it has to be 0 or more": ["--seed", "-1"],
+        "--style is keras; it can be linen or nnx": ["--style", "keras"],
         "there is no such file, and it is none of parrots": ["--picture", "none.png"],
         "text.png cannot be read as an image": ["--picture", str(tmp_path / "text.png")],
         "small.png has 20x40 pixels": ["--picture", str(tmp_path / "small.png")],
@@ -135,11 +149,11 @@ def test_the_ratio_is_of_the_highest_value_to_the_error():
 
 
 def test_a_network_without_weights_takes_nothing_away():
-    network = model.DnCNN(4, width=3)
+    network = with_linen.DnCNN(4, width=3)
     picture = np.random.default_rng(0).normal(size=(1, 8, 8, 1)).astype(np.float32)
     variables = jax.eval_shape(network.init, jax.random.key(0), picture)
     zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), variables)
-    assert_exact(running.apply(network, zeros, picture), picture)
+    assert_exact(with_linen.apply(network, zeros, picture), picture)
 
 
 def test_less_total_variation_stays_near_the_picture():

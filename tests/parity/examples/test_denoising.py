@@ -9,7 +9,7 @@ import pytest
 
 flax = pytest.importorskip("flax")
 
-from examples.denoising import running, weights  # noqa: E402
+from examples.denoising import weights, with_linen  # noqa: E402
 from flax import linen, serialization  # noqa: E402
 from tests.tolerance import assert_exact  # noqa: E402
 
@@ -41,12 +41,10 @@ class DnCNN(linen.Module):
 @FILES
 @pytest.mark.parametrize(("depth", "level"), [(6, "M"), (17, "N")])
 def test_flax_computes_the_same_from_the_same_file(depth, level):
-    network, variables = weights.load(depth, level)
     channels = 2 if level == "N" else 1
     picture = np.random.default_rng(0).uniform(size=(1, 24, 20, channels)).astype(np.float32)
     theirs = DnCNN(depth)
     start = theirs.init(jax.random.key(0), picture)
-    file = weights.find(f"data/flax/dncnn{depth}{level}.mpk")
-    loaded = serialization.from_bytes(start, file.read_bytes())
+    loaded = serialization.from_bytes(start, weights.find(depth, level).read_bytes())
     wanted = jax.jit(theirs.apply)(loaded, picture)
-    assert_exact(running.apply(network, variables, picture), wanted)
+    assert_exact(with_linen.load(depth, level)(picture), wanted)
