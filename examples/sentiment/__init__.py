@@ -1,0 +1,1 @@
+"""Sentiment: an LSTM that reads a review, and tells whether its writer was content."""
