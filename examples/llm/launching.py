@@ -103,7 +103,7 @@ def apart(order: Order, count: int, devices: int) -> bool:
         try:
             return all(group.wait(LONG))
         except ProcessFailedError as error:
-            if not (told and group.processes[error.index].returncode == -signal.SIGTERM):
+            if not (told and group.processes[error.index].returncode in (0, -signal.SIGTERM)):
                 raise
             print(NOTHING, file=sys.stderr)
             return False

@@ -54,16 +54,30 @@ class ProcessTimeoutError(RamieError, TimeoutError):
         target: The function that ran.
         seconds: How long they had.
         output: The end of what the first of them printed.
+        returned: Those of them in which the function had returned.
     """
 
     def __init__(
-        self, indices: Sequence[int], count: int, target: str, seconds: float, output: str
+        self,
+        indices: Sequence[int],
+        count: int,
+        target: str,
+        seconds: float,
+        output: str,
+        returned: Sequence[int] = (),
     ) -> None:
         names = ", ".join(map(str, indices))
+        reason = "Every process has to reach the same collective operations"
+        if returned:
+            reason = (
+                f"The function had returned in {', '.join(map(str, returned))}: what keeps a "
+                "process from ending then is a thread that is no daemon, or another process that "
+                "it waits for"
+            )
         said = f"Process {indices[0]} printed last:\n{output}" if output else ""
         super().__init__(
             f"{target}: after {seconds:g} s, processes {names} of {count} (counted from 0) were "
-            "still running, and all were stopped. Every process has to reach the same collective "
-            f"operations; a longer limit is given by `timeout=`. {said}".rstrip()
+            f"still running, and all were stopped. {reason}; a longer limit is given by "
+            f"`timeout=`. {said}".rstrip()
         )
         self.indices = tuple(indices)

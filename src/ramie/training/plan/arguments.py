@@ -4,12 +4,14 @@ import dataclasses
 import inspect
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
 from ramie.core.meta import Partitioned, is_axis_metadata
@@ -265,6 +267,11 @@ def _of_names(box: Partitioned[Any]) -> PartitionSpec:
 
 def _check(where: str, shape: tuple[int, ...], spec: PartitionSpec, mesh: AbstractMesh) -> None:
     described = ", ".join(f"{name}={size}" for name, size in mesh.shape.items())
+    if not all(isinstance(size, int | np.integer) for size in shape):
+        raise PlanArgumentError(
+            f"{where} has the shape {shape}, and sizes are whole numbers. What comes from --set is "
+            "a text where it is no number."
+        )
     if len(spec) > len(shape):
         raise PlanArgumentError(
             f"{where} has {len(shape)} dimensions, and {spec} says something of {len(spec)}."
@@ -275,6 +282,12 @@ def _check(where: str, shape: tuple[int, ...], spec: PartitionSpec, mesh: Abstra
                 f"{where} is laid out over {axis!r}, which is no axis of the mesh ({described}). "
                 f"If it is a logical name, give a rule for it: rules=[({axis!r}, 'data'), ...]."
             )
+    twice = [axis for axis, count in Counter(_axes(spec)).items() if count > 1]
+    if twice:
+        raise PlanArgumentError(
+            f"{where} is laid out by {spec}, which names {twice[0]!r} twice; an axis of the mesh "
+            "divides one dimension of an array."
+        )
     for number, (size, entry) in enumerate(zip(shape, spec, strict=False)):
         parts = math.prod(mesh.shape[axis] for axis in _axes((entry,)))
         if size % parts:

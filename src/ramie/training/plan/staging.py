@@ -48,7 +48,8 @@ def stage(
       static: which arguments are part of the program.
 
     Raises:
-      PlanArgumentError: it calls back into Python, which no program elsewhere can.
+      PlanArgumentError: it calls back into Python, which no program elsewhere can; or an argument
+        is no array, and nothing says that it is part of the program.
     """
     with _named((arguments, keywords)):
         return _traced(step, arguments, keywords, platform, donate, static)
@@ -79,7 +80,9 @@ def _traced(
     jitted, arguments, keywords = _as_jitted(step, arguments, keywords, donate, static)
     flat, structure = jax.tree.flatten((arguments, keywords))
     places = [i for i, leaf in enumerate(flat) if isinstance(leaf, jax.ShapeDtypeStruct)]
-    donated = _of_arrays(_donated(jitted, arguments, keywords), flat, places)
+    with _no_texts(flat):
+        given_away = _donated(jitted, arguments, keywords)
+    donated = _of_arrays(given_away, flat, places)
 
     def call(*arrays: Any) -> list[Any]:
         leaves = list(flat)
@@ -137,6 +140,22 @@ def _donated(jitted: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) 
     """Return for each array, as JAX counts them, whether it may be overwritten."""
     traced = jitted.trace(*arguments, **keywords)
     return [bool(info.donated) for info in jax.tree.leaves(traced.args_info)]
+
+
+@contextlib.contextmanager
+def _no_texts(flat: list[Any]) -> Iterator[None]:
+    """Say which argument is no array, where JAX refuses one."""
+    try:
+        yield
+    except TypeError as error:
+        strange = [leaf for leaf in flat if isinstance(leaf, str | bytes) or callable(leaf)]
+        if not strange or "as an abstract array" not in str(error):
+            raise
+        raise PlanArgumentError(
+            f"Among the arguments of the step is {strange[0]!r}, which is no array. If it is part "
+            "of the program, say so by static=NUMBER of the argument; for one given by name, plan "
+            "jax.jit(step, static_argnames=NAME)."
+        ) from error
 
 
 def _of_arrays(donated: list[bool], flat: list[Any], places: list[int]) -> list[int]:

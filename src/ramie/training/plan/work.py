@@ -20,7 +20,9 @@ _DTYPES = {
     "s4": "int4",
     "s32": "int32",
     "c64": "complex64",
+    "c128": "complex128",
 }
+_COMPLEX = {"c64", "c128"}
 # They move nothing: names for what is there, or counted where they call or begin.
 _FREE = {
     "after-all",
@@ -108,6 +110,8 @@ def _flops(program: Program, computation: Computation, one: Instruction) -> Coun
         operands = [computation.instructions[name].shapes[0] for name in one.operands[:2]]
         count = _of_dot(one, operands) if one.opcode == "dot" else _of_convolution(one, operands)
         dtype = operands[0].dtype
+        if one.shapes[0].dtype in _COMPLEX:
+            count *= 4  # a product of complex numbers is four of real ones
         found[_DTYPES.get(dtype, dtype)] += count
     elif one.opcode == "fusion":
         for name in one.called:

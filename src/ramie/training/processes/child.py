@@ -46,13 +46,19 @@ class Order:
 def end_with_parent(before: Callable[[], object] = lambda: None) -> None:
     """End this process when the pipe from its parent closes, which a dead parent cannot prevent.
 
+    The pipe is standard input, and something else takes its place: what asks for input then gets
+    its end at once, instead of waiting for a parent that never writes.
+
     Args:
       before: what is done before.
     """
+    pipe = os.dup(sys.stdin.fileno())
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdin.fileno())
 
     def watch() -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while os.read(sys.stdin.fileno(), 1024):
+        with contextlib.suppress(OSError):
+            while os.read(pipe, 1024):
                 pass
         before()
         os._exit(1)

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from ramie.errors.processes import ProcessFailedError, ProcessTimeoutError
 from ramie.training.processes.child import Order
-from ramie.training.processes.targets import Target, find, pickled
+from ramie.training.processes.targets import Target, find, pickled, unpickled
 
 __all__ = ["Group", "Process", "run", "start"]
 
@@ -40,8 +40,11 @@ class Process:
       pid: its number in the system.
     """
 
-    def __init__(self, index: int, popen: "subprocess.Popen[bytes]", folder: Path) -> None:
+    def __init__(
+        self, index: int, popen: "subprocess.Popen[bytes]", folder: Path, target: str
+    ) -> None:
         self.index = index
+        self._target = target
         self.pid = popen.pid
         self._popen = popen
         self._folder = folder
@@ -63,11 +66,21 @@ class Process:
 
     @property
     def value(self) -> Any:
-        """What the function returned; None before that."""
+        """What the function returned; None before that.
+
+        Raises:
+          ProcessTargetError: it came here, and cannot be made again from its pickle.
+        """
         file = self._folder / f"{self.index}.result"
         if file.exists():
-            self._answer = pickle.loads(file.read_bytes())
+            self._answer = unpickled(
+                file.read_bytes(), f"What {self._target} returned in process {self.index}"
+            )
         return self._answer
+
+    @property
+    def _has_answered(self) -> bool:
+        return (self._folder / f"{self.index}.result").exists()
 
     def send_signal(self, number: int) -> None:
         """Send a signal, such as ``signal.SIGTERM``; one that has ended is passed over.
@@ -84,11 +97,15 @@ class Process:
     def _wait(self) -> None:
         self._popen.wait()
 
+    def _has_failed(self) -> bool:
+        """Whether it ended with an error, or without one before the function returned."""
+        return self.returncode != 0 or not self._has_answered
+
     def _keep(self) -> None:
         """Read what is in files that are about to go, and close the pipe that it lives by."""
-        _ = self.output, self.value
         if self._popen.stdin is not None:
             self._popen.stdin.close()
+        _ = self.output, self.value
 
 
 class Group:
@@ -142,21 +159,26 @@ class Group:
           What the function returned in each process; None for one that failed.
 
         Raises:
-          ProcessFailedError: one failed, and `check` is set.
+          ProcessFailedError: one failed, or ended before the function returned, and `check` is
+            set.
           ProcessTimeoutError: some did not end in time; all are stopped.
+          ProcessTargetError: what one returned cannot be read here.
+          ValueError: `timeout` is no number of seconds.
         """
+        _check_seconds(timeout)
         end = time.monotonic() + timeout
         first: int | None = None
         while self._left:
             try:
-                index = self._ended.get(timeout=max(0.0, end - time.monotonic()))
+                index = self._ended.get(timeout=_within(end - time.monotonic()))
             except queue.Empty:
                 break
             self._left.discard(index)
-            if first is None and self.processes[index].returncode != 0:
+            if first is None and self.processes[index]._has_failed():
                 first = index
                 end = min(end, time.monotonic() + _GRACE)
         late = sorted(self._left)
+        returned = [index for index in late if self.processes[index]._has_answered]
         self.stop()
         if late and first is None:
             raise ProcessTimeoutError(
@@ -165,6 +187,7 @@ class Group:
                 self._target,
                 timeout,
                 self.processes[late[0]].output[-_LAST:].strip(),
+                returned,
             )
         if first is not None and check:
             raise self._failure(first, late)
@@ -203,18 +226,34 @@ class Group:
         for waiter in self._waiters:
             waiter.join()
         self._left.clear()
-        for process in self.processes:
-            process._keep()
-        self._folder.cleanup()
+        with contextlib.ExitStack() as stack:  # all of it, also where a value cannot be read
+            stack.callback(self._folder.cleanup)
+            for process in self.processes:
+                stack.callback(process._keep)
 
 
 def _how(code: int | None) -> str:
     """Say how a process ended, to be read after its name."""
+    if code == 0:
+        return "ended with exit code 0 before the function returned"
     if code is None or code >= 0:
         return f"ended with exit code {code}"
     with contextlib.suppress(ValueError):
         return f"was ended by {signal.Signals(-code).name}"
     return f"was ended by signal {-code}"
+
+
+def _check_seconds(timeout: Any) -> None:
+    """Refuse what is no number of seconds."""
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
+        raise ValueError(
+            f"timeout={timeout!r}: give seconds, a number from 0 on; float('inf') waits for ever."
+        )
+
+
+def _within(seconds: float) -> float:
+    """Return seconds that a queue can wait."""
+    return min(max(0.0, seconds), threading.TIMEOUT_MAX)
 
 
 def start(
@@ -232,7 +271,9 @@ def start(
 
     Each has `jax.distributed` initialised and sees all devices of the job, its own CPU devices
     among them; collectives go through gloo on loopback. Nothing is left behind: processes end when
-    the group is left, or when the process that started them ends, even by ``kill -9``.
+    the group is left, or when the process that started them ends, even by ``kill -9``. What the
+    function itself starts, such as a subprocess, is the function's to end. There is no standard
+    input.
 
     Args:
       function: a function at the top level of a module or script, or ``"module:function"``.
@@ -265,7 +306,8 @@ def start(
     Differs from Flax, which has nothing of the kind.
     """
     target = find(function)
-    for name, number in (("processes", processes), ("devices", devices)):
+    whole = {"processes": processes, "devices": devices, "join_timeout": join_timeout}
+    for name, number in whole.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ValueError(f"{name}={number!r}: give a whole number from 1 on.")
     strange = sorted(set(show) - set(range(processes)))
@@ -320,7 +362,7 @@ def _spawn(
             stderr=None if shown else subprocess.STDOUT,
             env=_environment(environment),
         )
-    return Process(index, popen, folder)
+    return Process(index, popen, folder, str(order.target))
 
 
 def _environment(changes: Mapping[str, str]) -> dict[str, str]:
@@ -370,7 +412,8 @@ def run(
     Raises:
       ProcessFailedError: a process failed; the message holds what it printed.
       ProcessTimeoutError: the time was up.
-      ProcessTargetError: the function or an argument cannot be sent to another process.
+      ProcessTargetError: the function or an argument cannot be sent to another process, or what it
+        returned cannot be read in this one.
       ValueError: a number that is not positive, or a process to show that there is not.
 
     Example:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ramie.errors.processes import ProcessTargetError
 
-__all__ = ["MAIN", "Target", "find", "load", "pickled"]
+__all__ = ["MAIN", "Target", "find", "load", "pickled", "unpickled"]
 
 MAIN = "__ramie_main__"
 """What the main script of the parent is called in its children: not `__main__`, so that what
@@ -159,4 +159,27 @@ def pickled(value: Any, what: str) -> bytes:
             f"{what} cannot be pickled, so it does not reach the other process "
             f"({type(error).__name__}: {error}). NumPy arrays, numbers, texts and paths do; an "
             "array that is spread over processes does not."
+        ) from error
+
+
+def unpickled(value: bytes, what: str) -> Any:
+    """Make a value again that came from another process.
+
+    Args:
+      value: its bytes.
+      what: what it is, for the message.
+
+    Returns:
+      The value.
+
+    Raises:
+      ProcessTargetError: its class is not here, or fails to make it.
+    """
+    try:
+        return pickle.loads(value)
+    except Exception as error:
+        raise ProcessTargetError(
+            f"{what} came here and cannot be read ({type(error).__name__}: {error}). Return NumPy "
+            "arrays, numbers, texts or paths, or objects of classes that this process can import "
+            "and make again from their pickle."
         ) from error

@@ -433,6 +433,7 @@ X = _abstract(8, 6)
         ({"mesh": {"data": "2"}}, errors.PlanMeshError, ["whole numbers"]),
         ({"specs": P("model")}, errors.PlanArgumentError, ["x", "'model'", "data=2", "rules"]),
         ({"specs": P(None, None, "data")}, errors.PlanArgumentError, ["2 dimensions"]),
+        ({"specs": P("data", "data")}, errors.PlanArgumentError, ["x is", "'data' twice"]),
         ({"specs": (P(), P(), P())}, errors.PlanArgumentError, ["3 entries", "1 argument"]),
         ({"specs": ({"a": P()},)}, errors.PlanArgumentError, ["specs", "x"]),
         ({"specs": "data"}, errors.PlanArgumentError, ["specs", "x"]),
@@ -452,6 +453,17 @@ def test_mistakes_say_what_to_do(options, error, words):
 def test_a_dimension_that_is_not_divided_evenly_is_named():
     with pytest.raises(errors.PlanArgumentError, match=r"x\['w'\].*dimension 1, of size 6"):
         plan(lambda x: x, {"w": X}, topology="cpu:4", specs=({"w": P(None, "data")},))
+
+
+@pytest.mark.parametrize("arguments", [(X, "relu"), (X, {"by": [1, "relu"]})])
+def test_an_argument_that_is_no_array_is_named(arguments):
+    with pytest.raises(errors.PlanArgumentError, match=r"'relu', which is no array.*static="):
+        plan(lambda x, how: x, *arguments, topology="cpu:2")
+
+
+def test_a_size_that_is_no_number_is_named():
+    with pytest.raises(errors.PlanArgumentError, match=r"x has the shape \(8, '6'\)"):
+        plan(lambda x: x, _abstract(8, "6"), topology="cpu:2")
 
 
 def test_a_step_that_calls_back_into_python_is_refused():

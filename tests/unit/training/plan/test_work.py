@@ -58,6 +58,18 @@ def test_a_product_in_each_way_it_is_written():
     assert found.hbm_bytes == moved + 4 * (2 * 9 * 9 * 4 + 3 * 3 * 4 * 6 + 2 * 7 * 7 * 6)
 
 
+def test_a_product_of_complex_numbers_is_four_of_real_ones():
+    found = work_of(
+        _program(
+            "%a = c64[5,6]{1,0} parameter(0)",
+            "%b = c64[6,7]{1,0} parameter(1)",
+            "ROOT %d = c64[5,7]{1,0} dot(%a, %b), lhs_contracting_dims={1}, "
+            "rhs_contracting_dims={0}",
+        )
+    )
+    assert found.flops_by_dtype == {"complex64": 4 * 2 * 5 * 6 * 7}
+
+
 def test_a_batched_product_as_tpus_write_it():
     # The batch is an axis of a window as long, of which each output meets one place.
     found = work_of(

@@ -6,12 +6,13 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ramie.errors import ProcessFailedError, ProcessTimeoutError
+from ramie.errors import ProcessFailedError, ProcessTargetError, ProcessTimeoutError
 from ramie.testing import processes
 from ramie.training.processes import groups
 
@@ -74,6 +75,39 @@ def local():
 def leave(code):
     """Leave by ``sys.exit``."""
     sys.exit(code)
+
+
+def vanish():
+    """End before there is anything to return, with an exit code that says all is well."""
+    os._exit(0)
+
+
+class Unreadable:
+    """Can be pickled, and not made again."""
+
+    def __reduce__(self):
+        """Say how it is made again: by what fails."""
+        return refuse, ()
+
+
+def refuse():
+    """Fail to make a value."""
+    raise ArithmeticError("only here")
+
+
+def unreadable():
+    """Return what the other side cannot make again."""
+    return Unreadable()
+
+
+def leave_a_thread():
+    """Return, and leave a thread that keeps the process."""
+    threading.Thread(target=never).start()
+
+
+def ask():
+    """Read what a user would type."""
+    return sys.stdin.read()
 
 
 def flags():
@@ -171,6 +205,44 @@ def test_leaving_by_exit_is_an_end_like_any_other(code, returned):
     assert ("no data" in group.processes[0].output) == (code == "no data")
 
 
+def test_an_exit_code_of_zero_is_no_answer():
+    with (
+        processes.start(vanish, processes=1) as group,
+        pytest.raises(ProcessFailedError, match="exit code 0 before the function returned"),
+    ):
+        group.wait(float("inf"))
+    assert group.wait(LIMIT, check=False) == [None]
+
+
+def test_a_value_that_cannot_be_read_is_named_and_nothing_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(ProcessTargetError, match=r"unreadable returned in process 0 .*only here"):
+        processes.run(unreadable, processes=1, timeout=LIMIT)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_process_that_stays_after_its_function_says_so():
+    group = processes.start(leave_a_thread, processes=1)
+    answered = Path(group._folder.name) / "0.result"
+    while not answered.exists():
+        time.sleep(0.05)
+    with group, pytest.raises(ProcessTimeoutError, match=r"had returned in 0: .*no daemon"):
+        group.wait(0.2)
+
+
+def test_there_is_no_input():
+    assert processes.run(ask, processes=1, timeout=LIMIT) == [""]
+
+
+@pytest.mark.parametrize("timeout", [None, -1, float("nan"), "9", True])
+def test_a_time_that_is_none_is_refused(timeout):
+    with (
+        processes.start(never, processes=1) as group,
+        pytest.raises(ValueError, match=f"timeout={timeout!r}: give seconds"),
+    ):
+        group.wait(timeout)
+
+
 def test_what_cannot_come_back_is_named():
     with pytest.raises(ProcessFailedError, match=r"What .*:local returned cannot be pickled"):
         processes.run(local, processes=1, timeout=LIMIT)
@@ -192,7 +264,7 @@ def test_what_is_shown_is_not_kept(capfd):
     assert "seen" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["processes", "devices"])
+@pytest.mark.parametrize("name", ["processes", "devices", "join_timeout"])
 @pytest.mark.parametrize("number", [0, -1, 1.5, True, "2"])
 def test_numbers_that_are_none_are_refused(name, number):
     with pytest.raises(ValueError, match=f"{name}={number!r}: give a whole number from 1 on"):
