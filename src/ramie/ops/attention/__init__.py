@@ -6,7 +6,7 @@ __all__, __getattr__, __dir__ = doors.door(
     __name__,
     {
         "ramie.ops.attention.along_axes": "attend attended_axes causal_mask pairwise_mask",
-        "ramie.ops.attention.checks": "check_dropout_rate check_inputs",
+        "ramie.ops.attention.checks": "check_dropout_rate check_inputs check_scores",
         "ramie.ops.attention.dot_product": (
             "apply_weights attention_weights causal_mask "
             "combine_masks dropout_factor dropped fused_attention make_attention_mask "

@@ -4,6 +4,7 @@ from ramie.ops.attention.along_axes import attended_axes as attended_axes
 from ramie.ops.attention.along_axes import pairwise_mask as pairwise_mask
 from ramie.ops.attention.checks import check_dropout_rate as check_dropout_rate
 from ramie.ops.attention.checks import check_inputs as check_inputs
+from ramie.ops.attention.checks import check_scores as check_scores
 from ramie.ops.attention.decoding import cached_positions_mask as cached_positions_mask
 from ramie.ops.attention.decoding import check_room as check_room
 from ramie.ops.attention.decoding import update_cache as update_cache

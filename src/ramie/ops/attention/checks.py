@@ -1,8 +1,11 @@
 """What queries, keys, values and rates of attention have to be."""
 
+import jax.numpy as jnp
+import numpy as np
+
 from ramie.typing import Array
 
-__all__ = ["check_dropout_rate", "check_inputs"]
+__all__ = ["check_dropout_rate", "check_inputs", "check_scores"]
 
 
 def check_inputs(
@@ -39,6 +42,35 @@ def check_inputs(
         raise ValueError(f"k, v lengths must match. Found {listed}.")
     if query.shape[-1] != key.shape[-1]:
         raise ValueError(f"q, k depths must match. Found {listed}.")
+
+
+def check_scores(
+    query: Array, key: Array, *, bias: Array | None, mask: Array | None, wider: bool = False
+) -> None:
+    """Raise `ValueError` unless bias and mask fit the scores ``[batch..., heads, q, k]``.
+
+    Args:
+      query: ``[batch..., q, heads, depth]``; only its shape counts.
+      key: ``[batch..., k, heads, depth]``, likewise.
+      bias: what is added to the scores, if anything.
+      mask: where a query may look, if that is not everywhere.
+      wider: whether they may have more batch entries than queries and keys have.
+    """
+    scores = (*query.shape[:-3], query.shape[-2], query.shape[-3], key.shape[-3])
+    for name, x in (("bias", bias), ("mask", mask)):
+        if x is None:
+            continue
+        try:
+            together = jnp.broadcast_shapes(scores, np.shape(x))
+        except ValueError:
+            together = None
+        if together is None or (together != scores and not wider):
+            raise ValueError(
+                f"The {name} of shape {np.shape(x)} does not fit the scores of attention, "
+                f"[batch..., heads, q, k] = {scores}. What holds for keys, [batch, k], is passed "
+                f"as {name}[:, None, None, :]; for pairs of positions, [batch, q, k], as "
+                f"{name}[:, None]."
+            )
 
 
 def check_dropout_rate(rate: float) -> None:

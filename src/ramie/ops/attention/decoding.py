@@ -9,6 +9,7 @@ from jax import lax
 from jax.experimental import checkify
 
 from ramie.ops.eager.meshes import laid_out
+from ramie.ops.moments import cast
 from ramie.typing import Array
 
 __all__ = ["cached_positions_mask", "check_room", "update_cache"]
@@ -64,16 +65,16 @@ def update_cache(
       cached_value: values of the positions so far.
       index: the position to write, an integer scalar. Beyond the end the last one is overwritten;
         see `check_room`.
-      key: the new key.
-      value: the new value.
+      key: the new key; the cache keeps it in its own dtype.
+      value: the new value, likewise.
 
     Returns:
       Both caches, and the index of the next position.
     """
     axis = key.ndim - 3
     return (
-        lax.dynamic_update_slice_in_dim(cached_key, key, index, axis),
-        lax.dynamic_update_slice_in_dim(cached_value, value, index, axis),
+        lax.dynamic_update_slice_in_dim(cached_key, cast(key, cached_key.dtype), index, axis),
+        lax.dynamic_update_slice_in_dim(cached_value, cast(value, cached_value.dtype), index, axis),
         lax.add(index, np.ones((), index.dtype)),
     )
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ramie.ops.attention.checks import check_inputs
+from ramie.ops.attention.checks import check_inputs, check_scores
 from ramie.ops.dtypes import promote_dtype
 from ramie.ops.eager.dispatch import eager_compiled
 from ramie.ops.eager.meshes import laid_out, spread
@@ -288,6 +288,7 @@ def attention_weights(
     check_inputs(query, key, grouped=True)
     bias = None if bias is None else jnp.asarray(bias)
     mask = None if mask is None else jnp.asarray(mask)
+    check_scores(query, key, bias=bias, mask=mask, wider=True)
     if einsum is None:
         einsum = _visible_einsum(precision, dot_general)
     if einsum is None:
@@ -418,7 +419,11 @@ def fused_attention(
       bias: added to the scores; broadcastable to ``[batch..., heads, q, k]``.
       mask: where a query may look; broadcastable likewise.
       is_causal: whether a query sees no later positions.
+
+    Raises:
+      ValueError: if bias or mask do not fit.
     """
+    check_scores(query, key, bias=bias, mask=mask)
     if query.ndim <= 4:
         return jax.nn.dot_product_attention(
             query, key, value, bias, _as_mask(mask), is_causal=is_causal
@@ -460,7 +465,11 @@ def causal_mask(query: Array, key: Array, mask: Array | None) -> Array:
 
     Returns:
       Booleans ``[1..., 1, q, k]``, or as wide as `mask`.
+
+    Raises:
+      ValueError: if the mask does not fit.
     """
+    check_scores(query, key, bias=None, mask=mask, wider=True)
     lengths = (query.shape[-3], key.shape[-3])
     seen = lax.ge(
         lax.broadcasted_iota(np.int32, lengths, 0), lax.broadcasted_iota(np.int32, lengths, 1)

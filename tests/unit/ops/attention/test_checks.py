@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 
-from ramie.ops.attention.checks import check_dropout_rate, check_inputs
+from ramie.ops.attention.checks import check_dropout_rate, check_inputs, check_scores
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,26 @@ def test_rates_that_leave_no_weight_are_refused(rate):
 def test_rates_that_leave_weights_are_taken():
     check_dropout_rate(0.0)
     check_dropout_rate(0.99)
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (2, 4, 5), (2, 1, 4, 6), (3, 1, 4, 5), (2, 3, 4, 5, 1)])
+@pytest.mark.parametrize("name", ["bias", "mask"])
+def test_what_does_not_fit_the_scores_is_refused(name, shape):
+    q, k = jnp.ones((2, 4, 3, 6)), jnp.ones((2, 5, 3, 6))
+    given = {"bias": None, "mask": None, name: jnp.ones(shape)}
+    with pytest.raises(
+        ValueError, match=rf"The {name} of shape .* \(2, 3, 4, 5\).*{name}\[:, None\]"
+    ):
+        check_scores(q, k, **given)
+
+
+@pytest.mark.parametrize("shape", [(), (4, 5), (1, 5), (3, 1, 5), (2, 1, 4, 5), (2, 3, 4, 5)])
+def test_what_fits_the_scores_is_taken(shape):
+    check_scores(jnp.ones((2, 4, 3, 6)), jnp.ones((2, 5, 3, 6)), bias=None, mask=jnp.ones(shape))
+
+
+def test_more_batch_entries_than_there_are_fit_where_they_are_allowed():
+    q, k, mask = jnp.ones((1, 4, 3, 6)), jnp.ones((1, 5, 3, 6)), jnp.ones((2, 1, 4, 5))
+    check_scores(q, k, bias=None, mask=mask, wider=True)
+    with pytest.raises(ValueError, match="does not fit"):
+        check_scores(q, k, bias=None, mask=mask)

@@ -19,6 +19,7 @@ from ramie.ops.attention.dot_product import combine_masks as combine_masks
 from ramie.ops.attention.dot_product import make_attention_mask as make_attention_mask
 from ramie.ops.attention.dot_product import make_causal_mask as make_causal_mask
 from ramie.ops.dtypes import promote_dtype
+from ramie.ops.moments import cast
 from ramie.ops.stochastic import check_rate
 from ramie.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionLike, PRNGKey
 
@@ -438,7 +439,8 @@ class MultiHeadDotProductAttention(Module):
             cached_key.value, cached_value.value, position, key, value
         )
         seen = decoding.cached_positions_mask(position, batch, length)
-        return cached_key.value, cached_value.value, combine_masks(mask, seen)
+        known = cast(cached_key.value, key.dtype), cast(cached_value.value, value.dtype)
+        return *known, combine_masks(mask, seen)
 
     @nowrap
     def _positions(self, given: Array | None) -> dict[str, Array]:

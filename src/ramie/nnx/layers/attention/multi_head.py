@@ -29,6 +29,7 @@ from ramie.ops import initializers, linear
 from ramie.ops.attention import decoding, rotary
 from ramie.ops.attention.dot_product import combine_masks
 from ramie.ops.drawing.sampling import filled
+from ramie.ops.moments import cast
 from ramie.typing import (
     Array,
     DotGeneralT,
@@ -391,7 +392,8 @@ class MultiHeadAttention(Module):
         )
         write(self, cached_key=cached_key, cached_value=cached_value, cache_index=following)
         seen = decoding.cached_positions_mask(position, batch, length)
-        return cached_key, cached_value, combine_masks(mask, seen)
+        known = cast(cached_key, key.dtype), cast(cached_value, value.dtype)
+        return *known, combine_masks(mask, seen)
 
     def _positions(self, given: Array | None) -> dict[str, Array]:
         """Return where the query of a step and cached keys stand, if attention asks for both."""
@@ -428,12 +430,15 @@ class MultiHeadAttention(Module):
 
         Args:
           input_shape: the shape of the whole input, ``[batch..., length, features]``.
-          dtype: the dtype of cached keys and values.
+          dtype: the dtype of cached keys and values; they are read in that of new ones.
         """
-        shape = (*input_shape[:-1], self.num_kv_heads, self.head_dim)
+        self._make_cache((), input_shape[:-1], dtype)
+
+    def _make_cache(self, layers: Shape, places: Shape, dtype: Dtype) -> None:
+        shape = (*layers, *places, self.num_kv_heads, self.head_dim)
         self.cached_key = Cache(filled(shape, 0, dtype))
         self.cached_value = Cache(filled(shape, 0, dtype))
-        self.cache_index = Cache(filled((), 0, jnp.int32))
+        self.cache_index = Cache(filled(layers, 0, jnp.int32))
 
     def set_view(
         self,
@@ -443,6 +448,9 @@ class MultiHeadAttention(Module):
         max_length: int | None = None,
     ) -> None:
         """Change how this layer works, as `ramie.nnx.view` does in all layers of a copy.
+
+        A new cache has the dtype of the layer's keys. In layers that are stacked along a first
+        axis, as those of `nnx.Repeat` are with ``scan=True``, it is stacked likewise.
 
         Args:
           deterministic: whether to drop no attention weights.
@@ -463,7 +471,11 @@ class MultiHeadAttention(Module):
                 f"batch_size={batch_size}, max_length={max_length}."
             )
         if batch_size is not None and max_length is not None:
-            self.init_cache((*linear.as_tuple(batch_size), max_length, self.in_features))
+            # Somebody may have put another module in place of `key`.
+            kernel = getattr(self.key, "kernel", None)
+            layers = () if kernel is None else kernel.shape[:-3]  # [features, heads, depth]
+            dtype = self.param_dtype if self.dtype is None else self.dtype
+            self._make_cache(layers, (*linear.as_tuple(batch_size), max_length), dtype)
 
 
 def _takes_positions(attention_fn: Callable[..., Any]) -> bool:

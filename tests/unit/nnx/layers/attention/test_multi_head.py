@@ -87,6 +87,52 @@ def test_decoding_gives_what_causal_attention_gives():
     assert layer.cached_key.shape == (2, 3, 2, 4)
 
 
+class Attending(nnx.Module):
+    def __init__(self, *, rngs):
+        self.attention = nnx.MultiHeadAttention(2, 8, decode=False, rngs=rngs)
+
+    def __call__(self, x):
+        return x + self.attention(x, is_causal=True)
+
+
+@pytest.mark.parametrize("scan", [False, True])
+def test_towers_decode_in_one_view_however_their_layers_are_held(scan):
+    tower = nnx.Repeat(Attending, 3, scan=scan, rngs=nnx.Rngs(0))
+    want = tower(X)
+    generator = nnx.view(tower, decode=True, batch_size=2, max_length=3)
+    for position in range(3):
+        got = generator(X[:, position : position + 1])
+        assert_close(got, want[:, position : position + 1], "model")
+    assert not nnx.state(tower, nnx.Cache)
+
+
+@pytest.mark.parametrize(
+    "layer, cache",
+    [(jnp.bfloat16, None), (jnp.bfloat16, jnp.float32), (None, jnp.bfloat16)],
+)
+def test_a_cache_has_a_dtype_of_its_own(layer, cache):
+    model = nnx.MultiHeadAttention(2, 8, dtype=layer, decode=False, rngs=nnx.Rngs(0))
+    want = model(X, is_causal=True)
+    if cache is None:
+        model = nnx.view(model, decode=True, batch_size=2, max_length=3)
+    else:
+        model.init_cache(X.shape, cache)
+    for position in range(3):
+        got = model(X[:, position : position + 1], decode=True)
+        assert got.dtype == want.dtype
+        got, expected = (x.astype(jnp.bfloat16) for x in (got, want[:, position : position + 1]))
+        assert_close(got, expected, "model")
+    assert model.cached_key.dtype == (cache or layer)
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (2, 3, 5)])
+def test_masks_that_do_not_fit_say_how_they_would(shape):
+    for f in (nnx.dot_product_attention, dot_product_attention_weights):
+        values = (V,) if f is nnx.dot_product_attention else ()
+        with pytest.raises(ValueError, match=r"mask\[:, None, None, :\]"):
+            f(Q, K, *values, mask=jnp.ones(shape, bool))
+
+
 @pytest.mark.parametrize("settings", [{}, {"num_kv_heads": 1}, {"normalize_qk": True}])
 @pytest.mark.parametrize("call", [{}, {"sow_weights": True}])
 def test_is_causal_does_not_hide_the_cache_from_a_step(settings, call):
