@@ -189,7 +189,8 @@ def tensorflow_dataset(name: str, size: int) -> Data:
         builder = tfds.builder(name, file_format="array_record")
         builder.download_and_prepare()
     except Exception as error:  # of many kinds: no such name, no network, no room on the disk
-        raise UsageError(f"--data tfds:{name} cannot be had: {error}") from error
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UsageError(f"--data tfds:{name} cannot be had: {reason}") from error
     features, splits = builder.info.features, builder.info.splits
     if not {"image", "label"} <= set(features):
         raise UsageError(f"--data tfds:{name} has no image and label, but {', '.join(features)}.")

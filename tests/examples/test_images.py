@@ -250,8 +250,12 @@ def test_a_data_set_of_tfds_is_read_by_number(monkeypatch):
     builder.info.features = {"text": None}
     with pytest.raises(UsageError, match="has no image and label, but text"):
         sources.load("tfds:numbers", 8)
-    del found.builder
-    with pytest.raises(UsageError, match="tfds:numbers cannot be had"):
+
+    def missing(name, file_format):
+        raise LookupError(f"Dataset {name} not found.\nAvailable datasets: ...")
+
+    found.builder = missing
+    with pytest.raises(UsageError, match=r"cannot be had: Dataset numbers not found\.$"):
         sources.load("tfds:numbers", 8)
 
 
