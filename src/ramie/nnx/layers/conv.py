@@ -19,7 +19,7 @@ from ramie.nnx.layers.parameters import (
     raw,
 )
 from ramie.nnx.modules.module import Module
-from ramie.nnx.modules.places import place
+from ramie.nnx.modules.places import note_place, place
 from ramie.nnx.randomness.rng import Rngs
 from ramie.ops import conv
 from ramie.ops.linear import as_tuple
@@ -187,19 +187,25 @@ class Conv(Module):
         _check_input(self, inputs)
         kernel = _masked(self, raw(self.kernel))
         x, kernel, bias = self.promote_dtype((inputs, kernel, raw(self.bias)), dtype=self.dtype)
-        return conv.conv(
-            x,
-            kernel,
-            bias,
-            strides=self.strides,
-            padding=self.padding,
-            input_dilation=self.input_dilation,
-            kernel_dilation=self.kernel_dilation,
-            feature_group_count=self.feature_group_count,
-            precision=self.precision,
-            conv_general_dilated=configured(self.conv_general_dilated, self.preferred_element_type),
-            out_sharding=out_sharding,
-        )
+        try:
+            return conv.conv(
+                x,
+                kernel,
+                bias,
+                strides=self.strides,
+                padding=self.padding,
+                input_dilation=self.input_dilation,
+                kernel_dilation=self.kernel_dilation,
+                feature_group_count=self.feature_group_count,
+                precision=self.precision,
+                conv_general_dilated=configured(
+                    self.conv_general_dilated, self.preferred_element_type
+                ),
+                out_sharding=out_sharding,
+            )
+        except Exception as error:  # of JAX, such as one about out_sharding
+            note_place(error, self)
+            raise
 
 
 class ConvTranspose(Module):
@@ -314,14 +320,18 @@ class ConvTranspose(Module):
         _check_input(self, inputs)
         kernel = _masked(self, raw(self.kernel))
         x, kernel, bias = self.promote_dtype((inputs, kernel, raw(self.bias)), dtype=self.dtype)
-        return conv.conv_transpose(
-            x,
-            kernel,
-            bias,
-            strides=self.strides,
-            padding=self.padding,
-            kernel_dilation=self.kernel_dilation,
-            transpose_kernel=self.transpose_kernel,
-            precision=self.precision,
-            preferred_element_type=self.preferred_element_type,
-        )
+        try:
+            return conv.conv_transpose(
+                x,
+                kernel,
+                bias,
+                strides=self.strides,
+                padding=self.padding,
+                kernel_dilation=self.kernel_dilation,
+                transpose_kernel=self.transpose_kernel,
+                precision=self.precision,
+                preferred_element_type=self.preferred_element_type,
+            )
+        except Exception as error:  # of JAX, such as one about out_sharding
+            note_place(error, self)
+            raise

@@ -123,6 +123,18 @@ def test_other_errors_get_a_note_with_the_place():
     assert "In module Linear at /layers/1" in caught.value.__notes__
 
 
+@pytest.mark.parametrize("kind", [nnx.Conv, nnx.ConvTranspose])
+def test_what_jax_says_of_a_convolution_gets_a_note_with_the_place(kind):
+    def mixed(arrays, **options):
+        inputs, kernel, bias = arrays
+        return inputs, kernel.astype(jnp.int32), bias  # which JAX convolves with no floats
+
+    layer = kind(5, 4, (3,), promote_dtype=mixed, rngs=rngs())
+    with pytest.raises(TypeError) as caught:
+        Net(layer)(jnp.ones((2, 6, 5)))
+    assert f"In module {kind.__name__} at /layers/1" in caught.value.__notes__
+
+
 def test_a_layer_alone_and_one_of_several_models():
     with pytest.raises(errors.InputShapeError, match=r"^Linear at / takes"):
         nnx.Linear(3, 4, rngs=rngs())(X)
