@@ -79,13 +79,17 @@ class Tab:
         self.wrong = []
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.wrong.append(f"raised {error}"))
-        self.page.on("requestfailed", lambda one: self.wrong.append(f"failed {one.url}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on("response", self._answered)
         self.page.on("request", self._asked)
 
     def _said(self, message):
         if message.type in ("error", "warning"):
             self.wrong.append(f"console: {message.text}")
+
+    def _failed(self, request):
+        if request.failure != "net::ERR_ABORTED":  # what was not needed any more
+            self.wrong.append(f"failed {request.url}: {request.failure}")
 
     def _answered(self, response):
         if response.status >= 400:
