@@ -1,0 +1,1 @@
+"""Translation: a transformer with encoder and decoder, English to German, in packed batches."""
