@@ -66,7 +66,14 @@ def note_remedy(error: BaseException) -> None:
     Args:
       error: any error; others are left alone.
     """
-    if mentions_sharding(error):
+    if not mentions_sharding(error):
+        return
+    if "jax.set_mesh" in str(error):
+        error.add_note(
+            "Arrays on explicit mesh axes came where no mesh was set. Call it inside `with "
+            "jax.set_mesh(mesh):`, with the mesh of the arrays."
+        )
+    else:
         error.add_note(
             "On explicit mesh axes the types of arrays have to say how a result is laid out. Give "
             "the operation out_sharding=PartitionSpec(...), or move an operand before it with "

@@ -163,3 +163,12 @@ def test_errors_name_the_module_and_what_to_do(mesh):
     assert "Product.__call__ at /inner" in notes
     assert "out_sharding=PartitionSpec(...)" in notes
     assert notes.count("explicit mesh axes") == 1
+
+
+def test_a_mesh_that_is_not_set_is_what_to_do():
+    x = jax.device_put(jnp.ones((4, 6, 3)), NamedSharding(_mesh(EXPLICIT, EXPLICIT), P("data")))
+    layer = nn.RNN(nn.SimpleCell(5))
+    with pytest.raises(ValueError) as caught:
+        layer.init_with_output(jax.random.key(0), x)
+    notes = "\n".join(caught.value.__notes__)
+    assert "`with jax.set_mesh(mesh):`" in notes and "out_sharding" not in notes
