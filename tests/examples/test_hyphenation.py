@@ -29,6 +29,12 @@ def whole(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def model():
+    """A model as it is before the first step."""
+    return steps.Training(TINY).model
+
+
 def test_a_run_that_is_cut_twice_ends_as_one_that_is_not(whole, tmp_path, capsys):
     EXAMPLE.ends_as_one_that_is_not_cut(whole, tmp_path / "run", capsys)
 
@@ -73,21 +79,19 @@ def test_tags_are_the_breaks_of_pyphen():
     assert not found.breaks[1].any() and found.letters[1].tolist()[4:] == [0] * 8
 
 
-def test_padding_behind_a_word_changes_nothing():
-    model = steps.Training(TINY).model
+def test_padding_behind_a_word_changes_nothing(model):
     narrow = model(words.spelled(["letter"], 6))
     assert_close(model(words.spelled(["letter"], 16))[:, :6], narrow, "model")
 
 
-def test_no_break_is_behind_the_last_letter_or_in_padding():
+def test_no_break_is_behind_the_last_letter_or_in_padding(model):
     letters = words.spelled(["letter", "tag"], 8)
-    found = steps.likely(steps.Training(TINY).model, letters, size=2)
+    found = steps.likely(model, letters, size=2)
     assert (found[0, :5] > 0).all() and (found[1, :2] > 0).all()
     assert not found[0, 5:].any() and not found[1, 2:].any()
 
 
-def test_words_are_tagged_the_same_in_every_batch():
-    model = steps.Training(TINY).model
+def test_words_are_tagged_the_same_in_every_batch(model):
     letters = words.spelled(["one", "three", "eleven", "twelve", "thirty"], 8)
     assert_close(steps.likely(model, letters, size=2), steps.likely(model, letters), "model")
 

@@ -9,8 +9,11 @@ from examples.translation.tokens import EDGE, UNKNOWN, Tokens
 from tests.examples.example_runs import Example, log_of
 from tests.tolerance import assert_close, assert_exact
 
+from ramie import nnx
+
 TINY = PRESETS["tiny"]
 EXAMPLE = Example("translation", "--translate")
+logits_of = nnx.jit(steps.logits_of)
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +33,12 @@ def some_pairs():
         return rng.integers(3, 30, rng.integers(1, 20)).tolist()
 
     return [(tokens(), tokens()) for _ in range(100)]
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model as it is before the first step."""
+    return steps.Training(30, 30, TINY).model
 
 
 def test_a_run_that_is_cut_twice_ends_as_one_that_is_not(whole, tmp_path, capsys):
@@ -65,23 +74,21 @@ def test_what_does_not_go_together_is_said_in_one_line(options, said, tmp_path):
     EXAMPLE.says_in_one_line(options, said, tmp_path / "run")
 
 
-def test_packed_phrases_get_the_logits_that_they_get_alone(some_pairs):
-    model = steps.Training(30, 30, TINY).model
+def test_packed_phrases_get_the_logits_that_they_get_alone(model, some_pairs):
     row = some_pairs[:3]
-    packed = steps.logits_of(model, packing.packed([row], 64))[0]
+    packed = logits_of(model, packing.packed([row], 64))[0]
     start = 0
     for pair in row:
         length = len(pair[1]) + 1
-        alone = steps.logits_of(model, packing.packed([[pair]], 64))[0, :length]
+        alone = logits_of(model, packing.packed([[pair]], 64))[0, :length]
         assert_close(packed[start : start + length], alone, "model")
         start += length
 
 
-def test_a_token_is_not_seen_by_those_before_it(some_pairs):
-    model = steps.Training(30, 30, TINY).model
+def test_a_token_is_not_seen_by_those_before_it(model):
     source, target = [4, 5, 6], [7, 8, 9, 10]
     one, other = (
-        steps.logits_of(model, packing.packed([[(source, [*target[:2], last, 10])]], 16))[0]
+        logits_of(model, packing.packed([[(source, [*target[:2], last, 10])]], 16))[0]
         for last in (9, 20)
     )
     assert_exact(one[:3], other[:3])
@@ -114,8 +121,7 @@ def test_a_batch_depends_on_its_number_alone(some_pairs):
     assert all(len(other[number].source) == 4 for number in range(3 * other.per_epoch))
 
 
-def test_translating_by_steps_is_the_likeliest_token_each_time():
-    model = steps.Training(30, 30, TINY).model
+def test_translating_by_steps_is_the_likeliest_token_each_time(model):
     sources = np.zeros((2, 8), np.int32)
     sources[0, :3], sources[1, :5] = [4, 5, 6], [9, 8, 7, 6, 5]
     written = np.asarray(steps.written(model, sources))
@@ -123,7 +129,7 @@ def test_translating_by_steps_is_the_likeliest_token_each_time():
         target = []
         while len(target) < 8 and EDGE not in target:
             pair = (sources[row, :length].tolist(), target)
-            logits = steps.logits_of(model, packing.packed([[pair]], 9))
+            logits = logits_of(model, packing.packed([[pair]], 9))
             target.append(int(logits[0, len(target)].argmax()))
         assert written[row].tolist() == target + [EDGE] * (8 - len(target))
 
