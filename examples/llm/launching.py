@@ -103,7 +103,9 @@ def apart(order: Order, count: int, devices: int) -> bool:
         try:
             return all(group.wait(LONG))
         except ProcessFailedError as error:
-            if not (told and group.processes[error.index].returncode in (0, -signal.SIGTERM)):
+            code = group.processes[error.index].returncode
+            if not (told and code in (0, -signal.SIGTERM)):
                 raise
-            print(NOTHING, file=sys.stderr)
+            if code != 0:  # else it has said so itself
+                print(NOTHING, file=sys.stderr)
             return False
