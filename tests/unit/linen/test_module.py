@@ -207,23 +207,6 @@ def test_equality_and_hash_look_at_fields_and_name():
     assert hash(Own(1)) == hash(Own(2)) == 42
 
 
-def test_repr_lists_fields_and_children():
-    model = Net().bind(Net().init(KEY, X))
-    assert repr(Net()) == "Net(\n    # attributes\n    width = 3\n)"
-    model(X)
-    assert "# children\n    first = Affine(" in repr(model)
-
-
-def test_repr_has_no_addresses():
-    class Held(nn.Module):
-        held: Any
-
-    text = repr(Held((nn.relu, [lambda x: x], {"a": object()}, jnp.float32, "at 0x1")))
-    assert text.splitlines()[2].strip() == (
-        "held = (relu, [<lambda>], {'a': <object object>}, float32, 'at 0x1')"
-    )
-
-
 @pytest.mark.parametrize(
     "duplicate", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]
 )
