@@ -33,6 +33,7 @@ __all__ = [
     "of_product",
     "on_several_axes",
     "spread",
+    "whole_along",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -347,3 +348,17 @@ def made_whole(x: Array) -> Array:
     if sharding is None or not any(sharding.spec):
         return x
     return jax.sharding.reshard(x, NamedSharding(sharding.mesh, PartitionSpec()))
+
+
+def whole_along(x: Array, axis: int) -> Array:
+    """Return an array that is whole along an axis, if explicit mesh axes divide it there.
+
+    Args:
+      x: the array.
+      axis: which axis, from 0.
+    """
+    sharding = _sharding(x)
+    if sharding is None or sharding.spec[axis] is None:
+        return x
+    spec = (names if number != axis else None for number, names in enumerate(sharding.spec))
+    return jax.sharding.reshard(x, NamedSharding(sharding.mesh, PartitionSpec(*spec)))

@@ -9,6 +9,7 @@ from jax.sharding import PartitionSpec as P
 from tests.tolerance import assert_close
 
 import ramie.linen as nn
+from ramie import nnx
 from ramie.ops import linear
 from ramie.ops.eager import meshes
 
@@ -172,3 +173,17 @@ def test_a_mesh_that_is_not_set_is_what_to_do():
         layer.init_with_output(jax.random.key(0), x)
     notes = "\n".join(caught.value.__notes__)
     assert "`with jax.set_mesh(mesh):`" in notes and "out_sharding" not in notes
+
+
+@pytest.mark.parametrize("time_major", [False, True])
+def test_sequences_that_are_divided_over_time(mesh, time_major):
+    names = ("model", "data") if time_major else ("data", "model")
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 6, 3)), "float32")
+    linen = nn.RNN(nn.SimpleCell(5), time_major=time_major)
+    variables = linen.init(jax.random.key(0), x)
+    other = nnx.RNN(nnx.SimpleCell(3, 5, rngs=nnx.Rngs(0)), time_major=time_major)
+    for run in (lambda x: linen.apply(variables, x), other, nnx.jit(other)):
+        found = run(_lying(x, *names))
+        at = names.index("data")
+        assert jax.typeof(found).sharding.spec[at] == "data"
+        assert_close(found, run(x))

@@ -14,6 +14,7 @@ from ramie.linen.machinery.methods import compact
 from ramie.linen.module import Module, nowrap
 from ramie.linen.transforms import mapping
 from ramie.ops import recurrent
+from ramie.ops.eager.meshes import whole_along
 from ramie.ops.linear import as_tuple
 from ramie.trees.frozen import FrozenDict
 from ramie.typing import Array, InOutScanAxis, PRNGKey
@@ -144,6 +145,7 @@ class RNN(Module):
 
         if initial_carry is None:
             initial_carry = self._first_carry(init_key, batch, features)
+        inputs = whole_along(inputs, time_axis)  # JAX scans nothing that is divided over its steps
         initial_carry = recurrent.begun(initial_carry, inputs, ndim, time_major)
         # Where no step has anything of its own, running the loop backwards spares the flips.
         turn = backwards and (lengths is not None or self._steps_differ())

@@ -15,6 +15,7 @@ from ramie.nnx.states.filters import All, Filter, to_predicate
 from ramie.nnx.transforms.iteration.axes import Carry, StateAxes
 from ramie.nnx.transforms.iteration.scanning import scan
 from ramie.ops import recurrent
+from ramie.ops.eager.meshes import whole_along
 from ramie.typing import Array
 
 __all__ = ["RNN", "Bidirectional", "RNNBase"]
@@ -173,6 +174,7 @@ class RNN(Module):
         if initial_carry is None:
             given: Any = self.rngs if rngs is None else rngs
             initial_carry = self.cell.initialize_carry((*batch, *features), given)
+        inputs = whole_along(inputs, time_axis)  # JAX scans nothing that is divided over its steps
         initial_carry = recurrent.begun(initial_carry, inputs, len(batch), time_major)
         if backwards:
             inputs = recurrent.flip_sequences(inputs, lengths, ndim, time_major)
