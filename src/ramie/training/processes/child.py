@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import pickle
+import shutil
 import sys
 import threading
 import traceback
@@ -108,7 +109,8 @@ def main(file: str) -> None:
       file: holds the pickled order.
     """
     order: Order = pickle.loads(Path(file).read_bytes())
-    end_with_parent()
+    folder = Path(file).parent  # which the parent removes, if it lives
+    end_with_parent(lambda: shutil.rmtree(folder, ignore_errors=True))
     sys.path[:] = order.paths
     try:
         _call(order)

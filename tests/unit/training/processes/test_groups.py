@@ -176,7 +176,7 @@ def test_a_signal_reaches_every_process(tmp_path):
     assert group.processes[0].returncode == 0
 
 
-def test_processes_end_with_the_one_that_started_them():
+def test_processes_end_with_the_one_that_started_them(tmp_path):
     code = textwrap.dedent(
         """
         import os, signal, sys
@@ -192,9 +192,10 @@ def test_processes_end_with_the_one_that_started_them():
         [sys.executable, "-c", code],
         capture_output=True,
         timeout=LIMIT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)},
     )
     assert dead.returncode == -signal.SIGKILL
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("code", "returned"), [(0, 0), (None, 0), (3, 3), ("no data", 1)])
