@@ -185,6 +185,13 @@ def test_files_of_the_repository_have_a_place():
     assert shown == "[x](index.md#a)"
 
 
+def test_files_that_pages_link_to_are_shown():
+    text = (
+        "[a](../source/Makefile.html#L3), [b](source/benchmarks/index.html), [c](x/source/y.html)"
+    )
+    assert listings.linked(text) == {links.ROOT / "Makefile", links.ROOT / "benchmarks"}
+
+
 def test_the_first_page_leads_everywhere():
     text = pages.front()
     for page in ("guides/README.md", "reference/index.md", "examples/index.md", "errors.md"):

@@ -89,7 +89,7 @@ def stage() -> dict[str, str]:
 
 def _configure(texts: Mapping[str, str]) -> None:
     """Write the configuration: what never changes, and the navigation. JSON is YAML."""
-    classes: list[object] = sorted(page for page in texts if page.startswith("errors/"))
+    classes = sorted(page for page in texts if page.startswith("errors/"))
     settings = {
         "INHERIT": str(HERE / "mkdocs.yml"),
         "docs_dir": str(PAGES),
@@ -105,12 +105,12 @@ def main() -> int:
     parser.parse_args()
     started = time.monotonic()
     texts = stage()
-    files = listings.write(PAGES, ())
+    files = listings.write(PAGES, listings.linked("\n".join(texts.values())))
     _configure(texts)
     read = time.monotonic() - started
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "-f", CONFIGURATION]
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict"]
     quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    code = subprocess.run(command, env=quiet, check=False).returncode
+    code = subprocess.run([*command, "-f", str(CONFIGURATION)], env=quiet, check=False).returncode
     if code == 0:
         took = time.monotonic() - started
         print(

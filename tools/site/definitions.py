@@ -29,6 +29,10 @@ __all__ = [
 OURS = "ramie"  # constructors of other packages are not looked into
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _PLACE = inspect.Parameter.POSITIONAL_ONLY
+_STARS: dict[Any, str] = {
+    inspect.Parameter.VAR_POSITIONAL: "*",
+    inspect.Parameter.VAR_KEYWORD: "**",
+}
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
@@ -76,9 +80,9 @@ def _tree(path: Path) -> ast.Module:
 
 
 @functools.cache
-def _definitions(path: Path) -> dict[str, ast.AST]:
+def _definitions(path: Path) -> dict[str, ast.stmt]:
     """Return what a file defines, by qualified name."""
-    found: dict[str, ast.AST] = {}
+    found: dict[str, ast.stmt] = {}
 
     def visit(body: list[ast.stmt], prefix: str) -> None:
         for node in body:
@@ -175,7 +179,7 @@ def _of_object(value: Any) -> list[Signature]:
         shown = "" if default is parameter.empty else repr(default)
         if parameter.kind is _KEYWORD and all(p.name[0] != "*" for p in found):
             found.append(Parameter("*", "", ""))
-        star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        star = _STARS.get(parameter.kind, "")
         found.append(Parameter(star + parameter.name, "", shown if len(shown) < 40 else "..."))
     if last is _PLACE:
         found.append(Parameter("/", "", ""))
@@ -222,7 +226,8 @@ def _default(node: ast.expr | None) -> str:
 
 def _field_parameters(cls: type) -> list[Signature]:
     """Return the constructor that a dataclass was given."""
-    positional, keywords = [], []
+    positional: list[Parameter] = []
+    keywords: list[Parameter] = []
     for field in dataclasses.fields(cls):
         if not field.init:
             continue

@@ -2,15 +2,17 @@
 
 import html
 import posixpath
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from tools.site.links import ROOT
 
-__all__ = ["place", "write"]
+__all__ = ["linked", "place", "write"]
 
 _FOLDERS = ("src/ramie", "examples", "tools", "docs/pictures")
 _SHOWN = {".py", ".pyi", ".md", ".toml", ".sh", ".js", ".css", ".yml"}
+_LINK = re.compile(r"\((?:\.\./)*source/([^)#\s]+)\.html[)#]")
 _PAGE = """\
 <!doctype html>
 <html lang="en">
@@ -33,6 +35,12 @@ def place(path: Path) -> str:
     """Return the page of a file or folder, from the top of the site."""
     relative = path.relative_to(ROOT).as_posix()
     return f"source/{relative}/index.html" if path.is_dir() else f"source/{relative}.html"
+
+
+def linked(text: str) -> set[Path]:
+    """Return the files and folders whose pages a text links to."""
+    found = {ROOT / name.removesuffix("/index") for name in _LINK.findall(text)}
+    return {path for path in found if path.exists()}
 
 
 def _trail(page: str, name: str) -> str:
@@ -69,7 +77,7 @@ def _files(more: Iterable[Path]) -> set[Path]:
     }
     for path in more:
         inside = [path] if path.is_file() else path.iterdir()
-        found |= {one for one in inside if one.is_file() and one.suffix in _SHOWN}
+        found |= {one for one in inside if one == path or (one.is_file() and one.suffix in _SHOWN)}
     return found
 
 
@@ -82,13 +90,18 @@ def write(folder: Path, more: Iterable[Path]) -> int:
     """
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
-    from pygments.lexers import get_lexer_for_filename
+    from pygments.lexers import TextLexer, get_lexer_for_filename
+    from pygments.util import ClassNotFound
 
     formatter = HtmlFormatter(linenos="inline", lineanchors="L", anchorlinenos=True, wrapcode=True)
     files = _files(more)
     for path in files:
         text = path.read_text(encoding="utf-8")
-        body = highlight(text, get_lexer_for_filename(path.name), formatter)
+        try:
+            lexer = get_lexer_for_filename(path.name)
+        except ClassNotFound:
+            lexer = TextLexer()
+        body = highlight(text, lexer, formatter)
         # `lineanchors` writes L-12; links of the reference say L12, as elsewhere.
         body = body.replace('id="L-', 'id="L').replace('name="L-', 'name="L')
         page = place(path)

@@ -39,7 +39,8 @@ def page(path: Path) -> str:
 
 
 def _cells(path: Path) -> list[dict[str, Any]]:
-    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+    cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return cells
 
 
 def as_markdown(path: Path) -> str:

@@ -103,7 +103,7 @@ def _commands() -> str:
     from ramie.cli.main import main
 
     parts = ["# Command line", "What `ramie` prints for `--help`, command by command."]
-    todo = [()]
+    todo: list[tuple[str, ...]] = [()]
     while todo:
         words = todo.pop(0)
         text = io.StringIO()
