@@ -137,6 +137,12 @@ def _print_work(plan: Plan) -> None:
     print_table(heads, rows, right=heads[1:])
     if work.unknown_loops:
         print(f"{work.unknown_loops} loops of unknown length were counted as if they ran once")
+    if work.choices:
+        many = "choice" if work.choices == 1 else "choices"
+        print(
+            f"of {work.choices} {many} by cond or switch all branches were counted, of which one "
+            "runs: a step may take less than is said here"
+        )
     if bound is not None:
         print(f"a step takes at least {time_span(bound.seconds)}, bound by {bound.by}")
     if work.unknown_calls:

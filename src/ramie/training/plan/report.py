@@ -104,6 +104,7 @@ class Work:
       unknown_calls: kernels that are no operations of XLA, as those of Pallas, of `ragged_dot` on a
         TPU, of LAPACK: their names, and how often they run in a step. Their `flops` are counted as
         none, since nothing says how many they are.
+      choices: places where a branch is chosen (`jax.lax.cond`); all branches are counted there.
     """
 
     flops: int
@@ -111,6 +112,7 @@ class Work:
     hbm_bytes: int
     unknown_loops: int = 0
     unknown_calls: dict[str, int] = dataclasses.field(default_factory=dict)
+    choices: int = 0
 
 
 @dataclass(frozen=True)

@@ -71,13 +71,14 @@ _IDLE = {
 def work_of(program: Program) -> Work:
     """Count the operations of products, and the bytes that go to and from the memory.
 
-    Loops count as often as they run. An array that only a part of is read counts with that part.
+    Loops count as often as they run, and all branches of a choice. An array that only a part of is
+    read counts with that part.
     A kernel that XLA does not know counts as reading its operands and writing its results once,
     and as computing nothing; its name is kept.
     """
     flops: Counter[str] = Counter()
     calls: Counter[str] = Counter()
-    moved = unknown = 0
+    moved = unknown = choices = 0
     for computation, times, known in program.executed():
         unknown += not known
         for instruction in computation.instructions.values():
@@ -86,7 +87,9 @@ def work_of(program: Program) -> Work:
             for name in _kernels(program, instruction):
                 calls[name] += times
             moved += times * _moved(program, computation, instruction)
-    return Work(sum(flops.values()), dict(flops), moved, unknown, dict(calls.most_common()))
+            choices += instruction.opcode == "conditional"
+    named = dict(calls.most_common())
+    return Work(sum(flops.values()), dict(flops), moved, unknown, named, choices)
 
 
 def _kernels(program: Program, one: Instruction) -> Iterator[str]:

@@ -82,6 +82,12 @@ def test_loops_of_unknown_length_are_told(capsys):
     assert "2 loops of unknown length were counted as if they ran once" in lines(capsys)
 
 
+def test_branches_that_were_all_counted_are_told(capsys):
+    work = dataclasses.replace(PLAN.work, choices=1)
+    report.print_plan(dataclasses.replace(PLAN, work=work))
+    assert any(line.startswith("of 1 choice by cond or switch all") for line in lines(capsys))
+
+
 def test_kernels_that_were_not_counted_are_told(capsys):
     works = [
         dataclasses.replace(PLAN.work, unknown_calls=calls)

@@ -351,6 +351,14 @@ def test_loops_count_as_often_as_they_run():
     assert found.work.flops == 2 * 32 * 64 * 64 and found.work.unknown_loops == 1
 
 
+def test_all_branches_are_counted_and_that_is_kept():
+    def step(x, w):
+        return jax.lax.cond(x.sum() > 0, lambda: jnp.tanh(x @ w), lambda: x @ w @ w)
+
+    found = plan(step, _abstract(32, 64), _abstract(64, 64), topology="cpu:1")
+    assert found.work.flops == 3 * 2 * 32 * 64 * 64 and found.work.choices == 1
+
+
 def test_a_mesh_of_devices_that_are_here():
     mesh = jax.make_mesh((2, 2), ("a", "b"), axis_types=(AxisType.Auto,) * 2)
     found = plan(
