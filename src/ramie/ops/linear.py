@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -26,6 +27,7 @@ __all__ = [
     "dense",
     "dense_general",
     "einsum",
+    "einsum_fits",
     "einsum_plan",
     "embed_attend",
     "embed_lookup",
@@ -325,6 +327,26 @@ def einsum_plan(
         tuple(sizes.get(a, 1) for a in labels),
         only_products and math.prod(sizes.get(a, 1) for a in summed) > 1,
     )
+
+
+def einsum_fits(equation: str, *operands: Array) -> bool:
+    """Tell whether operands have sizes that an einsum can have.
+
+    Args:
+      equation: the einsum, with an arrow.
+      *operands: arrays, of which only the shapes count.
+
+    Example:
+      >>> x, kernel = np.ones((2, 3)), np.ones((3, 4))
+      >>> einsum_fits("ab,bc->ac", x, kernel), einsum_fits("ab,bc->ac", kernel, x)
+      (True, False)
+    """
+    sizes = [jax.ShapeDtypeStruct(np.shape(x), jnp.float32) for x in operands]
+    try:
+        jax.eval_shape(functools.partial(jnp.einsum, equation), *sizes)
+    except Exception:  # whatever it is, the sizes are a part of it
+        return False
+    return True
 
 
 def _einsum_keeps_bits(

@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ramie import serialization
 from ramie.cli import command
 
 SOURCE = "import sys\nfrom ramie.cli.main import main\nsys.exit(main())\n"
@@ -74,9 +76,11 @@ def test_another_program_gets_what_works(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "named", ["ls nowhere", "show 'a b/nowhere'", "ls 'a b/ramie'", "diff . ."]
+    "named", ["ls nowhere", "show 'a b/nowhere'", "ls 'a b/ramie'", "diff saved saved"]
 )
 def test_a_hint_runs_as_it_stands(home, named):
+    (home / "saved").mkdir()
+    (home / "saved" / "checkpoint_1").write_bytes(serialization.to_bytes({"w": np.ones(2)}))
     line = f"{shlex.quote(sys.executable)} -m ramie ckpt {named}"
     said = subprocess.run(["bash", "-c", line], cwd=home, capture_output=True, text=True)
     assert said.returncode == 2

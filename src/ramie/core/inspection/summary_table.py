@@ -231,7 +231,8 @@ def wrapped(cell: Cell, width: int) -> Cell:
 
     Example:
       >>> from ramie.core.inspection.summary_table import wrapped
-      >>> [line[0][0] for line in wrapped([[("kernel: float32[3,4]", "")]], 16)]
+      >>> lines = wrapped([[("kernel: float32[3,4]", "")]], 16)
+      >>> ["".join(text for text, _ in line) for line in lines]
       ['kernel:', '  float32[3,4]']
     """
     return [part for line in cell for part in _broken(line, width)]

@@ -1,10 +1,8 @@
 """Linear layers: Linear, LinearGeneral, Einsum and Embed."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -393,7 +391,9 @@ class Einsum(Module):
         try:
             return self._evaluate(equation, x, kernel, bias, out_sharding)
         except Exception as error:
-            if _fits(equation, x, kernel):  # it is about something else, such as out_sharding
+            if linear.einsum_fits(
+                equation, x, kernel
+            ):  # it is about something else, such as out_sharding
                 note_place(error, self)
                 raise
             raise errors.InputShapeError(
@@ -418,16 +418,6 @@ class Einsum(Module):
             einsum_op=None if einsum is jnp.einsum else einsum,
             out_sharding=out_sharding,
         )
-
-
-def _fits(equation: str, *operands: Array) -> bool:
-    """Tell whether the sizes of operands are those of an einsum."""
-    sizes = [jax.ShapeDtypeStruct(np.shape(x), jnp.float32) for x in operands]
-    try:
-        jax.eval_shape(functools.partial(jnp.einsum, equation), *sizes)
-    except Exception:  # whatever it is, the sizes are a part of it
-        return False
-    return True
 
 
 def _equation(text: str) -> str:

@@ -202,7 +202,7 @@ BAD = [
     (["plannable:make", "--topology", "cpu:many"], "argument --topology: "),
     (["plannable:make", "--topology", ""], "argument --topology: "),
     (["plannable:wrong", *FOUR], "the step raised TypeError: dot_general requires"),
-    (["plannable:strange", *FOUR], "The problematic value is of type <class 'str'>"),
+    (["plannable:strange", *FOUR], "Among the arguments of the step is 'text', which is no array"),
 ]
 
 
