@@ -187,7 +187,25 @@ TRACED = {
         lambda x, model: (model(x), None), in_axes=(nnx.Carry, None), length=2
     )(x, model),
     "eval_shape": lambda model, x: nnx.eval_shape(loss, model, x),
+    "make_jaxpr": lambda model, x: nnx.make_jaxpr(loss, graph_updates=False)(model, x),
+    "checkify": lambda model, x: nnx.checkify(loss)(model, x),
+    "cond": lambda model, x: nnx.cond(True, loss, loss, model, x),
+    "switch": lambda model, x: nnx.switch(1, [loss, loss], model, x),
+    "fori_loop": lambda model, x: nnx.fori_loop(
+        0, 2, lambda i, carry: (carry[0], carry[0](carry[1])), (model, x)
+    ),
+    "while_loop": lambda model, x: nnx.while_loop(
+        lambda carry: loss(*carry) > 0, lambda carry: carry, (model, x)
+    ),
+    "custom_vjp": lambda model, x: differentiated()(model, x),
+    "custom_vjp, forward": lambda model, x: nnx.grad(differentiated())(model, x),
 }
+
+
+def differentiated():
+    rule = nnx.custom_vjp(loss)
+    rule.defvjp(lambda model, x: (loss(model, x), ()), lambda residual, g: (None, None))
+    return rule
 
 
 @pytest.mark.parametrize("way", TRACED)

@@ -12,6 +12,7 @@ from jax.tree_util import tree_flatten
 
 from ramie.nnx.graph.structure import LEAF, GraphDef
 from ramie.nnx.graph.walk import build, has_identity
+from ramie.nnx.modules.places import noting
 from ramie.nnx.states.nested import nested
 from ramie.nnx.states.state import State
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
@@ -210,6 +211,7 @@ class _Call:
         pairs = list(zip(values, self._needed, strict=True))
         return [x for x, needed in pairs if needed], [x for x, needed in pairs if not needed]
 
+    @noting
     def _called(self, f: Callable[..., Any], taken: Any, rest: Any, is_forward: bool) -> Any:
         """Call a function with arguments; return the output taken apart, and what else it gave."""
         following = iter(taken), iter(rest)
@@ -245,6 +247,7 @@ class _Call:
 
     # --- backward -----------------------------------------------------------------------------
 
+    @noting
     def _backward(self, residual: Any, returned: Any) -> tuple[Any, None]:
         kept, groups, rest = residual
         mode, bwd = self._rule.mode, self._rule.bwd

@@ -112,6 +112,7 @@ def make_jaxpr(
         rest, statics = without_statics(args, positions)
         operands = edge.take_apart((rest, kwargs))
 
+        @noting
         def pure(values: Any) -> Any:
             inside = edge.enter(operands.outline, (values,))
             own_args, own_kwargs = inside.tree
@@ -159,6 +160,7 @@ def checkify(
     refuse_bound_method(f, "checkify")
     edge = Boundary("checkify", graph, graph_updates)
 
+    @noting
     def pure(outline: Outline, values: Any) -> Any:
         inside = edge.enter(outline, (values,))
         args, kwargs = inside.tree

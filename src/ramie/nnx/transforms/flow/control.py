@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from ramie.nnx.modules.places import noting
 from ramie.nnx.transforms.arguments.boundary import Boundary
 from ramie.nnx.transforms.arguments.outline import Result, only_changed
 from ramie.nnx.transforms.arguments.repeats import Given, Repeatable, repeated
@@ -117,6 +118,7 @@ class _Branches(Repeatable):
         self.pure = [made[id(f)] for f in functions]
 
     def _pure(self, number: int, f: Callable[..., Any]) -> Callable[..., Any]:
+        @noting
         @functools.wraps(f)  # JAX says in messages where the function is
         def pure(given: Given, values: Any) -> Any:
             self.was_traced = True

@@ -9,6 +9,7 @@ from jax.tree_util import tree_flatten
 
 from ramie.nnx.graph.structure import LEAF, GraphDef, VariableDef
 from ramie.nnx.graph.walk import has_identity, members, rebuilt, walk
+from ramie.nnx.modules.places import noting
 from ramie.nnx.objects.pytree import Pytree
 from ramie.nnx.transforms.arguments.boundary import Boundary
 from ramie.nnx.transforms.arguments.inside import Inside
@@ -239,11 +240,13 @@ class _While(_Loop):
         super().__init__(edge, functions)
         cond_fun, body_fun = functions
 
+        @noting
         @functools.wraps(cond_fun)  # JAX says in messages where the function is
         def goes_on(carry: tuple[Given, Any]) -> Any:
             go_on = self.functions[0](self.enter(*carry).tree)
             return go_on.get_value() if isinstance(go_on, Variable) else go_on
 
+        @noting
         @functools.wraps(body_fun)
         def body(carry: tuple[Given, Any]) -> Any:
             inside = self.enter(*carry)
@@ -260,6 +263,7 @@ class _For(_Loop):
         self.may_renew = edge.mode.updates
         (body_fun,) = functions
 
+        @noting
         @functools.wraps(body_fun)
         def body(i: Any, carry: tuple[Given, Any]) -> Any:
             inside = self.enter(*carry)

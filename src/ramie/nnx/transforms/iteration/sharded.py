@@ -9,6 +9,7 @@ import jax
 from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
 from ramie.core.tracing.arguments import all_positional, from_start
+from ramie.nnx.modules.places import noting
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.statics import with_statics, without_statics
 from ramie.nnx.transforms.iteration.axes import AxisMetadata
@@ -74,6 +75,7 @@ def shard_map(
         in_specs=tuple(in_specs) if isinstance(in_specs, list) else in_specs, out_specs=out_specs
     )
 
+    @noting
     def pure(outline: Any, *groups: Any) -> Any:
         inside = edge.enter(outline, groups)
         return inside.leave(f(*inside.tree), complete=edge.mode.updates)
@@ -163,6 +165,7 @@ def pmap(
     edge.set_prefixes(in_axes=in_axes, out_axes=out_axes)
     told = AxisMetadata(edge, transform_metadata)
 
+    @noting
     def pure(packed: Any) -> Any:
         outline, *groups = packed
         inside = edge.enter(outline, groups)
