@@ -1,13 +1,13 @@
 """What is printed of a plan: tables for one mesh, one line each for several."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ramie.cli.output import amount, count, print_table, time_span, visible
 from ramie.cli.plan.meshes import described
 from ramie.training.plan.report import Memory, Plan, Work
 
-__all__ = ["Row", "parts", "print_plan", "print_sweep", "sorted_rows", "unknown_calls"]
+__all__ = ["Row", "caveats", "parts", "print_plan", "print_sweep", "sorted_rows"]
 
 _MOST = 10
 _SIMULATED = (
@@ -135,32 +135,33 @@ def _print_work(plan: Plan) -> None:
         heads[2] = "takes at least"
     print()
     print_table(heads, rows, right=heads[1:])
-    if work.unknown_loops:
-        print(f"{work.unknown_loops} loops of unknown length were counted as if they ran once")
-    if work.choices:
-        many = "choice" if work.choices == 1 else "choices"
-        print(
-            f"of {work.choices} {many} by cond or switch all branches were counted, of which one "
-            "runs: a step may take less than is said here"
-        )
     if bound is not None:
         print(f"a step takes at least {time_span(bound.seconds)}, bound by {bound.by}")
-    if work.unknown_calls:
-        print(visible(unknown_calls([work])))
+    for said in caveats([work]):
+        print(visible(said))
 
 
-def unknown_calls(several: Iterable[Work]) -> str:
-    """Say which kernels were not counted, and what that means; nothing where there is none."""
+def caveats(works: Sequence[Work]) -> Iterator[str]:
+    """Say what was counted too low or too high, in the plan where there is most of it."""
+    if loops := max((work.unknown_loops for work in works), default=0):
+        yield f"{loops} loops of unknown length were counted as if they ran once"
+    if choices := max((work.choices for work in works), default=0):
+        many = "choice" if choices == 1 else "choices"
+        yield (
+            f"of {choices} {many} by cond or switch all branches were counted, of which one runs: "
+            "a step may take less than is said here"
+        )
     most: dict[str, int] = {}
-    for work in several:
+    for work in works:
         for name, times in work.unknown_calls.items():
             most[name] = max(times, most.get(name, 0))
-    if not most:
-        return ""
-    calls = ", ".join(
-        f"{name} ({times} {'call' if times == 1 else 'calls'})" for name, times in most.items()
-    )
-    return f"not counted, since XLA does not know it: the work of {calls}. A step may take longer"
+    if most:
+        calls = ", ".join(
+            f"{name} ({times} {'call' if times == 1 else 'calls'})" for name, times in most.items()
+        )
+        yield (
+            f"not counted, since XLA does not know it: the work of {calls}. A step may take longer"
+        )
 
 
 def _print_lists(plan: Plan) -> None:
@@ -213,8 +214,7 @@ def print_sweep(rows: Sequence[Row]) -> None:
     print_table(heads, [_cells(row) for row in rows], right=(*heads[2:7], heads[8]))
     if any(row.plan and row.plan.simulated for row in rows):
         print(_SIMULATED)
-    works = [row.plan.work for row in rows if row.plan and row.plan.work]
-    if said := unknown_calls(works):
+    for said in caveats([row.plan.work for row in rows if row.plan and row.plan.work]):
         print(visible(said))
     for row in rows:
         if row.plan is None:

@@ -8,6 +8,7 @@ pieces, each with its style, so that text from the user is never read as markup.
 import dataclasses
 import enum
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "outline",
     "size_and_bytes",
     "size_pieces",
+    "without_addresses",
     "without_classes",
 ]
 
@@ -34,6 +36,7 @@ Line = list[tuple[str, str]]
 """Pieces of text, each with the name of its style."""
 
 _DIM = "dim"
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _BYTE_UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "KB"))
 _PYTHON_SCALARS = (bool, int, float, str, type(None))
 _NUMBER_TYPES = (bool, int, float, complex)
@@ -176,6 +179,16 @@ def size_and_bytes(tree: Any) -> tuple[int, int]:
             size += count
             num_bytes += count * leaf.dtype.itemsize
     return size, num_bytes
+
+
+def without_addresses(text: str) -> str:
+    """Take out where objects lie in memory, which is another place in each run.
+
+    Example:
+      >>> without_addresses("<function relu at 0x7f0c>")
+      '<function relu>'
+    """
+    return _ADDRESS.sub("", text)
 
 
 def bytes_text(num_bytes: int) -> str:

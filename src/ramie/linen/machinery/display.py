@@ -1,17 +1,16 @@
 """How a module prints: its fields, then its children."""
 
-import re
 from typing import Any
 
 import jax
 import numpy as np
 
+from ramie.core.inspection.summary_text import without_addresses
 from ramie.linen.machinery.base import ModuleBase
 
 __all__ = ["module_repr"]
 
 _INDENT = "    "
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def _field_text(value: Any) -> str:
@@ -32,7 +31,7 @@ def _field_text(value: Any) -> str:
         return f"[{inside}]" if isinstance(value, list) else f"({inside}{comma})"
     if type(value) is dict:
         return "{" + ", ".join(f"{k!r}: {_field_text(v)}" for k, v in value.items()) + "}"
-    return repr(value) if isinstance(value, str) else _ADDRESS.sub("", repr(value))
+    return repr(value) if isinstance(value, str) else without_addresses(repr(value))
 
 
 def module_repr(module: ModuleBase) -> str:

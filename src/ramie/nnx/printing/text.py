@@ -2,7 +2,6 @@
 
 import functools
 import math
-import re
 from collections.abc import Iterator
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -10,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ramie.core.inspection.summary_text import bytes_text
+from ramie.core.inspection.summary_text import bytes_text, without_addresses
 from ramie.foundation.configurations import config
 
 __all__ = ["Describable", "Parts", "describe", "size_note", "size_of"]
@@ -20,7 +19,6 @@ Parts: TypeAlias = tuple[str, list[tuple[str, Any]], str]
 
 _MARK = "\0"  # before the note of an entry, until a comma is put between them
 _SHORT = 80  # letters that a variable may have on one line
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 @runtime_checkable
@@ -125,9 +123,9 @@ def _plain(x: Any, short: bool) -> str:
         return str(x)
     if isinstance(x, functools.partial):
         given = [*map(repr, x.args), *(f"{name}={value!r}" for name, value in x.keywords.items())]
-        return _ADDRESS.sub("", f"partial({', '.join([_plain(x.func, True), *given])})")
+        return without_addresses(f"partial({', '.join([_plain(x.func, True), *given])})")
     name = getattr(x, "__name__", None) if callable(x) else None
-    return name if isinstance(name, str) else _ADDRESS.sub("", repr(x))
+    return name if isinstance(name, str) else without_addresses(repr(x))
 
 
 def _as_said(x: Any, parts: Iterator[Any], short: bool, outer: list[int], depth: int | None) -> str:

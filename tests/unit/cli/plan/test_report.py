@@ -76,16 +76,19 @@ def test_simulated_devices_are_told_apart(capsys):
     assert not any("at least" in line or "%" in line for line in shown)
 
 
-def test_loops_of_unknown_length_are_told(capsys):
-    work = dataclasses.replace(PLAN.work, unknown_loops=2)
-    report.print_plan(dataclasses.replace(PLAN, work=work))
-    assert "2 loops of unknown length were counted as if they ran once" in lines(capsys)
-
-
-def test_branches_that_were_all_counted_are_told(capsys):
-    work = dataclasses.replace(PLAN.work, choices=1)
-    report.print_plan(dataclasses.replace(PLAN, work=work))
-    assert any(line.startswith("of 1 choice by cond or switch all") for line in lines(capsys))
+@pytest.mark.parametrize(
+    ("counted", "said"),
+    [
+        ({"unknown_loops": 2}, "2 loops of unknown length were counted as if they ran once"),
+        ({"choices": 1}, "of 1 choice by cond or switch all branches were counted"),
+    ],
+)
+def test_what_was_counted_too_low_or_too_high_is_told(capsys, counted, said):
+    plan = dataclasses.replace(PLAN, work=dataclasses.replace(PLAN.work, **counted))
+    report.print_plan(plan)
+    assert any(line.startswith(said) for line in lines(capsys))
+    report.print_sweep([Row(PLAN.mesh, PLAN), Row(plan.mesh, plan)])
+    assert lines(capsys)[-1].startswith(said)
 
 
 def test_kernels_that_were_not_counted_are_told(capsys):

@@ -473,7 +473,7 @@ class MultiHeadAttention(Module):
         if batch_size is not None and max_length is not None:
             # Somebody may have put another module in place of `key`.
             kernel = getattr(self.key, "kernel", None)
-            layers = () if kernel is None else kernel.shape[:-3]  # [features, heads, depth]
+            layers = () if kernel is None else kernel.shape[:-3]  # before [features, heads, depth]
             dtype = self.param_dtype if self.dtype is None else self.dtype
             self._make_cache(layers, (*linear.as_tuple(batch_size), max_length), dtype)
 
