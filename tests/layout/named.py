@@ -2,7 +2,9 @@
 
 A user looks for ``nnx.RoPE`` and finds the reference; a guide says when to take it. So each name of
 `ROOMS` stands in a guide: with the room before it (``nn.Dense`` or ``linen.Dense`` for Linen), or
-imported from the room in a block of code. Names of modules, which are paths, do not count.
+imported from the room in a block of code. Names of modules, which are paths, do not count. What
+``ops`` offers is in its modules (``linear.dense``); a function that Linen or NNX offers as well
+counts where a guide names it there.
 """
 
 import functools
@@ -15,6 +17,7 @@ ROOMS = {
     "nnx": ("nnx",),
     "checkpoint": ("checkpoint",),
     "training": ("training",),
+    "ops": ("ops",),
 }
 # What a module of a room offers counts as well where users import the module.
 MODULES = {
@@ -26,7 +29,8 @@ MODULES = {
         "lr_schedule",
         "prefetch_iterator",
         "train_state",
-    )
+    ),
+    "ops": tuple(stubs.doors()["ramie.ops"].modules),
 }
 GUIDES = sorted(
     {
@@ -60,6 +64,8 @@ def _stands(prefixes: tuple[str, ...], name: str) -> bool:
 
 
 def _of_module(room: str, module: str) -> list[str]:
+    if table := stubs.doors().get(f"ramie.{room}.{module}"):
+        return list(table.names)
     path = sources.modules()[f"ramie.{room}.{module}"]
     for node in sources.parse(path).body:
         if getattr(getattr(node, "targets", [None])[0], "id", "") == "__all__":
@@ -77,6 +83,17 @@ def public(room: str) -> list[str]:
     return sorted([*own, *deeper])
 
 
+def _elsewhere(full: str) -> bool:
+    """Tell whether a guide names a function of ``ops`` as one of Linen or of NNX."""
+    module, _, name = full.rpartition(".")
+    for room in ("linen", "nnx"):
+        home, inside = stubs.doors()[f"ramie.{room}"].names.get(name, ("", ""))
+        same = inside == name and f"{home}.".startswith(f"ramie.ops.{module}.")
+        if same and _stands(ROOMS[room], name):
+            return True
+    return False
+
+
 def unnamed(room: str) -> list[str]:
     """Return the public names of a room that no guide names."""
     missing = []
@@ -84,7 +101,8 @@ def unnamed(room: str) -> list[str]:
         module, _, name = full.rpartition(".")
         prefixes = (module,) if module else ROOMS[room]
         home = f"{room}.{module}" if module else room
-        if not (_stands(prefixes, name) or (home, name) in _imported()):
+        there = _stands(prefixes, name) or (home, name) in _imported()
+        if not (there or (room == "ops" and _elsewhere(full))):
             missing.append(full)
     return missing
 

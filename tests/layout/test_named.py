@@ -18,3 +18,15 @@ def test_only_the_whole_name_behind_its_room_counts(monkeypatch):
     assert {"Conv", "RNN"} <= set(named.unnamed("linen"))
     assert "Linear" not in named.unnamed("nnx") and "Conv" in named.unnamed("nnx")
     named._imported.cache_clear()
+
+
+def test_functions_count_in_their_module_and_where_models_take_them_from(monkeypatch):
+    page = "`linear.dense`, `ops.conv.conv`, `nn.relu`, `nn.normalize`, nnx.make_causal_mask"
+    monkeypatch.setattr(named, "text", lambda: page)
+    named._imported.cache_clear()
+    missing = set(named.unnamed("ops"))
+    there = {"linear.dense", "conv.conv", "activations.relu", "attention.make_causal_mask"}
+    assert there <= set(named.public("ops")) and not there & missing
+    assert {"moments.normalize", "linear.einsum", "activations.silu"} <= missing
+    assert len(missing) == len(named.public("ops")) - len(there) - 1  # `activations.normalize`
+    named._imported.cache_clear()
