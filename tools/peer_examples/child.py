@@ -52,16 +52,16 @@ def run(library: str, name: str, source: Path, out: Path) -> dict[str, Any]:
     report: dict[str, Any] = {"library": _take(library), "what": driver.WHAT}
     import jax
     import numpy as np
-
     from tools.peer_examples.record import Record
 
     report["jax"] = jax.__version__
     random.seed(0)
     np.random.seed(0)
     record = Record()
-    sys.path.insert(0, str(source / "examples" / driver.FOLDER))
+    folder = source / "examples" / driver.FOLDER
+    sys.path.insert(0, str(folder))
+    os.chdir(folder)  # sst2 reads a file of its own by name
     with tempfile.TemporaryDirectory() as workdir:
-        os.chdir(workdir)
         start = time.perf_counter()
         try:
             driver.run(record, Path(workdir))
@@ -70,7 +70,6 @@ def run(library: str, name: str, source: Path, out: Path) -> dict[str, Any]:
             first = (str(error).strip().splitlines() or [""])[0]
             report["error"] = f"{type(error).__name__}: {first}"
         report["seconds"] = time.perf_counter() - start
-        os.chdir("/")
     record.save(out.with_suffix(".npz"))
     return report
 

@@ -1,6 +1,7 @@
 """Data that is made up, the same in every run: TFDS without its downloads."""
 
 import contextlib
+import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 from unittest import mock
@@ -21,6 +22,7 @@ def tfds_data(
     import tensorflow_datasets as tfds
 
     tf.random.set_seed(0)
+    tf.config.experimental.enable_op_determinism()
     with contextlib.ExitStack() as stack:
         stack.enter_context(tfds.testing.mock_data(num_examples=examples, **options))
         if splits is not None:
@@ -46,3 +48,9 @@ def served(data: Mapping[str, Mapping[str, Any]]) -> Any:
         return tf.data.Dataset.from_tensor_slices(dict(data[str(split).partition("[")[0]]))
 
     return as_dataset
+
+
+def give_tensorflow_text(module: Any, name: str) -> None:
+    """Give a module the package that it does not import on Python 3.13, where there is one now."""
+    if not hasattr(module, name):
+        setattr(module, name, importlib.import_module("tensorflow_text"))

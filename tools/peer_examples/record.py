@@ -107,7 +107,7 @@ def _part(key: Any) -> str:
 def _as_numpy(leaf: Any) -> np.ndarray[Any, Any]:
     if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
-    array = np.asarray(leaf)
+    array = np.array(leaf)  # a copy: the example may give the memory away
     # NumPy's files know no bfloat16; every one of its numbers is a float32 too.
     return array if array.dtype.kind in "biufcUS" else array.astype(np.float32)
 
