@@ -6,6 +6,7 @@
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -84,11 +85,15 @@ def main() -> int:
     source = options.source.resolve()
     if not (source / "examples").is_dir():
         parser.error(f"{options.source}: no folder 'examples' there; unpack Flax's .tar.gz of PyPI")
+    for python in (options.flax, options.ramie):
+        if shutil.which(python) is None:
+            parser.error(f"no program {python!r}; name a Python, such as .venv-peers/bin/python")
+    known = own_tests.folders(source) if options.tests else NAMES
+    unknown = sorted(set(options.names) - set(known))
+    if unknown:
+        parser.error(f"no example {', '.join(unknown)}; there are {', '.join(known)}")
     if options.tests:
         return own_tests.compare(source, options.flax, options.ramie, options.names)
-    unknown = sorted(set(options.names) - set(NAMES))
-    if unknown:
-        parser.error(f"no example {', '.join(unknown)}; there are {', '.join(NAMES)}")
     worst = 0
     print("| " + " | ".join(HEAD) + " |\n" + "|---" * len(HEAD) + "|", flush=True)
     with tempfile.TemporaryDirectory() as temporary:

@@ -5,7 +5,6 @@ FILE.npz; seconds, versions and what went wrong to FILE.json.
 """
 
 import importlib
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -14,8 +13,8 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 
@@ -30,10 +29,10 @@ def _take(library: str) -> str:
     return f"{flax.__name__} from {Path(str(flax.__file__)).parent.name}"
 
 
-def missing(driver: ModuleType) -> list[str]:
-    """Return the packages that the example needs and that are not there."""
+def missing(names: Iterable[str]) -> list[str]:
+    """Return those of the packages that are not there."""
     lacking = []
-    for name in driver.NEEDS:
+    for name in names:
         try:
             found = importlib.util.find_spec(name)
         except ModuleNotFoundError:
@@ -46,7 +45,7 @@ def missing(driver: ModuleType) -> list[str]:
 def run(library: str, name: str, source: Path, out: Path) -> dict[str, Any]:
     """Run the example; return what is known of the run."""
     driver = importlib.import_module(f"tools.peer_examples.drivers.{name}")
-    lacking = missing(driver)
+    lacking = missing([library, *driver.NEEDS])
     if lacking:
         return {"missing": lacking}
     report: dict[str, Any] = {"library": _take(library), "what": driver.WHAT}

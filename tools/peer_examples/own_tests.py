@@ -38,6 +38,11 @@ def _outcome(case: ET.Element) -> str:
     return "passed"
 
 
+def folders(source: Path) -> list[str]:
+    """Return the examples that have tests."""
+    return sorted({file.parent.name for file in (source / "examples").glob("*/*_test.py")})
+
+
 def compare(source: Path, flax: str, ramie: str, names: Sequence[str]) -> int:
     """Print for each test file how its tests end with either library; return 1 if they differ."""
     print("| tests | with Flax | with Ramie | differ |\n|---|---|---|---|", flush=True)
