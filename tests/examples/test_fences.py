@@ -107,3 +107,22 @@ def test_another_error_or_none_is_noticed(server, tmp_path, code, complaint):
     page.write_text(f"```python\n{code}  # raises ValueError\n```\n")
     with pytest.raises(AssertionError, match=complaint):
         server.run(page, fences.runnable(page)[0], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "fine"),
+    [
+        ("int('x y')  # raises ValueError", "ValueError: invalid ... 'x y'", True),
+        ("int('x y')  # raises ValueError", "ValueError: invalid ... 'x z'", False),
+        ("print('a b')", "a ...", False),
+    ],
+)
+def test_dots_leave_out_a_part_of_errors_alone(server, tmp_path, code, said, fine):
+    page = tmp_path / "page.md"
+    page.write_text(f"```python\n{code}\n```\n\n```text\n{said}\n```\n")
+    shown = server.run(page, fences.runnable(page)[0], tmp_path)
+    if fine:
+        fences.check(page, shown)
+        return
+    with pytest.raises(AssertionError, match="line 5"):
+        fences.check(page, shown)
