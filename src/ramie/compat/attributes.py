@@ -13,7 +13,10 @@ _TRAVERSALS = "ramie.traverse_util"
 
 _NNX = {
     "FrozenDict": "ramie.trees.frozen:FrozenDict",
+    "Key": "ramie.typing:Key",
     "Module": "ramie.nnx.module:Module",
+    "PathParts": "ramie.typing:PathParts",
+    "PureState": "ramie.nnx.graph.packed:PureState",
     "Pytree": "ramie.nnx.objects.pytree:Pytree",
     "State": "ramie.nnx.states.state:State",
     "Variable": "ramie.nnx.variable:Variable",
@@ -44,12 +47,13 @@ _NNX = {
     "with_attributes": "ramie.nnx.modules.views:with_attributes",
 }
 _NNX_HOLDERS = {
-    "extract": "filterlib graphlib reprlib typing variablelib",
-    "graph": "config filterlib reprlib statelib traversals variablelib",
-    "graphlib": "config filterlib reprlib statelib traversals variablelib",
+    "extract": "PathParts filterlib graphlib reprlib typing variablelib",
+    "filterlib": "Key",
+    "graph": "Key PathParts PureState config filterlib reprlib statelib traversals variablelib",
+    "graphlib": "Key PathParts PureState config filterlib reprlib statelib traversals variablelib",
     "helpers": "graphlib reprlib struct",
-    "module": "State capture config filterlib graphlib iter_children pytreelib split_state view "
-    "view_info with_attributes",
+    "module": "Key PathParts State capture config filterlib graphlib iter_children pytreelib "
+    "split_state view view_info with_attributes",
     "nn.attention": "dtypes rnglib",
     "nn.linear": "FrozenDict dtypes initializers rnglib variablelib",
     "nn.lora": "dtypes rnglib variablelib",
@@ -57,14 +61,15 @@ _NNX_HOLDERS = {
     "nn.recurrent": "dtypes filterlib initializers rnglib",
     "nn.stochastic": "rnglib",
     "pytreelib": "graphlib reprlib tracers variablelib visualization",
-    "rnglib": "Pytree Variable filterlib graphlib initializers struct typing",
+    "rnglib": "Key Pytree Variable filterlib graphlib initializers struct typing",
     "spmd": "eval_shape graphlib variablelib",
-    "statelib": "filterlib reprlib traversals variablelib",
+    "statelib": "Key PathParts filterlib reprlib traversals variablelib",
     "summary": "graphlib statelib typing variablelib",
     "training.ema": "filterlib graphlib pytreelib statelib variablelib",
     "training.metrics": "filterlib graphlib",
     "transforms.autodiff": "State extract filterlib graphlib struct variablelib",
-    "transforms.compilation": "errors extract filterlib graphlib statelib tracers variablelib",
+    "transforms.compilation": "PathParts errors extract filterlib graphlib statelib tracers "
+    "variablelib",
     "transforms.general": "extract graphlib",
     "transforms.iteration": "FrozenDict Module State extract filterlib graphlib spmd statelib "
     "struct typing variablelib",

@@ -1,5 +1,7 @@
 """What came after Flax 0.12.8: the same with the Flax of this environment, where that has it."""
 
+import dataclasses
+
 import pytest
 
 flax = pytest.importorskip("flax")
@@ -190,5 +192,45 @@ def test_scales_of_weight_norm_are_parameters():
             (path, type(leaf).__name__, leaf.shape)
             for path, leaf in nnx.to_flat_state(nnx.state(layer))
         ]
+
+    assert run(ours) == run(theirs)
+
+
+def test_objects_and_fields_whose_metadata_say_what_is_data():
+    def run(nnx):
+        class Points(nnx.Object):
+            def __init__(self):
+                self.rows, self.label = [jnp.array(1), jnp.array(2)], "a"
+
+        @dataclasses.dataclass
+        class Point(nnx.Pytree):
+            x: int = dataclasses.field(metadata={"static": False})
+            label: str = dataclasses.field(metadata={"static": True})
+
+        points = Points()
+        found = [len(jax.tree.leaves(points)), nnx.to_pure_dict(nnx.state(points))]
+        found.append(issubclass(nnx.Module, nnx.Object))
+        found.append(jax.tree.leaves(Point(1, "a")))
+        for wrong in (
+            lambda: type(nnx.Object)("Wrong", (Points,), {}, pytree=True),
+            lambda: nnx.data(metadata={"static": True}),
+            lambda: Point(1, jnp.ones(1)),
+        ):
+            with pytest.raises(ValueError) as caught:
+                wrong()
+            found.append(str(caught.value)[:25])
+        return found
+
+    assert run(ours) == run(theirs)
+
+
+def test_what_modules_hold_while_capture_runs():
+    def run(nnx):
+        class Model(nnx.Module):
+            def __call__(self, x):
+                self.sow(nnx.Intermediate, "x", x)
+                return [(type(v).__name__, dict(v.get_value())) for v in self.__captures__]
+
+        return nnx.capture(Model(), nnx.Intermediate, nnx.Perturbation)(1.0)[0]
 
     assert run(ours) == run(theirs)

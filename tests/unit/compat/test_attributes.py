@@ -102,3 +102,16 @@ def test_transform_context_nests():
     with context.push(1), context.push(2):
         assert context.get() == 2
     assert context.stack == []
+
+
+def test_types_of_paths_are_where_annotations_look_for_them(passes):
+    passes(
+        """
+        import ramie.compat
+        ramie.compat.install()
+        from flax import nnx, typing
+        for room in (nnx.graph, nnx.graphlib, nnx.statelib):
+            assert (room.Key, room.PathParts) == (typing.Key, typing.PathParts)
+        assert nnx.filterlib.Key is nnx.rnglib.Key is typing.Key
+        """
+    )

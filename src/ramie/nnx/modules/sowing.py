@@ -14,7 +14,7 @@ from ramie.typing import MISSING
 
 __all__ = ["ATTRIBUTE", "append", "perturbed", "sown", "stored"]
 
-ATTRIBUTE = "_nnx_captures"
+ATTRIBUTE = "__captures__"
 """Where a module holds the variables that collect, while `capture` runs."""
 
 _Kind = type[Variable[Any]]

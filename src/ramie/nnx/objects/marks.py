@@ -1,7 +1,8 @@
 """Which attributes of a Pytree are data, and which are static: marks, and what decides without.
 
 Data attributes become children of the pytree; static ones belong to its structure. A mark decides,
-then an annotation of the class, then the value: arrays, variables and other Pytrees are data.
+then an annotation of the class or the metadata of a dataclass field, then the value: arrays,
+variables and other Pytrees are data.
 """
 
 import dataclasses
@@ -37,7 +38,8 @@ Data: TypeAlias = Annotated[T, _DATA_TAG]
 Static: TypeAlias = Annotated[T, _STATIC_TAG]
 """Annotation of a class attribute: its values are static."""
 
-_FIELD = "nnx_is_data"
+_FIELD = "static"
+"""Key in the metadata of a dataclass field, as `jax.tree_util.register_dataclass` has it."""
 
 
 class Mark:
@@ -61,7 +63,14 @@ class Mark:
 def _marked(value: Any, is_data: bool, options: Mapping[str, Any]) -> Any:
     if value is not MISSING and not options:
         return Mark(value, is_data)
-    metadata = {**options.get("metadata", {}), _FIELD: is_data}
+    given = options.get("metadata") or {}
+    if _FIELD in given:
+        raise ValueError(
+            f"Cannot use '{_FIELD}' key in metadata argument for "
+            f"nnx.{'data' if is_data else 'static'}: it says that itself. Leave the key out, or "
+            "write dataclasses.field(metadata=...)."
+        )
+    metadata = {**given, _FIELD: not is_data}
     field: Any = dataclasses.field
     return field(**{**options, "metadata": metadata})
 
@@ -72,6 +81,9 @@ def data(value: Any = MISSING, /, **kwargs: Any) -> Any:
     Args:
       value: assigned to an attribute, it is stored, and the attribute is data from then on.
       **kwargs: without a value, options of `dataclasses.field`.
+
+    Raises:
+      ValueError: if `metadata` has a key "static".
 
     Example:
         >>> import jax
@@ -92,6 +104,9 @@ def static(value: Any = MISSING, /, **kwargs: Any) -> Any:
     Args:
       value: assigned to an attribute, it is stored, and the attribute is static from then on.
       **kwargs: without a value, options of `dataclasses.field`.
+
+    Raises:
+      ValueError: if `metadata` has a key "static".
     """
     return _marked(value, False, kwargs)
 
@@ -122,7 +137,11 @@ def dataclass(cls: Any = None, /, *, eq: bool = True, **options: Any) -> Any:
 
 
 def declared(cls: type) -> dict[str, bool]:
-    """Return what the body of one class declares: for attributes by name, whether they are data."""
+    """Return what the body of one class declares: for attributes by name, whether they are data.
+
+    Raises:
+      ValueError: if annotation and field contradict each other, or `static` is no bool.
+    """
     found: dict[str, bool] = {}
     annotations: Mapping[str, Any] = inspect.get_annotations(cls)
     unresolved = any(
@@ -139,7 +158,19 @@ def declared(cls: type) -> dict[str, bool]:
             found[name] = _DATA_TAG in tags
     for name, value in cls.__dict__.items():
         if isinstance(value, dataclasses.Field) and _FIELD in value.metadata:
-            found[name] = value.metadata[_FIELD]
+            is_static = value.metadata[_FIELD]
+            place = f"attribute '{cls.__name__}.{name}'"
+            if not isinstance(is_static, bool):
+                raise ValueError(
+                    f"Invalid '{_FIELD}' metadata for {place}: expected bool, got "
+                    f"{type(is_static).__name__}. True makes it static, False data."
+                )
+            if found.setdefault(name, not is_static) is is_static:
+                one, other = ("Data", "static") if is_static else ("Static", "data")
+                raise ValueError(
+                    f"Conflicting pytree annotation for {place}: nnx.{one}[...] in the annotation, "
+                    f"and its field makes it {other}. Keep one of the two."
+                )
     return found
 
 

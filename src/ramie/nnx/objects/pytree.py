@@ -333,8 +333,39 @@ class Pytree(metaclass=PytreeMeta):
         return rendered(self, dict(vars(self)), path, subtree_renderer)
 
 
-Object = Pytree
-"""The former name of `Pytree`."""
+class Object(Pytree, pytree=False):
+    """A node of the graphs of NNX that is no pytree, nor are classes derived from it.
+
+    What it holds is data or static by itself, without any checks: lists may hold arrays, and an
+    attribute may change from one to the other. JAX's transformations take it for a leaf; those of
+    NNX know it, in graph mode.
+
+    Raises:
+      ValueError: for a derived class that says ``pytree=True``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ramie import nnx
+        >>> class Points(nnx.Object):
+        ...     def __init__(self):
+        ...         self.rows = [jnp.array(1), jnp.array(2)]
+        >>> points = Points()
+        >>> @nnx.jit
+        ... def double(points):
+        ...     points.rows = [2 * x for x in points.rows]
+        >>> double(points)
+        >>> [int(x) for x in points.rows]
+        [2, 4]
+    """
+
+    def __init_subclass__(cls, *, pytree: bool | None = None, **kwargs: Any) -> None:
+        if pytree:
+            raise ValueError(
+                "Object is not a pytree, but 'pytree' was explicitly set to True for type "
+                f"{cls!r}. Derive from nnx.Pytree or nnx.Module."
+            )
+        super().__init_subclass__(pytree=False, **kwargs)
+
 
 register_data_type(Variable)
 register_data_type(Pytree)

@@ -41,6 +41,20 @@ def test_each_kind_has_a_state_and_modules_keep_nothing():
     assert nnx.graphdef(model) == before
 
 
+def test_modules_hold_what_is_collected_while_capture_runs():
+    class Watches(nnx.Module):
+        def __call__(self, x):
+            seen.append([(type(v), dict(v.get_value())) for v in self.__captures__])
+            self.sow(nnx.Intermediate, "x", x)
+            seen.append([(type(v), dict(v.get_value())) for v in self.__captures__])
+
+    seen = []
+    model = Watches()
+    nnx.capture(model, nnx.Intermediate)(1.0)
+    assert seen == [[(nnx.Intermediate, {})], [(nnx.Intermediate, {"x": (1.0,)})]]
+    assert not hasattr(model, "__captures__")
+
+
 def test_a_kind_takes_those_derived_from_it_unless_another_came_first():
     _, both, nothing = nnx.capture(Scale(), nnx.Intermediate, nnx.Perturbation)(1.0)
     assert sorted(both) == ["after", "before"] and not len(nothing)

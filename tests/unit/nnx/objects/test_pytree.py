@@ -118,6 +118,44 @@ def test_dataclasses():
     assert repr(point).startswith("Point(")
 
 
+def test_metadata_of_dataclass_fields_decide():
+    @dataclasses.dataclass
+    class Point(nnx.Module):
+        x: list = dataclasses.field(metadata={"static": False})
+        label: str = dataclasses.field(metadata={"static": True, "note": 1}, default="p")
+
+    @dataclasses.dataclass
+    class Derived(Point):
+        more: int = 3
+
+    for cls in (Point, Derived):
+        point = cls([jnp.ones(2), 4])
+        assert [np.shape(x) for x in jax.tree.leaves(point)] == [(2,), ()]
+        with pytest.raises(ValueError, match="assigned to static attribute 'label'"):
+            cls([], jnp.ones(1))
+    (field,) = (x for x in dataclasses.fields(nnx.dataclass(_Declared)) if x.name == "a")
+    assert field.metadata == {"static": False, "note": 2}
+
+
+class _Declared(nnx.Pytree):
+    a: int = nnx.data(metadata={"note": 2})
+
+
+@pytest.mark.parametrize(
+    ("annotation", "field", "message"),
+    [
+        (int, lambda: dataclasses.field(metadata={"static": 0}), "Invalid 'static' metadata"),
+        (int, lambda: nnx.data(metadata={"static": True}), "Cannot use 'static' key in metadata"),
+        (int, lambda: nnx.static(metadata={"static": True}), "Cannot use 'static' key"),
+        (nnx.Data[int], nnx.static, "Conflicting pytree annotation for attribute 'A.x'"),
+        (nnx.Static[int], nnx.data, "Conflicting pytree annotation for attribute 'A.x'"),
+    ],
+)
+def test_declarations_that_make_no_sense_are_refused(annotation, field, message):
+    with pytest.raises(ValueError, match=message):
+        type(nnx.Pytree)("A", (nnx.Pytree,), {"x": field(), "__annotations__": {"x": annotation}})
+
+
 def test_deleting_and_missing_attributes():
     node = Node(a=jnp.ones(1), b=2)
     del node.a
@@ -173,6 +211,32 @@ def test_classes_that_are_no_pytrees():
     node = Opaque()
     assert jax.tree.leaves(node) == [node]
     assert nnx.state(node).flat_state().paths == (("items", 0),)
+
+
+def test_objects_are_no_pytrees_and_check_nothing():
+    class Points(nnx.Object):
+        def __init__(self):
+            self.rows, self.label = [jnp.array(1), jnp.array(2)], "a"
+            self.label = jnp.array(3)
+
+    class Derived(Points):
+        pass
+
+    @nnx.jit
+    def double(points):
+        points.rows = [2 * x for x in points.rows]
+        points.label = "doubled"
+
+    for cls in (Points, Derived, nnx.Object):
+        points = cls()
+        if cls is nnx.Object:
+            points.rows = [jnp.array(1), jnp.array(2)]
+        assert jax.tree.leaves(points) == [points] and isinstance(points, nnx.Pytree)
+        double(points)
+        assert [int(x) for x in points.rows] == [2, 4] and points.label == "doubled"
+    assert not issubclass(nnx.Module, nnx.Object)
+    with pytest.raises(ValueError, match="Object is not a pytree, but 'pytree' was explicitly"):
+        type(nnx.Object)("Wrong", (Points,), {}, pytree=True)
 
 
 def test_copies_and_pickles_keep_the_status():
