@@ -12,7 +12,9 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 import jax
 
 from ramie.nnx.objects.layout import Layout
+from ramie.nnx.printing.text import Parts, describe, short_text
 from ramie.nnx.states.nested import Path, Plan
+from ramie.nnx.variable.metadata import REQUIRED
 from ramie.nnx.variable.metadata import VariableDef as VariableDef
 
 __all__ = [
@@ -161,6 +163,7 @@ class GraphDef(Generic[A_co]):
         "plan",
     )
 
+    _nnx_shows_arrays = False
     nodes: tuple[Entry, ...]
     num_leaves: int
     paths: tuple[Path, ...]
@@ -203,14 +206,96 @@ class GraphDef(Generic[A_co]):
             return False  # of what has a hash there are no two equal ones
         return self.nodes == other.nodes
 
+    def _nnx_parts(self) -> Parts:
+        shown, _ = _shown(self.nodes, 0, (), [])
+        note = f"leaves: {self.num_leaves:,}, objects: {self.num_objects:,}"
+        return f"GraphDef( # {note}", [("", shown)], ")"
+
     def __repr__(self) -> str:
-        return f"GraphDef(nodes={list(self.nodes)}, num_leaves={self.num_leaves})"
+        return describe(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return structure_of, (self.nodes,)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "GraphDef[A_co]":
         return self
+
+
+_WORDS = {"LEAF": "array", "REF": "array reference"}
+
+
+class _Shown:
+    """A part of a structure in the form of the object that it stands for.
+
+    Args:
+      parts: what `describe` prints.
+    """
+
+    _nnx_shows_arrays = False
+    _nnx_is_short = True
+
+    def __init__(self, *parts: Any) -> None:
+        self.parts = parts
+
+    def _nnx_parts(self) -> Any:
+        return self.parts
+
+    def __repr__(self) -> str:
+        return describe(self)
+
+
+def _shown(nodes: Sequence[Entry], start: int, path: Path, met: list[Path]) -> tuple[Any, int]:
+    """Return the entry `start` and what is below it in a form to print, and the entry after these.
+
+    Args:
+      nodes: all entries.
+      start: which of them.
+      path: where it is in the model.
+      met: the paths of objects that were met before, to which this adds.
+    """
+    entry = nodes[start]
+    if isinstance(entry, NodeRef):
+        first = met[entry.index] if entry.index < len(met) else (f"object {entry.index}",)
+        return _Shown(f"the same as {'.'.join(map(str, first)) or 'all of it'}", [], ""), start + 1
+    if isinstance(entry, Static):
+        return entry.value, start + 1
+    if entry is REF or isinstance(entry, NodeDef | VariableDef):
+        met.append(path)
+    keys: Sequence[Any] = ()
+    if isinstance(entry, NodeDef):
+        keys = entry.layout.data_keys
+    elif isinstance(entry, ContainerDef):
+        keys = entry.keys
+    place, children = start + 1, []
+    for key in keys:
+        child, place = _shown(nodes, place, (*path, key), met)
+        children.append((key, child))
+    return _around(entry, children), place
+
+
+def _around(entry: Any, children: list[tuple[Any, Any]]) -> Any:
+    """Return a node with its children, as an object of its class prints."""
+    if isinstance(entry, _Leaf):
+        return _Shown(_WORDS[entry.name], [], "")
+    if isinstance(entry, ContainerDef):
+        if entry.kind is dict:
+            return dict(children)
+        if entry.kind in (list, tuple):
+            return entry.kind(child for _, child in children)
+        data = entry.kind.node_data() if isinstance(entry.kind, jax.tree_util.PyTreeDef) else None
+        name, given = short_text(data[0] if data else entry.kind), children
+    elif isinstance(entry, VariableDef):
+        name = entry.type.__name__
+        given = [pair for pair in entry.metadata.items() if pair not in REQUIRED.items()]
+    else:
+        name = entry.type.__name__
+        given = [*children, *zip(entry.layout.static, entry.statics, strict=True)]
+        if entry.layout.as_index:
+            given = sorted(given, key=lambda pair: int(pair[0]))
+            return _Shown(f"{name}([", [("", value) for _, value in given], "])")
+    if not given:
+        return _Shown(name, [], "")
+    return _Shown(f"{name}(", [(f"{key}=", value) for key, value in given], ")")
 
 
 def _is_in_trees(entry: Entry) -> bool:

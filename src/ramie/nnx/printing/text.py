@@ -12,7 +12,7 @@ import numpy as np
 from ramie.core.inspection.summary_text import bytes_text, without_addresses
 from ramie.foundation.configurations import config
 
-__all__ = ["Describable", "Parts", "describe", "size_note", "size_of"]
+__all__ = ["Describable", "Parts", "describe", "short_text", "size_note", "size_of"]
 
 Parts: TypeAlias = tuple[str, list[tuple[str, Any]], str]
 """What comes first, (label, value) pairs, and what comes last."""
@@ -117,13 +117,23 @@ def _plain(x: Any, short: bool) -> str:
             return repr(x)
         text = f"{x.dtype}[{','.join(map(str, x.shape))}]"
         return f"Tracer({text})" if isinstance(x, jax.core.Tracer) else text
-    if not short:
-        return repr(x)
+    return short_text(x) if short or callable(x) else repr(x)
+
+
+def short_text(x: Any) -> str:
+    """Return the text of a value on one line: functions and classes by name, and no addresses.
+
+    Example:
+        >>> short_text(jax.nn.relu), short_text(np.dtype("int8")), short_text(...)
+        ('relu', 'int8', '...')
+    """
+    if x is ...:
+        return "..."
     if isinstance(x, np.dtype):
         return str(x)
     if isinstance(x, functools.partial):
         given = [*map(repr, x.args), *(f"{name}={value!r}" for name, value in x.keywords.items())]
-        return without_addresses(f"partial({', '.join([_plain(x.func, True), *given])})")
+        return without_addresses(f"partial({', '.join([short_text(x.func), *given])})")
     name = getattr(x, "__name__", None) if callable(x) else None
     return name if isinstance(name, str) else without_addresses(repr(x))
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from ramie.nnx.graph.cache import flatten
 from ramie.nnx.graph.walk import build, iter_graph
 from ramie.nnx.modes import set_graph_mode, set_graph_updates
+from ramie.nnx.printing.text import short_text
 from ramie.nnx.randomness.rng import Pattern, RngStream, Shape
 from ramie.nnx.states.filters import Filter, Predicate, to_predicate
 from ramie.nnx.states.nested import Path
@@ -303,7 +304,9 @@ def _rule_for(
                 taken[name] = filter, size
     named = {name: filter for name, (filter, _) in taken.items() if filter not in (..., True)}
     if len(named) > 1:
-        lines = "".join(f"\n  - {name}: filter {filter!r}" for name, filter in named.items())
+        lines = "".join(
+            f"\n  - {name}: filter {short_text(filter)}" for name, filter in named.items()
+        )
         raise ValueError(
             f"The RngStream at path {path} matches multiple rules:{lines}\nLet each stream be "
             "taken by one of them."

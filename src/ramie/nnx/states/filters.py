@@ -12,6 +12,8 @@ from types import EllipsisType
 from typing import Any as AnyType
 from typing import TypeAlias
 
+from ramie.nnx.printing.text import short_text
+
 __all__ = [
     "All",
     "Any",
@@ -165,7 +167,7 @@ class OfType:
         return isinstance(x, self.type)
 
     def __repr__(self) -> str:
-        return f"OfType({self.type!r})"
+        return f"OfType({short_text(self.type)})"
 
 
 class _Combined:
@@ -179,7 +181,7 @@ class _Combined:
         self.predicates = tuple(to_predicate(filter) for filter in filters)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(repr, self.predicates))})"
+        return f"{type(self).__name__}({', '.join(map(short_text, self.predicates))})"
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self.predicates == other.predicates

@@ -178,3 +178,61 @@ def test_sizes_count_in_thousands():
     for count, text in sizes.items():
         variable = nnx.Param(jax.ShapeDtypeStruct((count,), jnp.float32))
         assert repr(variable).startswith(f"Param( # {count:,} ({text})\n")
+
+
+class Tied(nnx.Module):
+    def __init__(self, rngs):
+        self.first = nnx.Linear(2, 3, use_bias=False, rngs=rngs)
+        self.again = self.first.kernel
+        self.layers = nnx.List([nnx.Param(1.0, note="mine"), jnp.tanh, {"k": 2}])
+        self.myself = self
+        self.scaled = functools.partial(jax.nn.gelu, approximate=True)
+
+
+STRUCTURE = """\
+GraphDef( # leaves: 2, objects: 5
+  Tied(
+    again=Param,
+    first=Linear(
+      bias=None,
+      kernel=the same as again,
+      dot_general=dot_general,
+      dtype=None,
+      in_features=2,
+      out_features=3,
+      param_dtype=float32,
+      precision=None,
+      preferred_element_type=None,
+      promote_dtype=promote_dtype,
+      use_bias=False
+    ),
+    layers=List([Param(note='mine'), tanh, {'k': 2}]),
+    myself=the same as all of it,
+    scaled=partial(gelu, approximate=True)
+  )
+)"""
+
+
+def test_a_structure_prints_like_its_model():
+    graphdef, state = nnx.split(Tied(nnx.Rngs(0)))
+    assert repr(graphdef) == STRUCTURE
+    assert repr(nnx.graphdef(nnx.merge(graphdef, state))) == STRUCTURE
+    tree = nnx.graphdef((nnx.state(nnx.Dict(a=nnx.Param(1))), jnp.ones(2), [True]))
+    inside = "(State(a=Param), array, [True])"
+    assert repr(tree) == f"GraphDef( # leaves: 2, objects: 1\n  {inside}\n)"
+    assert repr(nnx.graphdef({})) == "GraphDef( # leaves: 0, objects: 0\n  {}\n)"
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (nnx.Param(1, act=jnp.tanh), "Param(\n  value=1,\n  act=tanh\n)"),
+        (nnx.filterlib.Any(nnx.Param, jax.nn.gelu), "Any(OfType(Param), gelu)"),
+        (nnx.StateAxes({nnx.Param: 0, jnp.tanh: None, ...: 1}), None),
+        (nnx.DiffState(0, jax.nn.gelu), "DiffState(argnum=0, filter=gelu)"),
+        (nnx.graphdef(nnx.Sequential(lambda x: x)), None),
+        (nnx.split(nnx.Dict(act=jax.nn.relu)), None),
+    ],
+)
+def test_nothing_prints_where_functions_are_in_memory(shown, text):
+    assert text in (None, repr(shown)) and " at 0x" not in repr(shown)

@@ -15,6 +15,7 @@ import jax
 
 from ramie.nnx.graph.walk import has_identity
 from ramie.nnx.objects.pytree import Pytree
+from ramie.nnx.printing.text import short_text
 from ramie.nnx.states.filters import Filter, PathIn, to_predicate
 from ramie.nnx.states.nested import Path
 from ramie.nnx.states.state import State
@@ -122,8 +123,9 @@ class FilterPrefix(PrefixMapping):
         return self._prefixes[self.place(path, variable)]
 
     def __repr__(self) -> str:
-        entries = dict(zip(self._filters, self._prefixes, strict=True))
-        return f"{type(self).__name__}({entries})"
+        entries = zip(self._filters, self._prefixes, strict=True)
+        shown = ", ".join(f"{short_text(filter)}: {prefix!r}" for filter, prefix in entries)
+        return f"{type(self).__name__}({{{shown}}})"
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -14,6 +14,7 @@ import numpy as np
 
 from ramie.nnx.graph.structure import LEAF
 from ramie.nnx.graph.walk import has_identity, walk
+from ramie.nnx.printing.text import short_text
 from ramie.nnx.states.filters import Filter
 from ramie.nnx.states.nested import Path, flattened, nested
 from ramie.nnx.states.state import State
@@ -69,7 +70,7 @@ class DiffState(FilterPrefix):
         return super().place(path, variable) if path else 0
 
     def __repr__(self) -> str:
-        return f"DiffState(argnum={self.argnum}, filter={self.filter!r})"
+        return f"DiffState(argnum={self.argnum}, filter={short_text(self.filter)})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DiffState) and (
