@@ -1,0 +1,1 @@
+"""Molecules as graphs: a message passing network that tells at which temperature they boil."""
