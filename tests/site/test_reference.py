@@ -115,6 +115,74 @@ def test_what_a_piece_of_code_names(anchors, code, room, found):
     assert (target and target.anchor) == found
 
 
+CODE = """\
+```python
+import ramie.linen as nn, torch.nn
+from ramie.training import checkpoints
+from ramie.nnx import (
+    Linear,
+)
+from ramie import core
+from jax import core
+```
+
+=== "Tab"
+
+    ```python
+    from ramie import nnx
+    ```
+"""
+
+
+def _html(code):
+    """Return code as Pygments writes it, as far as links care."""
+    named = re.sub(r"@?\w+", lambda m: f'<span class="n">{m[0]}</span>', code)
+    inside = named.replace(".", '<span class="o">.</span>')
+    return f'<div class="language-python highlight"><pre>{inside}</pre></div>'
+
+
+def test_code_of_a_page_says_what_its_names_are():
+    assert links.imported(CODE) == {
+        "nn": "linen",
+        "checkpoints": "training.checkpoints",
+        "Linear": "nnx.Linear",
+        "nnx": "nnx",
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "linked", "address"),
+    [
+        ("nn.Dense", "nn.Dense", "linen/layers.html#linen.Dense"),
+        ("nn.Module.apply.more", "nn.Module.apply", "linen/module.html#linen.Module.apply"),
+        ("@nnx.jit", "@nnx.jit", "nnx/transforms.html#nnx.jit"),
+        ("Linear", "Linear", "nnx/layers.html#nnx.Linear"),
+        (
+            "checkpoints.save_checkpoint",
+            "checkpoints.save_checkpoint",
+            "training/checkpoints.html#training.checkpoints.save_checkpoint",
+        ),
+        ("self.nn.Dense", "", ""),
+        ("torch.nn.Linear", "", ""),
+        ("core.freeze", "", ""),
+        ("nn", "", ""),
+        ("nn.no_such", "", ""),
+    ],
+)
+def test_names_in_code_lead_to_the_reference(anchors, code, linked, address):
+    names = links.imported(CODE)
+    html = links.linked_code(_html(code), "guides/x.md", links.Targets(anchors), names)
+    assert re.sub(r"</?a\b[^>]*>", "", html) == _html(code)
+    found = re.findall(r'<a class="named" href="([^"]*)">(.*?)</a>', html)
+    text = [(href, re.sub(r"<[^>]*>", "", inside)) for href, inside in found]
+    assert text == ([(f"../reference/{address}", linked)] if linked else [])
+
+
+def test_only_code_in_python_has_links(anchors):
+    html = '<p><span class="n">nn</span></p>' + _html("nn.Dense").replace("python", "text")
+    assert links.linked_code(html, "x.md", links.Targets(anchors), {"nn": "linen"}) == html
+
+
 def test_entries_list_the_guides_that_mention_them(anchors):
     targets = links.Targets(anchors)
     assert links.code_names("`nn.Dense` and\n```\nnnx.jit(f)\n```", targets) == {

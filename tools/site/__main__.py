@@ -7,6 +7,7 @@ MkDocs makes them into ``site``. It is served by any server of files, and needs 
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,11 +47,14 @@ def _mentions(texts: Mapping[str, str], targets: links.Targets) -> dict[str, lis
     return found
 
 
-def written(more: Mapping[str, str]) -> dict[str, str]:
+def written(more: Mapping[str, str]) -> tuple[dict[str, str], links.Targets]:
     """Return all pages as Markdown, by their place on the site, links and names resolved.
 
     Args:
       more: pages that are no files of the repository.
+
+    Returns:
+      The pages, and what names can be linked to.
     """
     texts = {
         page: links.moved(path.read_text(encoding="utf-8"), path, page, pages.place)
@@ -66,14 +70,14 @@ def written(more: Mapping[str, str]) -> dict[str, str]:
     return {
         page: links.linked(text, page, targets, _room(page))
         for page, text in {**texts, **entries}.items()
-    }
+    }, targets
 
 
-def stage() -> dict[str, str]:
+def stage() -> tuple[dict[str, str], links.Targets]:
     """Write all pages and sources into the folder that the generator reads."""
     shutil.rmtree(PAGES, ignore_errors=True)
     shown, frames = notebooks.pages()
-    texts = written(shown)
+    texts, targets = written(shown)
     for page, text in texts.items():
         target = PAGES / page
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +88,17 @@ def stage() -> dict[str, str]:
         (PAGES / place).parent.mkdir(parents=True, exist_ok=True)
         (PAGES / place).write_text(text, encoding="utf-8")
     shutil.copytree(HERE / "theme", PAGES, dirs_exist_ok=True)
-    return texts
+    return texts, targets
+
+
+def link_code(texts: Mapping[str, str], targets: links.Targets) -> None:
+    """Link the names in the code of the built pages; entries of the reference link in words."""
+    for page, text in texts.items():
+        names = {} if page.startswith("reference/") else links.imported(text)
+        path = SITE / re.sub(r"(README)?\.md$", lambda m: "index.html" if m[1] else ".html", page)
+        if names:
+            html = path.read_text(encoding="utf-8")
+            path.write_text(links.linked_code(html, page, targets, names), encoding="utf-8")
 
 
 def _configure(texts: Mapping[str, str]) -> None:
@@ -104,7 +118,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.site", description="Build the site.")
     parser.parse_args()
     started = time.monotonic()
-    texts = stage()
+    texts, targets = stage()
     files = listings.write(PAGES, listings.linked("\n".join(texts.values())))
     _configure(texts)
     read = time.monotonic() - started
@@ -112,6 +126,7 @@ def main() -> int:
     quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     code = subprocess.run([*command, "-f", str(CONFIGURATION)], env=quiet, check=False).returncode
     if code == 0:
+        link_code(texts, targets)
         took = time.monotonic() - started
         print(
             f"{len(texts)} pages and {files} sources in {took:.0f} s ({read:.0f} s to write them)"

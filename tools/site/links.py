@@ -1,8 +1,10 @@
-"""Links in Markdown: names in backticks lead to the reference, paths of the repository to pages."""
+"""Links: names in backticks and in code lead to the reference, paths of the repository to pages."""
 
+import ast
 import os
 import posixpath
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +15,10 @@ __all__ = [
     "Targets",
     "anchor_of",
     "code_names",
+    "imported",
     "joined",
     "linked",
+    "linked_code",
     "moved",
     "relative",
 ]
@@ -22,6 +26,11 @@ __all__ = [
 ROOT = Path(__file__).resolve().parents[2]
 
 _FENCE = re.compile(r"^( *)(```+|~~~+)[^\n]*\n.*?^\1\2[ ]*$\n?", re.M | re.S)
+_PYTHON = re.compile(r"^( *)```python\n(.*?)^\1```", re.M | re.S)
+_SHOWN = re.compile(r'<div class="language-python highlight">.*?</div>', re.S)
+_DOT = '<span class="o">.</span>'
+_TOKEN = r'<span class="n\w?">@?\w+</span>'
+_TOKENS = re.compile(rf"(?<!{re.escape(_DOT)}){_TOKEN}(?:{re.escape(_DOT)}{_TOKEN})*")
 _HEADING = re.compile(r"^#{1,6} .*$", re.M)
 _LINK = r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\([^)\s]*\)|<a\b.*?</a>"
 _SPAN = re.compile(rf"(?P<link>{_LINK})|(?<!`)`(?P<code>[^`\n]+)`(?!`)", re.S)
@@ -77,7 +86,8 @@ class Targets:
             if room and not room[room.rfind(".") + 1].isupper():  # no members of classes
                 self._short.setdefault(short, []).append(address)
 
-    def _target(self, address: str) -> Target | None:
+    def at(self, address: str) -> Target | None:
+        """Return where a whole address leads, such as ``nnx.Linear``."""
         if address in self._whole:
             return Target(self._whole[address], "")
         page = self._anchors.get(anchor_of(address))
@@ -95,8 +105,8 @@ class Targets:
             return None
         name = found["name"].removeprefix("ramie.").rstrip(".")
         first, dot, rest = name.partition(".")
-        inside = self._target(f"{room}.{name}") if room and name not in _TYPING else None
-        whole = self._target(name) or self._target(f"{_ALIASES.get(first, first)}{dot}{rest}")
+        inside = self.at(f"{room}.{name}") if room and name not in _TYPING else None
+        whole = self.at(name) or self.at(f"{_ALIASES.get(first, first)}{dot}{rest}")
         if whole or inside or dot:
             return whole or inside
         return self._alone(name, room)
@@ -109,8 +119,8 @@ class Targets:
         for wanted in (room, *_ROOMS):
             for address in there:
                 if wanted and address.startswith(f"{wanted}."):
-                    return self._target(address)
-        return self._target(there[0]) if len(there) == 1 else None
+                    return self.at(address)
+        return self.at(there[0]) if len(there) == 1 else None
 
 
 def _pieces(text: str) -> Iterator[tuple[bool, str]]:
@@ -184,3 +194,60 @@ def code_names(text: str, targets: Targets) -> set[str]:
     """Return the addresses of names that a page mentions with their room, in code or prose."""
     found = (targets.find(name) for name in set(_DOTTED.findall(text)))
     return {target.anchor for target in found if target and target.anchor}
+
+
+def imported(text: str) -> dict[str, str]:
+    """Return what the Python code of a page imports from Ramie: names, and their addresses.
+
+    Args:
+      text: Markdown.
+
+    Example:
+      >>> imported("```python\\nimport ramie.linen as nn\\nfrom ramie import checkpoint\\n```")
+      {'nn': 'linen', 'checkpoint': 'checkpoint'}
+    """
+    found: dict[str, str] = {}
+    for _, code in _PYTHON.findall(text):
+        try:
+            nodes = list(ast.walk(ast.parse(textwrap.dedent(code))))
+        except SyntaxError:
+            continue  # what a page shows as a mistake
+        for node in nodes:
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            home = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            for name in node.names:
+                bound = name.asname or name.name.partition(".")[0]
+                address = home + (name.name if name.asname or home else bound)
+                is_other = found.setdefault(bound, address) != address
+                found[bound] = "" if is_other else address  # what two imports bind is left alone
+    ours = {name: address.partition(".") for name, address in found.items()}
+    return {name: rest for name, (first, _, rest) in ours.items() if first == "ramie" and rest}
+
+
+def linked_code(html: str, page: str, targets: Targets, names: Mapping[str, str]) -> str:
+    """Link names in the Python code of a finished page; the text stays as it is.
+
+    Args:
+      html: the page.
+      page: its place as Markdown, such as ``guides/basics.md``.
+      targets: what there is.
+      names: what the code imports; see `imported`.
+    """
+
+    def link(found: re.Match[str]) -> str:
+        spans = found[0].split(_DOT)
+        first, *rest = (re.sub(r"<[^>]*>|@", "", span) for span in spans)
+        if first not in names:
+            return found[0]
+        for count in range(len(spans), 0, -1):
+            target = targets.at(".".join([names[first], *rest[: count - 1]]))
+            if target:
+                place = relative(page, re.sub(r"\.md$", ".html", target.page))
+                anchor = f"#{target.anchor}" if target.anchor else ""
+                inside = _DOT.join(spans[:count])
+                named = f'<a class="named" href="{place}{anchor}">{inside}</a>'
+                return _DOT.join([named, *spans[count:]])
+        return found[0]
+
+    return _SHOWN.sub(lambda block: _TOKENS.sub(link, block[0]), html)

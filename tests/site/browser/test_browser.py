@@ -102,6 +102,20 @@ def test_code_is_copied_without_prompts_and_results(tab):
     assert ">>>" not in copied and "((2, 4), (3, 4))" not in copied
 
 
+def test_names_in_code_lead_to_the_reference_and_are_copied_as_text(tab):
+    one = tab(permissions=["clipboard-read", "clipboard-write"])
+    shown = one.open("guides/batch_norm.html")
+    block = shown.locator(".language-python:has(a.named)").first
+    block.hover()
+    block.locator("button").first.click()
+    shown.wait_for_selector(".md-dialog--active")
+    copied = shown.evaluate("navigator.clipboard.readText()")
+    assert copied.strip() == block.locator("code").inner_text().strip()
+    assert "nn." in copied and "reference" not in copied and "<" not in copied.partition("\n")[0]
+    shown.click("a.named:has-text('BatchNorm') >> nth=0")
+    shown.wait_for_url("**/reference/linen/layers.html#linen.BatchNorm")
+
+
 def test_dark_mode_toggles_and_stays(tab):
     one = tab(color_scheme="light")
     shown = one.open("guides/basics.html")
