@@ -42,7 +42,7 @@ def run(record: Record, workdir: Path) -> None:
         record.parameters(result[0].params)  # type: ignore[attr-defined]
 
     with (
-        mocks.tfds_data(128),
+        mocks.tfds_data(128, splits={"train": 128, "test": 128}),
         compiled_calls("pmap", "train_step", stepped),
         calls(train, "evaluate", lambda metrics, _: record.step(metrics)),
         calls(train, "translate_and_calculate_bleu", lambda result, _: record.step(result)),
