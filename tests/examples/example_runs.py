@@ -24,10 +24,12 @@ class Example:
     Args:
       name: the folder in `examples`.
       asked: the option that asks a trained model.
+      other: an option and a value that the preset has not.
+      step: what it calls a step.
     """
 
-    def __init__(self, name, asked):
-        self.name, self.asked = name, asked
+    def __init__(self, name, asked, other=("--batch", 3), step="step"):
+        self.name, self.asked, self.other, self.step = name, asked, other, step
         self.program = importlib.import_module(f"examples.{name}.__main__")
         self.running = importlib.import_module(f"examples.{name}.running")
 
@@ -69,7 +71,7 @@ class Example:
         leave = functools.partial(os.kill, os.getpid(), signal.SIGTERM)
         assert self.call_and_act(5, leave, "--workdir", folder) == 128 + signal.SIGTERM
         assert checkpoints.available_steps(folder / "checkpoints") == [4, 5]
-        assert "goes on after step 2" in capsys.readouterr().out
+        assert f"goes on after {self.step} 2" in capsys.readouterr().out
         assert self.call("--workdir", folder) is None
         for name in ("log.jsonl", "result.json"):
             assert (folder / name).read_text() == (whole / name).read_text()
@@ -99,7 +101,7 @@ class Example:
 
     def refuses_what_cannot_work(self, whole, folder):
         """Call it with folders of something else, other settings, and a package that is missing."""
-        assert "holds a run with other settings" in self.call("--workdir", whole, "--batch", 3)
+        assert "holds a run with other settings" in self.call("--workdir", whole, *self.other)
         (folder / "note.txt").write_text("mine")
         assert "holds something else than a run" in self.call("--workdir", folder)
         assert "is a file" in self.call("--workdir", folder / "note.txt")

@@ -1,0 +1,1 @@
+"""Reinforcement learning: proximal policy optimisation in environments of gymnasium."""
