@@ -14,6 +14,7 @@ from ramie.compat import distribution
 from ramie.compat.aliases import ALIASES, is_aliased, target_of
 from ramie.compat.holding import Holders
 from ramie.compat.namespace import Namespace
+from ramie.compat.version import __version__ as flax_version
 from ramie.foundation.terminals import Tables
 from ramie.foundation.version import __version__ as ramie_version
 
@@ -132,8 +133,9 @@ def _message(name: str, real: str) -> str:
     root = name.partition(".")[0]
     return (
         f"No module or name {name!r}: `{root}` is Ramie {ramie_version} here, because ramie.compat "
-        f"is installed in this process, and this release of Ramie has no {real!r}. Check the "
-        "spelling; if the path is right, Ramie does not cover it (yet)"
+        f"is installed in this process, and Ramie has no {real!r}. It has all public paths of Flax "
+        f"{flax_version}: check the spelling. Paths of older releases, such as `flax.nn` and "
+        "`flax.deprecated`, are gone from Flax, too; most private ones are not here"
     )
 
 

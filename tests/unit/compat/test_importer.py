@@ -106,6 +106,13 @@ def test_a_missing_path_says_that_flax_is_ramie(run):
         assert "`flax` is Ramie" in result.stderr and "'ramie.no_such'" in result.stderr
 
 
+def test_a_path_that_left_flax_is_not_said_to_be_lacking_here(run):
+    for statement in ("import flax.deprecated", "from flax.deprecated import nn", "import flax.nn"):
+        result = run(f"import ramie.compat; ramie.compat.install()\n{statement}")
+        assert "all public paths of Flax 0.12.12" in result.stderr
+        assert "older releases" in result.stderr and "gone from Flax, too" in result.stderr
+
+
 def test_asking_for_a_missing_path_is_no_error(passes):
     passes(
         """
