@@ -26,6 +26,15 @@ settings.register_profile("ramie", deadline=None, derandomize=True)
 settings.load_profile("ramie")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_mappings():
+    """Drop compiled programs before there are more than Linux lets a process have."""
+    yield
+    from tests import mappings
+
+    mappings.drop_programs()
+
+
 @pytest.fixture
 def quick_collections():
     """Let the garbage collector pass over what other tests left, which takes it seconds."""
