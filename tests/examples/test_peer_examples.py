@@ -1,6 +1,7 @@
 """The tool that runs Flax's own examples: what it compares, and what it says when it cannot."""
 
 import importlib
+import json
 import sys
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from tools.peer_examples import __main__ as program
-from tools.peer_examples import child, comparison, own_tests, record
+from tools.peer_examples import cells, child, comparison, notebooks, own_tests, record
 
 
 @pytest.fixture
@@ -90,7 +91,8 @@ def test_packages_that_are_not_there_are_named():
 
 @pytest.mark.parametrize("name", program.NAMES)
 def test_drivers_say_what_they_run(name):
-    driver = importlib.import_module(f"tools.peer_examples.drivers.{name}")
+    stem = name.partition("/")[0]
+    driver = importlib.import_module(f"tools.peer_examples.drivers.{stem}")
     assert driver.FOLDER
     assert driver.WHAT
     assert isinstance(driver.NEEDS, tuple)
@@ -140,3 +142,34 @@ def test_outcomes_of_their_tests_are_counted(tmp_path):
     assert outcomes["test_yes"] == "passed"
     assert outcomes["test_no"].startswith("failed: assert 1 == 2")
     assert own_tests._counts(outcomes) == "1 failed, 1 passed"
+
+
+def _notebook(path, *cells):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = [{"cell_type": "code", "source": [cell]} for cell in cells]
+    text = json.dumps({"cells": [{"cell_type": "markdown", "source": ["# A"]}, *held]})
+    path.write_text(text, encoding="utf-8")
+
+
+def test_cells_run_in_order_and_print_their_last_expression(tmp_path):
+    path = tmp_path / "docs" / "a.ipynb"
+    _notebook(path, "!pip install flax\nif True:\n    %time\nx = 1.5", "x + 1", "nothing", "1 +")
+    names = {}
+    done = [cells.execute(source, names) for source in cells.sources(path)]
+    assert [cell["printed"] for cell in done] == ["", "2.5\n", "", ""]
+    kinds = [cell["error"] and cell["error"].partition(":")[0] for cell in done]
+    assert kinds == [None, None, "NameError", "SyntaxError"]
+    assert list(notebooks.found(tmp_path)) == ["docs/a"]
+
+
+def test_cells_that_end_in_another_way_or_print_other_numbers_are_told():
+    def cell(printed, error=None):
+        return {"printed": printed, "error": error}
+
+    one = [cell("loss 1.5 at 0x7f"), cell("2.0"), cell("", "KeyError: a"), cell("")]
+    other = [cell("Loss: 1.5 at 0x8e"), cell("2.5"), cell("", "KeyError: other words")]
+    assert notebooks.differences(one[:3], other) == ["cell 1: other numbers"]
+    assert notebooks.differences(one, other)[1:] == ["stopped after 4 / 3 cells"]
+    assert notebooks.differences(one[1:2], [cell("", "TypeError: b")]) == [
+        "cell 0: runs / TypeError: b"
+    ]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 
-def _take(library: str) -> str:
+def take(library: str) -> str:
     """Make `flax` the library that was asked for; return which one it is."""
     if library == "ramie":
         import ramie.compat
@@ -44,11 +44,12 @@ def missing(names: Iterable[str]) -> list[str]:
 
 def run(library: str, name: str, source: Path, out: Path) -> dict[str, Any]:
     """Run the example; return what is known of the run."""
+    name, _, part = name.partition("/")
     driver = importlib.import_module(f"tools.peer_examples.drivers.{name}")
     lacking = missing([library, *driver.NEEDS])
     if lacking:
         return {"missing": lacking}
-    report: dict[str, Any] = {"library": _take(library), "what": driver.WHAT}
+    report: dict[str, Any] = {"library": take(library), "what": driver.WHAT}
     import jax
     import numpy as np
     from tools.peer_examples.record import Record
@@ -63,7 +64,7 @@ def run(library: str, name: str, source: Path, out: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as workdir:
         start = time.perf_counter()
         try:
-            driver.run(record, Path(workdir))
+            driver.run(record, Path(workdir), *filter(None, [part]))
         except Exception as error:
             traceback.print_exc()
             first = (str(error).strip().splitlines() or [""])[0]
