@@ -49,7 +49,7 @@ def run(folder: Path, settings: Settings, quiet: bool) -> None:
     console.print(table(results))
     (folder / "result.json").write_text(json.dumps(results, indent=2))
     path = pictures.side_by_side(drawn, folder / "before_after.png")
-    console.print(f"drawn: {path}", highlight=False, soft_wrap=True)
+    console.print(f"drawn in {path}", highlight=False, soft_wrap=True)
 
 
 def with_noise(clean: np.ndarray, level: str, seed: int) -> np.ndarray:

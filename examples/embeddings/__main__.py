@@ -46,7 +46,7 @@ def main() -> None:
     except (UsageError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        print("stopped; the same command begins again, to the same result", file=sys.stderr)
+        print("Interrupted. The same command begins again, with the same result.", file=sys.stderr)
         sys.exit(130)
 
 

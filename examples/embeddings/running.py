@@ -141,7 +141,7 @@ def with_progress(texts: list[str], embedder: Embedder, console: Console) -> np.
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("left"),
+        TextColumn("[cyan]left"),
         console=console,
         disable=not console.is_terminal,
     ) as progress:

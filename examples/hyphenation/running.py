@@ -84,6 +84,7 @@ def bar(console: Console, shown: bool) -> Progress:
         TextColumn("loss {task.fields[loss]:.3f}"),
         TextColumn("{task.fields[speed]:,.0f} words/s"),
         TimeRemainingColumn(),
+        TextColumn("[cyan]left"),
         console=console,
         disable=not (shown and console.is_terminal),
     )
@@ -160,7 +161,7 @@ def train(folder: Path, settings: Settings, shown: bool = True) -> int:
             if number % settings.every == 0 or last or leaving.signal:
                 save(folder, training, number)
             if leaving.signal and not last:
-                console.print(f"saved after step {number}, and leaves as it was told")
+                console.print(f"saved after step {number}; stopping as asked")
                 return leaving.signal
     report(folder, training, held_out, console)
     return 0

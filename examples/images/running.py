@@ -113,6 +113,7 @@ def bar(run: Run) -> Progress:
         MofNCompleteColumn(),
         TextColumn("test accuracy {task.fields[accuracy]:.2%}"),
         TimeRemainingColumn(),
+        TextColumn("[cyan]left"),
         console=run.console,
         disable=not run.console.is_terminal,
     )
@@ -211,4 +212,4 @@ def show(run: Run, state: steps.TrainState, test: Any) -> None:
         picture.curves(run.history, run.folder / "curves.png"),
         picture.guesses(run.data.test, found, run.data.names, run.folder / "guesses.png"),
     ):
-        run.console.print(f"drawn: {path}", highlight=False, soft_wrap=True)
+        run.console.print(f"drawn in {path}", highlight=False, soft_wrap=True)

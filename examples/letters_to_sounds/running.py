@@ -83,6 +83,7 @@ def bar(console: Console, shown: bool) -> Progress:
         TextColumn("loss {task.fields[loss]:.3f}"),
         TextColumn("{task.fields[speed]:,.0f} words/s"),
         TimeRemainingColumn(),
+        TextColumn("[cyan]left"),
         console=console,
         disable=not (shown and console.is_terminal),
     )
@@ -128,7 +129,7 @@ def train(folder: Path, settings: Settings, shown: bool = True) -> int:
                 checkpoints.save_checkpoint(folder / "checkpoints", state, number, keep=2)
                 del state
             if leaving.signal and not last:
-                console.print(f"saved after step {number}, and leaves as it was told")
+                console.print(f"saved after step {number}; stopping as asked")
                 return leaving.signal
     report(folder, training.state.params, held_out, settings, console)
     return 0

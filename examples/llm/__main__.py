@@ -153,7 +153,7 @@ def main(typed: Sequence[str] | None = None) -> None:
     except ProcessFailedError as error:
         sys.exit(f"error: {error}\n{AGAIN}")
     except KeyboardInterrupt:
-        print(f"\ninterrupted. {AGAIN}", file=sys.stderr)
+        print(f"\nInterrupted. {AGAIN}", file=sys.stderr)
         sys.exit(130)
 
 

@@ -45,6 +45,7 @@ def _bar(console: Console) -> Progress:
         TextColumn("loss {task.fields[loss]:.3f}"),
         TextColumn("{task.fields[speed]:,.0f} tokens/s"),
         TimeRemainingColumn(),
+        TextColumn("[cyan]left"),
         console=console,
     )
 

@@ -92,7 +92,7 @@ def train(folder: Path, settings: Settings, mesh_text: str, every: int, quiet: b
                 leaving = False
         checkpoints.wait_until_finished()
         if leaving:
-            say(f"saved after step {number}, and leaves as it was told", quiet)
+            say(f"saved after step {number}; stopping as asked", quiet)
             return False
         return finish(folder, settings, training, checkpoints, everything[border:], sharding, quiet)
 
@@ -114,7 +114,7 @@ def finish(
     for loss in held_out_losses(training, held_out, settings, sharding):
         losses.append(loss)
         if checkpoints.reached_preemption(settings.steps + len(losses)):
-            say("leaves as it was told; the training is saved, its loss is not measured", quiet)
+            say("stopping as asked; the training is saved, its loss is not measured", quiet)
             return False
     mean = float(np.mean(losses))
     bits = mean / math.log(2)

@@ -84,6 +84,7 @@ def bar(console: Console, shown: bool) -> Progress:
         TextColumn("loss {task.fields[loss]:.3f}"),
         TextColumn("{task.fields[speed]:,.0f} reviews/s"),
         TimeRemainingColumn(),
+        TextColumn("[cyan]left"),
         console=console,
         disable=not (shown and console.is_terminal),
     )
@@ -152,7 +153,7 @@ def train(folder: Path, settings: Settings, shown: bool = True) -> int:
             if number % settings.every == 0 or last or leaving.signal:
                 checkpoints.save_checkpoint(folder / "checkpoints", training.state, number, keep=2)
             if leaving.signal and not last:
-                console.print(f"saved after step {number}, and leaves as it was told")
+                console.print(f"saved after step {number}; stopping as asked")
                 return leaving.signal
     report(folder, steps.judge(training.state, data.held_out_rows), data.held_out, console)
     return 0

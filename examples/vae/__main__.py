@@ -39,7 +39,7 @@ def main() -> None:
     except (UsageError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        print("stopped; the same command goes on after the last whole epoch", file=sys.stderr)
+        print("Interrupted. The same command goes on after the last whole epoch.", file=sys.stderr)
         sys.exit(130)
 
 

@@ -42,6 +42,7 @@ def bar(console: Console) -> Progress:
         MofNCompleteColumn(),
         TextColumn("held out {task.fields[bound]:.2f} nats"),
         TimeRemainingColumn(),
+        TextColumn("[cyan]left"),
         console=console,
         disable=not console.is_terminal,
     )
@@ -127,4 +128,4 @@ def show(
         picture.tiles(between, "From one digit to another", folder / "walk.png"),
         picture.curves(history, folder / "curves.png"),
     ):
-        console.print(f"drawn: {path}", highlight=False, soft_wrap=True)
+        console.print(f"drawn in {path}", highlight=False, soft_wrap=True)

@@ -159,7 +159,7 @@ def test_ctrl_c_ends_all_processes_with_one_line(tmp_path):
     os.killpg(started.pid, signal.SIGINT)
     printed, _ = started.communicate(timeout=100)
     assert started.returncode == 130
-    assert printed == "\ninterrupted. The same command goes on from the last checkpoint.\n"
+    assert printed == "\nInterrupted. The same command goes on from the last checkpoint.\n"
 
 
 def test_a_pipe_gets_a_line_now_and_then(capsys):

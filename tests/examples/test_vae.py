@@ -60,7 +60,7 @@ def test_a_run_learns_and_shows_it(ran):
 
 def test_a_run_that_was_ended_twice_comes_to_the_same_end(ran):
     whole, parts, printed = ran
-    assert "stopped; the same command goes on" in printed and "exit code 130" in printed
+    assert "Interrupted. The same command goes on" in printed and "exit code 130" in printed
     assert "Traceback" not in printed and "goes on after epoch 1" in printed
     assert not (parts / "result.json").exists()
     code, printed = ended.start("examples.vae", (["--workdir", str(parts), *TYPED], 0, ""))
