@@ -8,7 +8,7 @@ import contextlib
 import csv
 import dataclasses
 import importlib.metadata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,14 @@ from examples.molecules.settings import Settings
 MEASURED = (
     "Misc/Physical Constants of Organic Compounds.csv",  # of the CRC Handbook
     "Misc/webbook_constants.tsv",  # of the NIST Chemistry WebBook
+    "Phase Change/Yaws Boiling Points.tsv",
 )
+APART = 20.0  # kelvin
 ESTIMATED = "Misc/joback_predictions.tsv"  # by the method of Joback and Reid
-WRITTEN = "Identifiers/chemical identifiers pubchem {}.tsv"
+WRITTEN = tuple(
+    f"Identifiers/chemical identifiers {name}.tsv"
+    for name in ("pubchem large", "pubchem small", "example user db")
+)
 
 TYPICAL, SPREAD = 450.0, 80.0  # about the mean and the deviation of all boiling points, in kelvin
 ELEMENTS = ("C", "N", "O", "F", "Si", "P", "S", "Cl", "Br", "I", "B")
@@ -63,10 +68,10 @@ def read(largest: int) -> list[Molecule]:
     Args:
       largest: atoms of the largest one that is taken.
     """
-    measured = column(MEASURED[1], "Tb") | column(MEASURED[0], "Tb")
+    measured = agreed([column(name, "Tb") for name in MEASURED])
     estimated = column(ESTIMATED, "Tb")
     found: dict[str, tuple[list[float], list[float]]] = {}
-    for number, smiles in written():
+    for number, smiles in written().items():
         if number in measured:
             with contextlib.suppress(ValueError):  # of elements that are left out, and the like
                 values, estimates = found.setdefault(canonical(smiles, largest), ([], []))
@@ -80,6 +85,20 @@ def read(largest: int) -> list[Molecule]:
     ]
 
 
+def agreed(tables: Sequence[dict[int, float]]) -> dict[int, float]:
+    """Return the values that two tables agree on, those of the first one that has them.
+
+    Tables have mistakes. Many are boiling points at a pressure that was lower, and so too low.
+    """
+    found: dict[int, float] = {}
+    for table in reversed(tables):
+        others = [other for other in tables if other is not table]
+        for key, value in table.items():
+            if any(abs(value - other[key]) <= APART for other in others if key in other):
+                found[key] = value
+    return found
+
+
 def shipped(name: str) -> Path:
     """Return the path of a file that `chemicals` ships."""
     for file in importlib.metadata.files("chemicals") or []:
@@ -89,11 +108,11 @@ def shipped(name: str) -> Path:
     raise ValueError(f"chemicals {version} has no file {name!r}; chemicals 1.5.2 has.")
 
 
-def column(name: str, wanted: str) -> dict[int, float]:
+def column(name: str, title: str) -> dict[int, float]:
     """Read one column of a table: for each CAS number that has one, its value."""
     with shipped(name).open(encoding="utf-8") as file:
         rows = csv.DictReader(file, delimiter="\t")
-        return {cas(row["CAS"]): float(row[wanted]) for row in rows if row[wanted]}
+        return {cas(row["CAS"]): float(row[title]) for row in rows if row[title]}
 
 
 def cas(written: str) -> int:
@@ -101,13 +120,15 @@ def cas(written: str) -> int:
     return int(written.replace("-", ""))
 
 
-def written() -> Iterator[tuple[int, str]]:
-    """Give the CAS number of each substance, and its SMILES."""
-    for size in ("small", "large"):
-        with shipped(WRITTEN.format(size)).open(encoding="utf-8") as file:
+def written() -> dict[int, str]:
+    """Return the SMILES of each substance by its CAS number."""
+    found = {}
+    for name in WRITTEN:
+        with shipped(name).open(encoding="utf-8") as file:
             for line in file:
                 _, number, _, _, smiles, _ = line.split("\t", 5)
-                yield cas(number), smiles
+                found[cas(number)] = smiles
+    return found
 
 
 def wanted(smiles: str, largest: int) -> Molecule:

@@ -143,6 +143,15 @@ def test_files_of_another_version_are_named(monkeypatch):
         molecules.column(molecules.MEASURED[0], "Tb")
 
 
+def test_values_are_used_that_two_tables_agree_on():
+    tables = [
+        {1: 300.0, 2: 300.0, 3: 300.0, 4: 300.0},
+        {2: 319.0, 3: 321.0, 4: 321.0, 5: 400.0},
+        {4: 322.0, 5: 390.0},
+    ]
+    assert molecules.agreed(tables) == {2: 300.0, 4: 321.0, 5: 400.0}
+
+
 def test_a_molecule_is_its_atoms_and_bonds():
     found = molecules.wanted("[O-][N+](=O)C", TINY.largest)
     assert found.smiles == "C[N+](=O)[O-]"
@@ -159,7 +168,7 @@ def test_a_molecule_is_its_atoms_and_bonds():
 def test_isomers_are_never_on_both_sides():
     everything = molecules.read(TINY.largest)
     names = [molecule.smiles for molecule in everything]
-    assert len(names) > 5000 and len(set(names)) == len(names)
+    assert len(names) > 4000 and len(set(names)) == len(names)
     assert not any(mark in name for name in names for mark in "/\\@")
     by_name = {molecule.smiles: molecule for molecule in everything}
     assert_close(by_name["CCO"].boils, 351.39, "model")
