@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import signal
 import time
@@ -139,6 +140,11 @@ def train(
     with Leaving() as leaving, bar(console, stage.name) as progress:
         task = progress.add_task("", total=stage.steps, completed=done, loss=0.0, speed=0.0)
         for number, loss, seconds in trained(training, batches, stage.steps, done):
+            if not math.isfinite(loss):
+                raise ValueError(
+                    f"{stage.name}: the loss at step {number} is no number. Take a lower --rate "
+                    "(of adapters) or --full_rate, and another --workdir."
+                )
             log.add(number, loss=loss)
             speed = batches.bytes / seconds if seconds else 0.0
             progress.update(task, completed=number, loss=loss, speed=speed)

@@ -112,10 +112,8 @@ def seconds_of(model: Any, batch: np.ndarray) -> float:
 def show(folder: Path, settings: Settings, result: dict[str, Any], console: Console) -> None:
     """Print the tables."""
     times = json.loads((folder / "times.json").read_text())
-    title = "bits a byte of text that was never trained on"
-    table = Table(
-        "", settings.text, "Python", "trained", "saved", "with optimizer", "step", title=title
-    )
+    title = f"held out text in bits a byte: {Path(settings.text).name} is new, Python is old"
+    table = Table("", "new", "old", "trained", "saved", "+ optimizer", "step", title=title)
     for name, label in (("base", "base"), ("adapters", "adapters"), ("full", "all parameters")):
         bits = result["bits"][name]
         row = [label, f"{bits['new']:.3f}", f"{bits['old']:.3f}"]

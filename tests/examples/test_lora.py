@@ -116,7 +116,9 @@ def test_a_run_shows_its_result(whole, capsys):
     capsys.readouterr()
     assert EXAMPLE.call("--workdir", whole) is None
     printed = capsys.readouterr().out
-    assert "never trained on" in printed and "\r" not in printed and "\x1b" not in printed
+    assert (
+        "held out text in bits a byte" in printed and "\r" not in printed and "\x1b" not in printed
+    )
     assert EXAMPLE.call("--workdir", whole, "--quiet") is None
     assert capsys.readouterr().out == f"drawn in {whole / 'result.png'}\n"
 
@@ -230,6 +232,11 @@ def test_what_cannot_work_is_refused_and_left_alone(whole, tmp_path):
     refused = EXAMPLE.call("--workdir", tmp_path / "new", "--base", damaged)
     assert "checkpoint 6 of" in refused and "cannot be read" in refused and "\n" not in refused
     assert not (tmp_path / "new").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_run(whole, tmp_path):
+    options = ("--workdir", tmp_path / "run", "--base", whole / "base", "--rate", "1e30")
+    assert "adapters: the loss at step 3 is no number" in EXAMPLE.call(*options)
 
 
 def test_a_run_does_not_go_on_with_another_text(whole, tmp_path, capsys):
