@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from tools.peer_examples import __main__ as program
-from tools.peer_examples import cells, child, comparison, notebooks, own_tests, record
+from tools.peer_examples import cells, child, comparison, held, notebooks, own_tests, record
+
+from ramie import nnx
 
 
 @pytest.fixture
@@ -166,10 +168,26 @@ def test_cells_that_end_in_another_way_or_print_other_numbers_are_told():
     def cell(printed, error=None):
         return {"printed": printed, "error": error}
 
-    one = [cell("loss 1.5 at 0x7f"), cell("2.0"), cell("", "KeyError: a"), cell("")]
+    one = [cell("loss 1.5 at 0x7f, 3.4 KB"), cell("2.0"), cell("", "KeyError: a"), cell("")]
     other = [cell("Loss: 1.5 at 0x8e"), cell("2.5"), cell("", "KeyError: other words")]
     assert notebooks.differences(one[:3], other) == ["cell 1: other numbers"]
     assert notebooks.differences(one, other)[1:] == ["stopped after 4 / 3 cells"]
     assert notebooks.differences(one[1:2], [cell("", "TypeError: b")]) == [
         "cell 0: runs / TypeError: b"
     ]
+
+
+def test_what_scripts_hold_is_summed_without_keys(monkeypatch):
+    for path in ("", ".nnx", ".training", ".training.train_state"):
+        monkeypatch.setitem(sys.modules, f"flax{path}", importlib.import_module(f"ramie{path}"))
+    rngs = nnx.Rngs(0)
+    names = {
+        "os": json,
+        "params": {1: jnp.ones(2), "a": (np.array([-2.0]),)},
+        "key": jax.random.key(3),
+        "options": {"size": 3},
+        "x": np.arange(3),
+        "model": nnx.Sequential(nnx.Linear(1, 1, kernel_init=nnx.initializers.ones, rngs=rngs)),
+    }
+    assert sorted(held.held(names)) == ["key", "model", "params", "x"]
+    assert held.total(names) == 8.0

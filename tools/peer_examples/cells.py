@@ -21,6 +21,7 @@ from typing import Any
 
 from tools.peer_examples import mocks
 from tools.peer_examples.child import take
+from tools.peer_examples.held import total
 
 
 def sources(notebook: Path) -> list[str]:
@@ -55,24 +56,36 @@ def execute(source: str, names: dict[str, Any]) -> dict[str, Any]:
     return {"printed": printed.getvalue(), "error": error}
 
 
-def _digits() -> dict[str, Any]:
-    import numpy as np
+class _Digits:
+    """Images and labels that are made up, with what notebooks ask of a data set."""
 
-    draw = np.random.default_rng(0)
-    return {
-        split: {
+    def __init__(self, size: int) -> None:
+        import numpy as np
+
+        draw = np.random.default_rng(0)
+        self.columns = {
             "image": list(draw.integers(0, 256, (size, 28, 28), np.uint8)),
             "label": list(draw.integers(0, 10, size)),
         }
-        for split, size in (("train", 512), ("test", 128))
-    }
+
+    def __len__(self) -> int:
+        return len(self.columns["label"])
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            return self.columns[key]
+        return {name: column[key] for name, column in self.columns.items()}
+
+    def shuffle(self, **_: Any) -> "_Digits":
+        """Return the same: it is drawn at random."""
+        return self
 
 
 def _data(notebook: str) -> contextlib.AbstractContextManager[None]:
     """Serve made-up digits in the place of data sets that would be downloaded."""
     if "load_dataset" in notebook and importlib.util.find_spec("datasets") is None:
         stand_in: Any = types.ModuleType("datasets")
-        stand_in.load_dataset = lambda *_, **__: _digits()
+        stand_in.load_dataset = lambda *_, **__: {"train": _Digits(7000), "test": _Digits(64)}
         sys.modules["datasets"] = stand_in
     if "tensorflow_datasets" in notebook and importlib.util.find_spec("tensorflow_datasets"):
         return mocks.tfds_data(96)
@@ -96,6 +109,7 @@ def main() -> None:
         os.chdir(folder)
         for source in sources(Path(notebook)):
             done.append(execute(source, module.__dict__))
+            done[-1]["held"] = total(module.__dict__)
             told = {"cells": done, "seconds": time.perf_counter() - start}
             Path(out).write_text(json.dumps(told), encoding="utf-8")
 

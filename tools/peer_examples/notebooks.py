@@ -11,7 +11,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONDONTWRITEBYTECODE": "1", "JAX_PLATFORMS": "cpu"}
 SECONDS = 600
-_DECIMAL = re.compile(r"-?\d+\.\d+(?:e[-+]?\d+)?|\bnan\b|\binf\b")
+_DECIMAL = re.compile(r"-?\d+\.\d+(?:e[-+]?\d+)?(?!\d*\s?[KMG]?B\b)|\bnan\b|\binf\b")
 
 
 def found(source: Path) -> dict[str, Path]:
@@ -40,8 +40,11 @@ def _run(python: str, library: str, notebook: Path, out: Path) -> dict[str, Any]
 
 
 def decimals(text: str) -> list[str]:
-    """Return the numbers with a point in a text: values, while addresses and counts are not."""
-    return _DECIMAL.findall(text)
+    """Return the numbers with a point in a text, addresses and sizes in bytes left out.
+
+    They are sorted because dictionaries may be printed in another order.
+    """
+    return sorted(_DECIMAL.findall(text))
 
 
 def _ran(cells: Sequence[dict[str, Any]]) -> int:
@@ -60,6 +63,8 @@ def differences(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) 
             told.append(f"cell {number}: {a['error'] or 'runs'} / {b['error'] or 'runs'}")
         elif decimals(a["printed"]) != decimals(b["printed"]):
             told.append(f"cell {number}: other numbers")
+        elif a.get("held") != b.get("held"):
+            told.append(f"cell {number}: other values are held")
     if len(one) != len(other):
         told.append(f"stopped after {len(one)} / {len(other)} cells")
     return told

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from tools.peer_examples.held import held, total
 from tools.peer_examples.record import Record
 
 FOLDER = "nnx_toy_examples"
@@ -35,35 +36,6 @@ _DRAWS = ("choice", "randint", "uniform")
 _DECIMAL = re.compile(r"-?\d+\.\d+(?:e[-+]?\d+)?|\bnan\b|\binf\b")
 
 
-def _held(names: dict[str, Any]) -> dict[str, Any]:
-    """Return the models, optimizers, states and arrays of a script."""
-    import jax
-    import numpy as np
-    from flax import nnx
-    from flax.training.train_state import TrainState
-
-    found = {}
-    for name, value in names.items():
-        if isinstance(value, nnx.Pytree):
-            found[name] = nnx.to_pure_dict(nnx.state(value))
-        elif isinstance(value, nnx.State):
-            found[name] = nnx.to_pure_dict(value)
-        elif isinstance(value, TrainState):
-            found[name] = [nnx.to_pure_dict(value.params), nnx.to_pure_dict(value.counts)]
-        elif isinstance(value, (jax.Array, np.ndarray)):
-            found[name] = value
-    return found
-
-
-def _sum(names: dict[str, Any]) -> float:
-    import jax
-    import numpy as np
-
-    leaves = [x for x in jax.tree.leaves(_held(names)) if isinstance(x, (jax.Array, np.ndarray))]
-    plain = [x for x in leaves if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)]
-    return float(sum(np.abs(np.asarray(x, np.float64)).sum() for x in plain))
-
-
 @contextlib.contextmanager
 def _watched(record: Record) -> Iterator[None]:
     """Note what a script holds whenever it draws a batch."""
@@ -72,7 +44,7 @@ def _watched(record: Record) -> Iterator[None]:
     def noting(draw: Any) -> Any:
         def watched(*args: Any, **kwargs: Any) -> Any:
             frame: Any = sys._getframe(1)  # the script
-            record.step({"held": _sum(frame.f_globals)})
+            record.step({"held": total(frame.f_globals)})
             return draw(*args, **kwargs)
 
         return watched
@@ -109,4 +81,4 @@ def run(record: Record, workdir: Path, part: str) -> None:
         names = runpy.run_path(f"{part}.py", run_name="__main__")
     numbers = np.array([float(x) for x in _DECIMAL.findall(printed.getvalue())])
     record.step({"printed": numbers})
-    record.parameters(_held(names))
+    record.parameters(held(names))
