@@ -179,7 +179,9 @@ def _renamed(path: Path, pattern: str, replacement: str) -> Path:
     except re.error as error:
         where = "pattern" if error.pattern == pattern else "replacement"
         raise CheckpointOptionError(
-            where, pattern if where == "pattern" else replacement, f"it makes no sense: {error}"
+            where,
+            pattern if where == "pattern" else replacement,
+            f"it is not valid in a regular expression: {error}",
         ) from None
     except IndexError as error:  # a group by a name that there is not
         raise CheckpointOptionError("replacement", replacement, str(error)) from None

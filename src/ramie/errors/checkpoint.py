@@ -206,7 +206,7 @@ class CheckpointNotFoundError(RamieError, ValueError):
             super().__init__(f'There is no {name!r} in "{folder}". {hint}')
             return
         last = ", ".join(available[-5:])
-        there = f"The latest there are {last}" if available else "There is none at all"
+        there = f"The latest there: {last}" if available else "There is none at all"
         if not hint:
             hint = "Leave out `step` to restore the latest." if available else _CHECKS
         super().__init__(

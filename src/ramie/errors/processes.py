@@ -66,7 +66,8 @@ class ProcessTimeoutError(RamieError, TimeoutError):
         output: str,
         returned: Sequence[int] = (),
     ) -> None:
-        names = ", ".join(map(str, indices))
+        names = f"{'process' if len(indices) == 1 else 'processes'} {', '.join(map(str, indices))}"
+        verb = "was" if len(indices) == 1 else "were"
         reason = "Every process has to reach the same collective operations"
         if returned:
             reason = (
@@ -76,8 +77,8 @@ class ProcessTimeoutError(RamieError, TimeoutError):
             )
         said = f"Process {indices[0]} printed last:\n{output}" if output else ""
         super().__init__(
-            f"{target}: after {seconds:g} s, processes {names} of {count} (counted from 0) were "
-            f"still running, and all were stopped. {reason}; a longer limit is given by "
-            f"`timeout=`. {said}".rstrip()
+            f"{target}: after {seconds:g} s, {names} of {count} (counted from 0) {verb} still "
+            f"running, and all were stopped. {reason}; `timeout=` gives them more time. "
+            f"{said}".rstrip()
         )
         self.indices = tuple(indices)

@@ -77,10 +77,9 @@ class Towers:
             return int(length)
         found = [f"{'/'.join(at)} of shape {inside[at]}" for at in lengths.values()]
         raise ValueError(
-            f"The variables of {'/'.join(tower)!r} are to have axis {axis} for layers that are "
-            f"stacked, all of one length, but there {'is' if len(found) == 1 else 'are'} "
-            f"{' and '.join(found) or 'no variables'}. stacked= names modules whose variables were "
-            "all stacked, by nn.scan or nnx.vmap."
+            f"stacked= names {'/'.join(tower)!r}, so axis {axis} of its variables is the number of "
+            f"layers, the same for all of them; found {' and '.join(found) or 'no variables'}. "
+            "Name modules whose variables were all stacked, by nn.scan or nnx.vmap."
         )
 
     def _numbered(self, path: Path) -> Iterator[tuple[tuple[int, ...], Path]]:

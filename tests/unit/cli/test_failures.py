@@ -78,7 +78,7 @@ BAD = [
     ("ckpt convert titled.safetensors x", 2, "unsupported", "`--drop-metadata`"),
     ("ckpt convert run/checkpoint_1 x --max-shard-bytes 9", 2, "misuse", "--max-shard-bytes: 9"),
     ("ckpt rm run 3 --yes", 2, "not found", "There is no 'checkpoint_3'"),
-    ("ckpt rm run 1", 2, "misuse", "say --yes"),
+    ("ckpt rm run 1", 2, "misuse", "confirm it by --yes"),
     ("ckpt rm m.safetensors 1", 2, "misuse", "argument DIR: m.safetensors cannot be used"),
     ("ckpt rm run one", 2, "misuse", "argument STEP: must be a number"),
     ("ckpt shred run", 2, "misuse", "invalid choice: 'shred'"),

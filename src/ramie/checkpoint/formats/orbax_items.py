@@ -59,7 +59,7 @@ class Unread:
         """Say what it is."""
         if self.item.kind == "absent":
             return "listed, but not there"
-        return f"not read: written by {self.item.handler or 'a handler that no file names'}"
+        return f"not read: written by {self.item.handler or 'an unknown handler'}"
 
     def __eq__(self, other: object) -> bool:
         """Compare the files."""
@@ -351,8 +351,8 @@ def _value(item: Item) -> Any:
         raise _absent(item)
     raise UnsupportedCheckpointError(
         f'Reading the item {item.name!r} of "{os.path.dirname(item.path)}", which '
-        f"{item.handler or 'a handler that no file names'} wrote,",
-        "Read it by Orbax and that handler, or leave it out of the target.",
+        f"{item.handler or 'an unknown handler'} wrote,",
+        "Read it by Orbax with that handler, or leave it out of the target.",
     )
 
 

@@ -71,7 +71,7 @@ def verify(path: str | os.PathLike[str], *, progress: Progress | None = None) ->
     if kind == "absent":
         raise CheckpointNotFoundError(*os.path.split(place), None)
     if kind == "other":
-        raise CheckpointOptionError("path", place, "it is no regular file and no directory")
+        raise CheckpointOptionError("path", place, "it is neither a regular file nor a directory")
     total = storage.size_of(place) if progress else 0
     try:
         with watched(progress, os.path.basename(place), total):

@@ -84,7 +84,9 @@ def collapse(leaves: Sequence[Leaf], depth: int) -> list[Leaf | Collapsed]:
       CheckpointOptionError: if the depth is not positive.
     """
     if depth < 1:
-        raise CheckpointOptionError("depth", depth, "it is the number of keys to tell apart")
+        raise CheckpointOptionError(
+            "depth", depth, "it is how many keys of a path to tell apart: 1 or more"
+        )
     found: dict[tuple[str, ...], Leaf | Collapsed] = {}
     for leaf in leaves:
         if len(leaf.path) <= depth:

@@ -63,7 +63,7 @@ def _judge(path: str) -> tuple[Literal["unfinished", "unreadable", "foreign"], s
         lost = os.path.islink(path)
         return "foreign", "a link to what is not there" if lost else ""
     if kind == "other":
-        return "foreign", "no regular file and no directory"
+        return "foreign", "neither a regular file nor a directory"
     try:
         os.listdir(path)
     except FileNotFoundError:

@@ -21,7 +21,9 @@ def check_options(keep: int, keep_every_n_steps: int | float | None) -> None:
         )
     if keep_every_n_steps is not None and not keep_every_n_steps >= 0:
         raise CheckpointOptionError(
-            "keep_every_n_steps", keep_every_n_steps, "it is a distance between steps"
+            "keep_every_n_steps",
+            keep_every_n_steps,
+            "it is a distance between steps: a positive number, or None or 0 for none",
         )
 
 

@@ -173,14 +173,14 @@ def _parse(place: str) -> tuple[list[FolderRecord], bool]:
         return [_record(content) for content in page["contents"]], page["inode"] != number
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MalformedDataError(
-            f"the manifest does not hold what a manifest does ({error})", source=place
+            f"an entry of the manifest is missing or malformed ({error})", source=place
         ) from error
 
 
 def _record(content: dict[str, Any]) -> FolderRecord:
     files = {name: integrity.parse_record(file) for name, file in content["files"].items()}
     if type(content["inode"]) is not int or not all(map(_stays_inside, files)):
-        raise ValueError(f"no proper names and numbers in {str(content)[:80]}")
+        raise ValueError(f"a name or number is not allowed: {str(content)[:80]}")
     return FolderRecord(files, content["inode"])
 
 

@@ -312,7 +312,7 @@ def read_manifest(path: str) -> Manifest | None:
             raise ValueError(f"the inode is {inode!r:.40}")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise MalformedDataError(
-            f"the manifest does not hold what a manifest does ({error})", source=place
+            f"an entry of the manifest is missing or malformed ({error})", source=place
         ) from error
     return Manifest(records, inode, copied=number != inode)
 
@@ -326,7 +326,9 @@ def parse_record(content: dict[str, Any]) -> Record:
     numbers_ok = numbers_ok and chunk >= _SMALLEST_CHUNK
     sums_ok = isinstance(checksums, list) and all(isinstance(text, str) for text in checksums)
     if not numbers_ok or not sums_ok or len(checksums) != -(-size // chunk):
-        raise ValueError(f"no proper size, chunk, inode and checksums in {str(content)[:80]}")
+        raise ValueError(
+            f"its size, chunk, inode and checksums do not fit together: {str(content)[:80]}"
+        )
     return Record(size, chunk, tuple(checksums), inode)
 
 

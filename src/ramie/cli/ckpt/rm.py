@@ -62,12 +62,16 @@ def _only_prefix(arguments: argparse.Namespace) -> str:
     found = [item.prefix for item in listed if item.step == arguments.step]
     if len(found) > 1:
         names = ", ".join(f"'{visible(name)}'" for name in found)
-        raise Usage(arguments.parser, f"several have this step; say --prefix, one of {names}")
+        raise Usage(
+            arguments.parser, f"several checkpoints have this step; choose one by --prefix: {names}"
+        )
     return found[0] if found else "checkpoint_"
 
 
 def _agreed(arguments: argparse.Namespace, path: str) -> bool:
     if not sys.stdin or not sys.stdin.isatty():
-        raise Usage(arguments.parser, f"{visible(path)} is removed for good: say --yes")
+        raise Usage(
+            arguments.parser, f"{visible(path)} would be removed for good: confirm it by --yes"
+        )
     say(arguments.parser, f"remove {visible(os.path.normpath(path))} for good? [y/N]")
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -47,15 +47,15 @@ def read_rules(path: Path) -> tuple[Rule, ...]:
         try:
             content: Any = tomllib.loads(text)
         except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise RulesFileError(f"it is no TOML: {error}") from None
+            raise RulesFileError(f"it cannot be read as TOML: {error}") from None
     else:
         try:
             content = json.loads(text, object_pairs_hook=_without_doubles)
         except (ValueError, RecursionError) as error:
-            raise RulesFileError(f"it is no JSON: {error}") from None
+            raise RulesFileError(f"it cannot be read as JSON: {error}") from None
     if isinstance(content, dict) and isinstance(content.get("rules"), (dict, list)):
         if len(content) > 1:
-            raise RulesFileError("beside `rules` nothing else may stand in it")
+            raise RulesFileError("it may hold nothing beside `rules`")
         content = content["rules"]
     if isinstance(content, dict):
         pairs = list(content.items())
@@ -72,7 +72,9 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         double = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{double!r} stands there twice; a list of pairs may say so")
+        raise ValueError(
+            f"{double!r} is named twice; for two rules of one name write a list of pairs"
+        )
     return found
 
 
@@ -81,7 +83,7 @@ def _pair(entry: Any) -> tuple[str, Any]:
         return entry[0], entry[1]
     if isinstance(entry, list) and len(entry) == 1 and isinstance(entry[0], str):
         return entry[0], None
-    raise RulesFileError(f"{entry!r:.60} is no rule; it should be a pair, as ['hidden', 'model']")
+    raise RulesFileError(f"{entry!r:.60} is not a rule; write a pair, as ['hidden', 'model']")
 
 
 def _axes(name: str, axes: Any) -> str | tuple[str, ...] | None:

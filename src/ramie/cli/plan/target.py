@@ -225,7 +225,8 @@ def _checked(name: str, made: Any) -> Made:
         raise TargetError("misuse", f"the third value that {name} returned should be {what}")
     for option in options:
         if option not in OPTIONS:
-            raise TargetError("misuse", f"{name} returned the option {option!r}; there are {known}")
+            problem = f"{name} returned the option {option!r}, but the options are {known}"
+            raise TargetError("misuse", problem)
     return Made(step, tuple(arguments), dict(options))
 
 

@@ -164,8 +164,8 @@ def _refuse_boxes(graphdef: GraphDef[Any], found: Sequence[Any]) -> None:
     if boxes:
         raise ValueError(
             f"The state has dictionaries of a single `value` at {named_paths(boxes)}, where the "
-            "structure has a value. So Orbax keeps variables: restore its directory, or what was "
-            "converted from it, with the target nnx.state(model)."
+            "structure has a value. This is how Orbax stores variables: restore its directory, or "
+            "what was converted from it, with the target nnx.state(model)."
         )
 
 

@@ -85,9 +85,10 @@ class Dropout(Module):
         passes = self.deterministic if deterministic is None else deterministic
         if passes is None:
             raise ValueError(
-                "No `deterministic` argument was provided to Dropout: nothing says whether to drop "
-                f"{self.rate} of it. Give it to the constructor or to the call, call model.train() "
-                "or model.eval(), or make a nnx.view(model, deterministic=...)."
+                "No `deterministic` argument was provided to Dropout: nothing says whether this "
+                f"one, of rate {self.rate}, is to drop anything. Give it to the constructor or to "
+                "the call, call model.train() or model.eval(), or make a nnx.view(model, "
+                "deterministic=...)."
             )
         rate = stochastic.check_rate(self.rate)
         if passes or stochastic.known(rate, 0.0):

@@ -192,7 +192,7 @@ def replaced(
                 f"key in pure_dict not available in state: {path}. The state has {[*known][:8]}"
                 f"{', ...' if len(known) > 8 else ''}."
                 + boxed
-                * " So Orbax keeps variables: restore with the target nnx.state(model)."
+                * " This is how Orbax stores variables: restore with the target nnx.state(model)."
             )
         mapping = raw(tree)
         for key in found[:-1]:

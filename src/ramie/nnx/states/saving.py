@@ -60,8 +60,8 @@ def _key_of(path: tuple[Any, ...], bits: Any, generator: Any) -> Any:
         return jax.random.wrap_key_data(bits, impl=generator)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"At {'/'.join(map(str, path))} of a State are keys of the generator {generator}, but "
-            f"what was saved there are no bits of such keys: {error}"
+            f"At {'/'.join(map(str, path))} a State has random keys of the generator {generator}, "
+            f"but what was saved there does not hold such keys: {error}"
         ) from error
 
 

@@ -12,6 +12,7 @@ from ramie.nnx.graph.contexts import MergeContext, SplitContext, merge_context, 
 from ramie.nnx.graph.structure import GraphDef
 from ramie.nnx.graph.walk import has_identity, key_of
 from ramie.nnx.modes import set_graph_mode
+from ramie.nnx.printing.text import short_text
 from ramie.nnx.states.filters import to_predicate
 from ramie.nnx.states.nested import Path
 from ramie.nnx.states.state import State
@@ -410,7 +411,7 @@ def _chooser(filter_map: Mapping[Any, Any]) -> Callable[[Path, Any], Any]:
                 return value
         raise ValueError(
             f"No filter matched leaf at path {path!r} with value {leaf!r}. "
-            f"Filters: {list(filter_map)}"
+            f"Filters: {', '.join(map(short_text, filter_map))}"
         )
 
     return choose

@@ -269,8 +269,8 @@ def _check(where: str, shape: tuple[int, ...], spec: PartitionSpec, mesh: Abstra
     described = ", ".join(f"{name}={size}" for name, size in mesh.shape.items())
     if not all(isinstance(size, int | np.integer) for size in shape):
         raise PlanArgumentError(
-            f"{where} has the shape {shape}, and sizes are whole numbers. What comes from --set is "
-            "a text where it is no number."
+            f"{where} has the shape {shape}, but sizes have to be whole numbers. A value of --set "
+            "that is not a number is passed on as text."
         )
     if len(spec) > len(shape):
         raise PlanArgumentError(

@@ -151,7 +151,7 @@ def _numbers(option: str, given: int | Sequence[int] | None, count: int) -> tupl
         numbers = tuple(map(operator.index, several))
     except TypeError:
         raise PlanArgumentError(
-            f"{option} has numbers of arguments, as in {option}=0 or (0, 1), not {given!r}."
+            f"{option} takes the numbers of arguments, as in {option}=0 or (0, 1), not {given!r}."
         ) from None
     for number in numbers:
         if not -count <= number < count:
@@ -168,7 +168,7 @@ def _check_rules(rules: Any) -> None:
     for pair in pairs:
         if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)):
             raise PlanArgumentError(
-                "rules has pairs of a logical name and axes of the mesh, as in "
+                "rules takes pairs of a logical name and axes of the mesh, as in "
                 f"[('embed', 'data'), ('batch', None)], not {pair!r}."
             )
 

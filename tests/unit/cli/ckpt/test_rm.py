@@ -16,7 +16,7 @@ class Terminal(io.StringIO):
 
 def test_it_asks(run, ckpt, monkeypatch):
     code, out, err = ckpt("rm", run, 1)
-    assert (code, out) == (2, "") and "say --yes" in err
+    assert (code, out) == (2, "") and "confirm it by --yes" in err
     for answer, left in (("n\n", [1, 2]), ("", [1, 2]), ("y\n", [2])):
         monkeypatch.setattr(sys, "stdin", Terminal(answer))
         code, out, err = ckpt("rm", run, 1)
@@ -39,7 +39,7 @@ def test_prefixes(run, ckpt):
     checkpoint.save(run, {"w": np.ones(2)}, 2, prefix="model_")
     checkpoint.save(run, {"w": np.ones(2)}, 7, prefix="other_")
     code, _, err = ckpt("rm", run, 2, "--yes")
-    assert code == 2 and "say --prefix, one of 'checkpoint_', 'model_'" in err
+    assert code == 2 and "choose one by --prefix: 'checkpoint_', 'model_'" in err
     assert ckpt("rm", run, 2, "--prefix", "model_", "--yes")[0] == 0
     assert ckpt("rm", run, 7, "--yes")[1] == f"removed: {run}/other_7\n"
     assert checkpoint.available_steps(run) == [1, 2]

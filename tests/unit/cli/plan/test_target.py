@@ -176,7 +176,10 @@ def test_what_a_function_raises_is_told_with_its_place(program, name, problem):
         ((3, ()), "should return a function as the step, not int"),
         ((len, {}), "should be a tuple of the step's arguments, but it is dict"),
         ((len, (), [0]), "should be a dictionary with `donate`, `rules`, `specs`, `static`"),
-        ((len, (), {"donate_argnums": 0}), "the option 'donate_argnums'; there are `donate`"),
+        (
+            (len, (), {"donate_argnums": 0}),
+            "the option 'donate_argnums', but the options are `donate`",
+        ),
     ],
 )
 def test_what_a_function_should_not_return(returned, problem):

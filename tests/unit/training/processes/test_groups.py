@@ -151,7 +151,7 @@ def test_a_process_that_is_killed_ends_the_group(monkeypatch):
 def test_what_does_not_end_in_time_is_stopped():
     with (
         processes.start(never, processes=1) as group,
-        pytest.raises(ProcessTimeoutError, match=r"never: after 0\.5 s, processes 0 of 1"),
+        pytest.raises(ProcessTimeoutError, match=r"never: after 0\.5 s, process 0 of 1"),
     ):
         group.wait(0.5)
     assert are_gone(group)

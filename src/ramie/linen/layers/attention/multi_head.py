@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ramie.core.inspection.summary_text import without_addresses
 from ramie.linen.layers.linear import DenseGeneral, default_kernel_init, place
 from ramie.linen.layers.norm import LayerNorm
 from ramie.linen.module import Module, compact, merge_param, nowrap
@@ -229,8 +230,9 @@ def _accepted(attention_fn: Callable[..., Any]) -> frozenset[str]:
         return frozenset(inspect.signature(attention_fn).parameters)
     except ValueError as error:
         raise ValueError(
-            f"attention_fn={attention_fn!r} cannot be called: {error}. Look at the names that a "
-            "functools.partial binds; rotary attention of Linen takes theta=, and no rope=."
+            f"attention_fn={without_addresses(repr(attention_fn))} cannot be called: {error}. Look "
+            "at the names that a functools.partial binds; rotary attention of Linen takes theta=, "
+            "and no rope=."
         ) from error
 
 

@@ -10,6 +10,7 @@ from jax.experimental import checkify as jax_checkify
 from ramie.core.tracing.arguments import by_position, from_start
 from ramie.nnx.modules.places import noting
 from ramie.nnx.modules.sharing import shared_call
+from ramie.nnx.printing.text import short_text
 from ramie.nnx.transforms.arguments.boundary import Boundary, refuse_bound_method
 from ramie.nnx.transforms.arguments.checks import refuse_graph
 from ramie.nnx.transforms.arguments.outline import Outline
@@ -100,8 +101,9 @@ def make_jaxpr(
     edge = Boundary("make_jaxpr", graph, graph_updates)
     if edge.mode.updates:
         raise ValueError(
-            f"nnx.make_jaxpr does not support graph_updates=True. The program of {f!r} has no "
-            "place for changes of structure; set graph_updates=False, or graph=False."
+            "nnx.make_jaxpr does not support graph_updates=True. The program of "
+            f"{short_text(f)} has no place for changes of structure; set graph_updates=False, or "
+            "graph=False."
         )
     refuse_bound_method(f, "make_jaxpr")
     positions = from_start(f, static_argnums)
