@@ -230,9 +230,9 @@ def _accepted(attention_fn: Callable[..., Any]) -> frozenset[str]:
         return frozenset(inspect.signature(attention_fn).parameters)
     except ValueError as error:
         raise ValueError(
-            f"attention_fn={without_addresses(repr(attention_fn))} cannot be called: {error}. Look "
-            "at the names that a functools.partial binds; rotary attention of Linen takes theta=, "
-            "and no rope=."
+            without_addresses(f"attention_fn={attention_fn!r} cannot be called: {error}. ")
+            + "Look at the names that a functools.partial binds; rotary attention of Linen takes "
+            "theta=, and no rope=."
         ) from error
 
 
