@@ -82,7 +82,10 @@ def make(settings: Settings, count: int) -> Any:
         return gymnasium.make_vec(settings.env, num_envs=count, **options)
     except (gymnasium.error.Error, ImportError) as error:
         said = " ".join(str(error).split())
-        raise ValueError(f"gymnasium cannot make an environment {settings.env!r}: {said}") from None
+        raise ValueError(
+            f"gymnasium cannot make an environment {settings.env!r}: {said} It knows those that "
+            "`gymnasium.pprint_registry()` lists, and Atari games by names such as ALE/Pong-v5."
+        ) from None
 
 
 def spaces(settings: Settings) -> Spaces:
