@@ -81,6 +81,7 @@ def bar(console: Console, stage: str) -> Progress:
         TextColumn("loss {task.fields[loss]:.3f}"),
         TextColumn("{task.fields[speed]:,.0f} bytes/s"),
         TimeRemainingColumn(),
+        TextColumn("[cyan]left"),
         console=console,
         disable=console.quiet or not console.is_terminal,
     )
@@ -158,7 +159,7 @@ def train(
             if last and seconds:
                 note_time(folder, stage.name, seconds)
             if leaving.signal:
-                console.print(f"saved after step {number}, and leaves as it was told")
+                console.print(f"saved after step {number}; stopping as asked")
                 return leaving.signal
     return leaving.signal
 

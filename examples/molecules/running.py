@@ -87,6 +87,7 @@ def bar(console: Console, shown: bool) -> Progress:
         TextColumn("error {task.fields[loss]:.1f} K"),
         TextColumn("{task.fields[speed]:,.0f} steps/s"),
         TimeRemainingColumn(),
+        TextColumn("[cyan]left"),
         console=console,
         disable=not (shown and console.is_terminal),
     )
@@ -141,7 +142,7 @@ def train(folder: Path, settings: Settings, shown: bool = True) -> int:
             if number % settings.every == 0 or last or leaving.signal:
                 checkpoints.save_checkpoint(folder / "checkpoints", training.state, number, keep=2)
             if leaving.signal and not last:
-                console.print(f"saved after step {number}, and leaves as it was told")
+                console.print(f"saved after step {number}; stopping as asked")
                 return leaving.signal
     report(folder, boil(training, held_out, settings), trained_on, held_out, console)
     return 0

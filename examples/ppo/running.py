@@ -84,6 +84,7 @@ def bar(console: Console, shown: bool) -> Progress:
         TextColumn("return {task.fields[mean]:.1f}"),
         TextColumn("{task.fields[speed]:,.0f} steps/s"),
         TimeRemainingColumn(),
+        TextColumn("[cyan]left"),
         console=console,
         disable=not (shown and console.is_terminal),
     )
@@ -153,7 +154,7 @@ def train(folder: Path, settings: Settings, spaces: Spaces, shown: bool = True) 
                 checkpoints.save_checkpoint(folder / "checkpoints", content, number, keep=2)
                 del content
             if leaving.signal and not last:
-                console.print(f"saved after update {number}, and leaves as it was told")
+                console.print(f"saved after update {number}; stopping as asked")
                 return leaving.signal
     envs.close()
     report(folder, training.state.params, policy, settings, spaces, console)
