@@ -37,7 +37,7 @@ class Settings:
     steps: int = 300
     warmup: int = 20
     rate: float = 1e-2
-    full_rate: float = 2e-3
+    full_rate: float = 4e-3
     every: int = 50
     seed: int = 0
     size: str = "small"
