@@ -12,14 +12,13 @@ import sys
 from pathlib import Path
 
 from examples.llm.settings import UsageError
-from examples.lora import runs, texts
-from examples.lora.settings import EXAMPLE, PRESETS, Settings
+from examples.lora.settings import EXAMPLE, PRESETS, TEXTS, Settings
 
 from ramie.errors import RamieError
 
 NEEDED = {"grain": "grain", "orbax": "orbax-checkpoint", "matplotlib": "matplotlib"}
 OF_A_BASE = ("size", "base_steps")
-HELP = {"text": f"{', '.join(texts.NAMED)}, or a file", "where": "layers that get adapters"}
+HELP = {"text": f"{', '.join(TEXTS)}, or a file", "where": "layers that get adapters"}
 
 
 def arguments() -> argparse.Namespace:
@@ -55,7 +54,8 @@ def settings_of(typed: argparse.Namespace) -> Settings:
 
 def check_packages(text: str) -> None:
     """Refuse to begin what would fail later for want of a package."""
-    needed = NEEDED | ({texts.NEEDED[text]: texts.NEEDED[text]} if text in texts.NEEDED else {})
+    own = TEXTS.get(text)
+    needed = NEEDED | ({own: own} if own else {})
     missing = [name for top, name in needed.items() if importlib.util.find_spec(top) is None]
     if missing:
         raise ModuleNotFoundError(
@@ -98,7 +98,7 @@ def run(typed: argparse.Namespace) -> int:
     """Do what was typed; return the signal that ended the run early, or 0."""
     settings = settings_of(typed)
     check_packages(settings.text)
-    from examples.lora import picture, running
+    from examples.lora import picture, running, runs
 
     with runs.one_device():
         sources = running.check(settings, typed.base)

