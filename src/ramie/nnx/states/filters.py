@@ -46,7 +46,7 @@ def to_predicate(filter: Filter) -> Predicate:
     Example:
         >>> from ramie import nnx
         >>> nnx.filterlib.to_predicate([nnx.Param, "dropout"])
-        Any(OfType(<class 'ramie.nnx.variable.kinds.Param'>), WithTag('dropout'))
+        Any(OfType(Param), WithTag('dropout'))
     """
     if isinstance(filter, str):
         return WithTag(filter)
