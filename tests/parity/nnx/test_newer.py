@@ -224,6 +224,23 @@ def test_objects_and_fields_whose_metadata_say_what_is_data():
     assert run(ours) == run(theirs)
 
 
+def test_each_class_says_for_itself_that_it_is_no_pytree():
+    def run(nnx):
+        class Base(nnx.Module, pytree=False):
+            def __init__(self):
+                self.x = jnp.ones(2)
+
+        class Again(Base):
+            pass
+
+        class Neither(Base, pytree=False):
+            pass
+
+        return [type(jax.tree.leaves(cls())[0]) is cls for cls in (Base, Again, Neither)]
+
+    assert run(ours) == run(theirs) == [True, False, True]
+
+
 def test_what_modules_hold_while_capture_runs():
     def run(nnx):
         class Model(nnx.Module):

@@ -93,7 +93,8 @@ class Pytree(metaclass=PytreeMeta):
     decide otherwise. An attribute keeps its status, and a static one refuses values that hold
     data. An object changes only under the JAX transformation under which it was made.
 
-    A class is a pytree unless it says ``class Foo(nnx.Pytree, pytree=False)``.
+    A class is a pytree unless it says ``class Foo(nnx.Pytree, pytree=False)``; what derives from that
+    one is a pytree again, unless it says so as well.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -130,7 +131,7 @@ class Pytree(metaclass=PytreeMeta):
     def __init_subclass__(cls, *, pytree: bool | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if pytree is None:
-            pytree = cls._pytree__is_pytree and bool(config.flax_pytree_module)
+            pytree = bool(config.flax_pytree_module)
         cls._pytree__is_pytree = bool(pytree)
         cls._pytree__declared = {**cls._pytree__declared, **declared(cls)}
         if pytree:

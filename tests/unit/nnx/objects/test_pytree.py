@@ -239,6 +239,23 @@ def test_objects_are_no_pytrees_and_check_nothing():
         type(nnx.Object)("Wrong", (Points,), {}, pytree=True)
 
 
+def test_each_class_says_for_itself_that_it_is_no_pytree():
+    class Base(nnx.Module, pytree=False):
+        def __init__(self):
+            self.x = jnp.ones(2)
+
+    class Again(Base):
+        pass
+
+    class Neither(Base, pytree=False):
+        pass
+
+    assert [x.shape for x in jax.tree.leaves(Again())] == [(2,)]
+    for cls in (Base, Neither):
+        model = cls()
+        assert jax.tree.leaves(model) == [model]
+
+
 def test_copies_and_pickles_keep_the_status():
     node = Node(a=nnx.data(1), inner=Node(x=nnx.Param(2)), b=2)
     node.me = node
