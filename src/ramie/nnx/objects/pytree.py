@@ -93,8 +93,8 @@ class Pytree(metaclass=PytreeMeta):
     decide otherwise. An attribute keeps its status, and a static one refuses values that hold
     data. An object changes only under the JAX transformation under which it was made.
 
-    A class is a pytree unless it says ``class Foo(nnx.Pytree, pytree=False)``; what derives from that
-    one is a pytree again, unless it says so as well.
+    A class is a pytree unless it says ``class Foo(nnx.Pytree, pytree=False)``; what derives from
+    that one is a pytree again, unless it says so as well.
 
     Example:
         >>> import jax, jax.numpy as jnp
