@@ -30,15 +30,18 @@ def estimates(
 
 
 def counts(molecules: Sequence[Molecule]) -> np.ndarray:
-    """Count the atoms of each kind, with what they are bound to, ``[molecules, 1024]``.
+    """Count the atoms of each kind, with what they are bound to, ``[molecules, 1026]``.
 
     These are Morgan's fingerprints with a radius of one bond; different kinds may share a column.
+    The root and the logarithm of the number of atoms are there too, because boiling points grow
+    more slowly than molecules do.
     """
     from rdkit.Chem import rdFingerprintGenerator
 
     made = rdFingerprintGenerator.GetMorganGenerator(radius=1, fpSize=COLUMNS)
     rows = [made.GetCountFingerprintAsNumPy(parsed(molecule.smiles)) for molecule in molecules]
-    return np.asarray(rows, np.float64)
+    size = np.asarray([len(molecule.atoms) for molecule in molecules], np.float64)
+    return np.column_stack([np.asarray(rows, np.float64), np.sqrt(size), np.log(size)])
 
 
 def ridge(counted: np.ndarray, boils: np.ndarray, asked: np.ndarray) -> np.ndarray:

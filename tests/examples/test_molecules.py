@@ -295,6 +295,15 @@ def test_ridge_regression_follows_a_line():
     assert np.abs(found - line(asked)).max() < 0.1
 
 
+def test_counts_tell_how_large_a_molecule_is(some):
+    found = baselines.counts(some)
+    sizes = [len(molecule.atoms) for molecule in some]
+    counted = [int(row[: baselines.COLUMNS].sum()) for row in found]
+    assert all(size <= count <= 2 * size for size, count in zip(sizes, counted, strict=True))
+    assert_close(found[:, -2] ** 2, np.asarray(sizes, float))
+    assert_close(np.exp(found[:, -1]), np.asarray(sizes, float))
+
+
 def test_a_way_that_knows_no_answer_counts_for_those_it_answers(some):
     known = [molecules.dataclasses.replace(one, boils=400.0) for one in some]
     found = np.array([400, np.nan, 410, np.nan, 402, 404])
