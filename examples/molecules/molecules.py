@@ -171,6 +171,11 @@ def parsed(smiles: str):
 def check(smiles: str, found, largest: int) -> None:
     """Refuse a molecule of RDKit that is not of those which are used here."""
     elements = {atom.GetSymbol() for atom in found.GetAtoms()}
+    if "H" in elements:
+        raise ValueError(
+            f"{smiles!r} has hydrogen that is an isotope or bound to no other atom; no molecule of "
+            "the data has."
+        )
     unknown = sorted(elements.difference(ELEMENTS))
     if unknown:
         raise ValueError(f"{smiles!r} has {unknown}; known are {', '.join(ELEMENTS)} and hydrogen.")

@@ -127,6 +127,7 @@ def test_what_does_not_go_together_is_said_in_one_line(options, said, tmp_path):
         ("CC(C)(C)(C)C", "Explicit valence for atom # 1 C, 5, is greater than permitted"),
         ("C[Se]C", "has ['Se']; known are C, N, O"),
         ("", "has no carbon"),
+        ("[2H]C", "has hydrogen that is an isotope"),
         ("CO.CO", "is more than one molecule"),
         ("C->C", "has bonds of kind ['DATIVE']"),
         ("CCCCCCCCCCCCC", "has 13 atoms besides hydrogen; there is room for 12"),
