@@ -68,6 +68,8 @@ ASKED = (
     "tie weights",
     "compiled again",
     "memory on a GPU",
+    "multiple GPUs",
+    "export a model",
     "checkpoints of Flax",
     "from PyTorch",
 )
