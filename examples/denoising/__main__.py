@@ -5,7 +5,6 @@ Weights and pictures come with packages; nothing is trained, and nothing is down
 
 import argparse
 import dataclasses
-import signal
 import sys
 from pathlib import Path
 
@@ -30,7 +29,6 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Denoise, measure and draw."""
     typed = arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C
     try:
         names = [field.name for field in dataclasses.fields(Settings)]
         settings = Settings(**{name: getattr(typed, name) for name in names})

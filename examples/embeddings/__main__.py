@@ -4,7 +4,6 @@ Weights come with a package; nothing is trained, and nothing is downloaded.
 """
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 
@@ -36,7 +35,6 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Embed, search, and show what was found."""
     typed = arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C
     try:
         settings = Settings(tuple(typed.ask), typed.texts, typed.nearest, typed.batch)
         typed.workdir.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ The run is a folder. A run that was ended in any way goes on when the same comma
 
 import argparse
 import dataclasses
-import signal
 import sys
 from pathlib import Path
 
@@ -33,7 +32,6 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Train, measure and draw."""
     typed = arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C
     try:
         names = [field.name for field in dataclasses.fields(Settings)]
         settings = Settings(**{name: getattr(typed, name) for name in names})

@@ -124,7 +124,6 @@ def run(typed: argparse.Namespace) -> int:
 
 def main() -> None:
     """Run, and say in one line what went wrong."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     typed = arguments()
     try:
         ended_by = run(typed)

@@ -37,13 +37,10 @@ class Example:
         """Call the program with what was typed; return its exit code or message."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", [self.name, "--preset", "tiny", *map(str, options)])
-            before = signal.getsignal(signal.SIGTERM)
             try:
                 return self.program.main()
             except SystemExit as end:
                 return end.code
-            finally:
-                signal.signal(signal.SIGTERM, before)
 
     def call_and_act(self, number, act, *options):
         """Call the program, and act when it has done so many steps."""

@@ -33,7 +33,7 @@ def ran(tmp_path_factory):
     code, printed = ended.start(
         "examples.vae",
         (["--workdir", str(whole), *TYPED], 0, ""),
-        (in_parts, 2, "TERM"),
+        (in_parts, 2, "INT"),
         (in_parts, 2, "KILL"),
     )
     assert code == -9, printed
