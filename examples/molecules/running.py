@@ -16,7 +16,7 @@ from examples.molecules.molecules import Molecule, boiling, data, read, wanted
 from examples.molecules.settings import Settings
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from ramie.training import checkpoints
 
@@ -201,7 +201,12 @@ def report(
     for name, row in result.items():
         table.add_row(name, f"{row['mean']:.2f}", f"{row['median']:.2f}", str(row["molecules"]))
     console.print(table)
-    table = Table("molecule", "the network", "measured", title="some of them, in kelvin")
+    table = Table(
+        Column("molecule", overflow="fold"),
+        "the network",
+        "measured",
+        title="some of them, in kelvin",
+    )
     for molecule, kelvin in list(zip(held_out, found, strict=True))[:SHOWN]:
         table.add_row(molecule.smiles, f"{kelvin:.0f}", f"{molecule.boils:.0f}")
     console.print(table)

@@ -189,12 +189,12 @@ def look(
     log: Log,
     console: Console,
 ) -> None:
-    """Play some episodes without chance, which tell how it goes."""
+    """Play some episodes by the greedy policy, which tell how it goes."""
     seeds = environments.held_out_seeds(settings.seed, settings.looked)
     found = playing.played(training.state.params, policy, settings, seeds)
     greedy = float(np.mean(found))
     log.add(number, greedy=greedy)
-    console.print(f"update {number}: mean return without chance {greedy:.1f}")
+    console.print(f"update {number}: mean return of the greedy policy {greedy:.1f}")
 
 
 def report(
