@@ -75,8 +75,8 @@ def check_folder(folder: Path, settings: Settings) -> None:
     if file.exists():
         if file.read_text() != settings.text():
             raise ValueError(
-                f"{folder} holds a run with other settings; {file} lists them. Give the same to go "
-                "on with it, or another --workdir."
+                f"{folder} holds a run with other settings or of another example; {file} lists "
+                "them. Give the same to go on with it, or another --workdir."
             )
     elif folder.exists() and any(not path.name.startswith(file.name) for path in folder.iterdir()):
         raise ValueError(f"{folder} holds something else than a run. Give another --workdir.")
