@@ -51,7 +51,7 @@ def write(
     said = [np.asarray(steps.logits(model, new[0])) for model in (models["adapters"], plain)]
     result = {
         "bits": found,
-        "gain_reached": gain["adapters"] / gain["full"] if gain["full"] > 0 else 0.0,
+        "gain_reached": gain["adapters"] / gain["full"] if gain["full"] > 0 else None,
         "parameters": {
             "adapters": adapters.count(nnx.state(models["adapters"], nnx.LoRAParam)),
             "full": adapters.count(nnx.state(models["full"], nnx.Param)),
@@ -125,10 +125,11 @@ def show(folder: Path, settings: Settings, result: dict[str, Any], console: Cons
     console.print(table)
     part = result["parameters"]["adapters"] / result["parameters"]["full"]
     smaller = result["bytes"]["full"] / result["bytes"]["adapters"]
-    reached, merged = 100 * result["gain_reached"], folder / "merged"
+    reached, merged = result["gain_reached"], folder / "merged"
+    gain = "" if reached is None else f", reach {100 * reached:.1f} % of the gain"
     for line in (
-        f"adapters: {100 * part:.2f} % of the parameters reach {reached:.1f} % of the gain; their "
-        f"checkpoint is 1/{smaller:.1f} of the model's. The base is bit for bit as it was.",
+        f"adapters: {100 * part:.2f} % of the parameters{gain}; their checkpoint "
+        f"is 1/{smaller:.1f} of the model's. The base is bit for bit as it was.",
         f"merged against unmerged: logits up to {result['largest_logit']:.1f} differ by "
         f"{result['merged_differs_by']:.1e} at most; a forward pass takes "
         f"{1000 * times['merged']:.1f} ms and {1000 * times['unmerged']:.1f} ms",
