@@ -126,7 +126,7 @@ def show(folder: Path, settings: Settings, result: dict[str, Any], console: Cons
     part = result["parameters"]["adapters"] / result["parameters"]["full"]
     smaller = result["bytes"]["full"] / result["bytes"]["adapters"]
     reached, merged = result["gain_reached"], folder / "merged"
-    gain = "" if reached is None else f", reach {100 * reached:.1f} % of the gain"
+    gain = "" if reached is None else f" reach {100 * reached:.1f} % of the gain"
     for line in (
         f"adapters: {100 * part:.2f} % of the parameters{gain}; their checkpoint "
         f"is 1/{smaller:.1f} of the model's. The base is bit for bit as it was.",
