@@ -78,7 +78,8 @@ class DamagedCheckpointError(MalformedDataError):
             f'The checkpoint "{source}" is damaged: it is not what was saved, in the bytes '
             f"{spans}{more}. "
             + (
-                f'The newest undamaged checkpoint is "{intact}".'
+                f'The newest undamaged checkpoint is "{intact}": restore that one, or remove what '
+                "is damaged to go on from there."
                 if intact
                 else "Restore another checkpoint, or a backup of this one."
             ),
