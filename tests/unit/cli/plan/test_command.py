@@ -192,7 +192,10 @@ BAD = [
     (["plannable:make", *FOUR, "--sweep", "model=3"], "argument --sweep: data=*,model=3 cannot"),
     (["plannable:make", *FOUR, "--sweep", "model"], "argument --sweep: must be an axis"),
     (["plannable:make", *FOUR, "--rules", "none.json"], '"none.json": No such file'),
-    (["plannable:make", *FOUR, "--rules", "broken.json"], "argument --rules: 'broken.json': it is"),
+    (
+        ["plannable:make", *FOUR, "--rules", "broken.json"],
+        "argument --rules: 'broken.json': it cannot be read as JSON",
+    ),
     (["plannable:make", *FOUR, "--rules", "odd.toml"], "the rule for 'hidden' is 3"),
     (["plannable:make", *FOUR, "--rules", "."], "Is a directory"),
     (["plannable:make", *FOUR, "--rules", "nowhere.json"], "tensor"),
