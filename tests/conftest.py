@@ -32,7 +32,7 @@ def few_mappings():
     yield
     from tests import mappings
 
-    mappings.drop_programs()
+    mappings.look_now_and_then()
 
 
 @pytest.fixture

@@ -4,13 +4,17 @@ A program that JAX compiles for CPUs takes a few maps, and has them for as long 
 it. Thousands of tests in one process use up what there is, and the next compilation crashes.
 """
 
-import gc
+import itertools
 from pathlib import Path
 
-__all__ = ["count", "drop_programs"]
+__all__ = ["count", "drop_programs", "look_now_and_then"]
 
 _MAPS = Path("/proc/self/maps")
-_ENOUGH = 30_000
+_ENOUGH = 40_000
+_FILES = itertools.count(1)
+_A_LOOK = (
+    16  # files of tests between looks: to count takes a tenth of a second where there are many
+)
 
 
 def count() -> int:
@@ -27,4 +31,9 @@ def drop_programs(above: int = _ENOUGH) -> None:
         import jax  # only tests that have compiled come here
 
         jax.clear_caches()
-        gc.collect()
+
+
+def look_now_and_then() -> None:
+    """Drop programs where it is time to look, and they are too many."""
+    if next(_FILES) % _A_LOOK == 0:
+        drop_programs()
