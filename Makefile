@@ -13,7 +13,8 @@ DIST := .venv$(VERSION)-dist
 SITE := .venv$(VERSION)-docs
 JOBS ?= 2
 PORT ?= 8000
-QUICK_COMPILER := --xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0
+QUICK_COMPILER := --xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0 \
+  --xla_llvm_disable_expensive_passes=true --xla_cpu_parallel_codegen_split_count=1
 # The families of layers once more, with modules that agree traced once (`nn.share_traces`).
 SHARED := RAMIE_SHARE_TRACES=1
 SHARED_FAMILIES := tests/families/test_layers.py tests/families/test_nnx_layers.py
@@ -30,7 +31,7 @@ GROUPS_OF = import sys, tomllib; \
 help:
 	@echo "make demo     train the digits network (resumes where it stopped; ARGS='--epochs 3' is passed on)"
 	@echo "make test     run the tests; with $(PEERS) present also those that compare with Flax"
-	@echo "make more     layers with shared traces, and plans by the compiler for TPUs"
+	@echo "make more     tests that take long, layers with shared traces, and plans by the compiler for TPUs"
 	@echo "make matrix   run all tests on the oldest and on the newest Python and JAX, Flax included"
 	@echo "make faults   kill, damage and mislead at length (RAMIE_FAULTS=2 for twice as often); ten to twenty minutes"
 	@echo "make lint     ruff (rules and format) and mypy"
@@ -50,7 +51,7 @@ demo: $(if $(wildcard $(VENV)/.stamp),$(VENV)/.stamp,$(VENV)/.demo)
 # Compiling is most of the work. Only where the last bits of a result depend on it (the marker
 # `optimised`) does XLA do its best. A choice of tests may be empty for either run (exit code 5).
 test: $(VENV)/.stamp
-	XLA_FLAGS="$(QUICK_COMPILER)" $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -q -m "not optimised" $(ARGS) \
+	XLA_FLAGS="$(QUICK_COMPILER)" $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -q -m "not optimised and not long" $(ARGS) \
 	  || test $$? -eq 5
 	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -q -m optimised $(ARGS) || test $$? -eq 5
 	@if test -e $(PEERS)/.stamp; then \
@@ -60,9 +61,10 @@ test: $(VENV)/.stamp
 	  echo "parity with Flax was not tested: run 'make peers' first"; \
 	fi
 
-# What each leg of the matrix runs besides: layers under another flag, and the compiler for TPUs,
-# which is installed with the peers.
+# What each leg of the matrix runs besides: tests that take long, layers under another flag, and the
+# compiler for TPUs, which is installed with the peers.
 more: $(VENV)/.stamp $(PEERS)/.stamp
+	XLA_FLAGS="$(QUICK_COMPILER)" $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -q -m long
 	$(SHARED) XLA_FLAGS="$(QUICK_COMPILER)" $(VENV)/bin/python -m pytest -n $(JOBS) -q $(SHARED_FAMILIES)
 	$(SHARED) $(PEERS)/bin/python -m pytest -n $(JOBS) -q $(SHARED_PARITY)
 	$(PEERS)/bin/python -m pytest -n $(JOBS) -q -m libtpu tests/unit/training/plan tests/unit/cli/plan

@@ -4,6 +4,7 @@ import importlib.util
 
 import jax
 import jax.numpy as jnp
+import pytest
 from benchmarks import device, gpt
 from tests.tolerance import assert_close
 
@@ -13,6 +14,7 @@ from ramie import nnx
 HAS_FLAX = importlib.util.find_spec("flax") is not None
 
 
+@pytest.mark.long
 def test_all_forms_of_the_model_compute_the_same():
     size = gpt.SMALL._replace(dtype=jnp.float32)
     attend = gpt.attention("xla")
@@ -40,6 +42,7 @@ def test_the_full_model_has_124_million_parameters():
     assert round(sum(x.size for x in jax.tree.leaves(shapes)) / 1e6) == 124
 
 
+@pytest.mark.long
 def test_the_script_has_a_row_for_each_part_and_all_contenders_lose_the_same(capsys):
     with jax.numpy_rank_promotion("allow"):
         device.main(["--small", "--here", "--steps", "2"])
@@ -65,6 +68,7 @@ def test_the_script_has_a_row_for_each_part_and_all_contenders_lose_the_same(cap
         assert_close(jnp.bfloat16(loss), jnp.bfloat16(losses["train, raw jax"]), "model")
 
 
+@pytest.mark.long
 def test_each_part_runs_in_a_process_of_its_own_that_prints_what_it_found(capsys):
     device.main(["--small", "--steps", "1", "--parts", "attention, xla"])
     printed = capsys.readouterr()

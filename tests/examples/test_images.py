@@ -62,6 +62,7 @@ def test_a_run_learns_and_shows_it(ran):
         assert (whole / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_a_run_that_was_ended_twice_comes_to_the_same_end(ran):
     whole, parts, printed = ran
     assert "Interrupted. The same command goes on" in printed and "exit code 130" in printed

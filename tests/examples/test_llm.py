@@ -91,6 +91,7 @@ def test_a_run_that_is_over_stays_as_it_is(alone, tmp_path):
     assert_close(np.float32(again["held_out"]), np.float32(result["held_out"]), "model")
 
 
+@pytest.mark.long
 def test_samples_come_from_several_processes_and_from_their_checkpoint(divided):
     for sample in json.loads((divided / "result.json").read_text())["samples"]:
         assert sample.startswith("import os\n\ndef ")
@@ -102,10 +103,12 @@ def test_samples_come_from_several_processes_and_from_their_checkpoint(divided):
     ]
 
 
+@pytest.mark.long
 def test_two_processes_compute_what_one_does(alone, divided):
     assert_close(losses(divided), losses(alone[0]), "model")
 
 
+@pytest.mark.long
 def test_a_run_whose_process_is_killed_goes_on_to_the_same_losses(divided, tmp_path):
     arguments = (tmp_path, TINY, "fsdp=2", EVERY)
     with processes.start(llm_faults.die, *arguments, 1, 6, processes=2) as group:
@@ -116,6 +119,7 @@ def test_a_run_whose_process_is_killed_goes_on_to_the_same_losses(divided, tmp_p
     assert_exact(losses(tmp_path), losses(divided))
 
 
+@pytest.mark.long
 def test_a_run_goes_on_with_other_devices(divided, tmp_path):
     folder = shutil.copytree(divided, tmp_path / "copy")
     shutil.rmtree(folder / "checkpoints" / str(TINY.steps))
@@ -125,6 +129,7 @@ def test_a_run_goes_on_with_other_devices(divided, tmp_path):
     assert_close(losses(folder), losses(divided), "model")
 
 
+@pytest.mark.long
 def test_a_machine_that_is_taken_away_saves_first(tmp_path, monkeypatch):
     """JAX needs a moment to make all processes stop at one step, so the run is a long one."""
     monkeypatch.setattr(groups, "_GRACE", 1.0)
@@ -174,6 +179,7 @@ class Checkpoints:
         return step == self.step
 
 
+@pytest.mark.long
 def test_a_run_that_is_told_to_leave_while_it_is_measured_leaves(tmp_path):
     """JAX names a step a little ahead, so that what comes after the last one is counted on."""
     mesh = meshes.make(meshes.sizes("", jax.device_count()))

@@ -82,12 +82,14 @@ def _of(layout):
     return meshes.LAYOUTS[layout][1]
 
 
+@pytest.mark.long
 @_cells()
 def test_a_mesh_of_both_kinds_of_axes(cell):
     out, _ = meshes.typed(_case(*cell), cell[1], "mixed", "fsdp")
     assert jax.tree.leaves(out)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "layout", "cell"),
     [

@@ -65,6 +65,7 @@ def unseen(monkeypatch):
     monkeypatch.setattr(pictures, "draw_all", lambda *args: [])
 
 
+@pytest.mark.long
 def test_it_ends_with_the_same_bytes(unseen, tmp_path):
     settings = Settings(workdir=tmp_path / "killed", **CHOICES)
 

@@ -38,6 +38,7 @@ def changed(data, structure, number, generator, others):
     return mutations.of_bytes(data, generator, others)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_changed_file_is_read_as_it_says_or_refused(kind, tmp_path, monkeypatch):
@@ -73,6 +74,7 @@ def of_changed_pages(test):
     return pytest.mark.usefixtures("unfinished_in_here")(test)
 
 
+@pytest.mark.long
 @of_changed_pages
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("page", orbax_pages.PAGES)
@@ -86,6 +88,7 @@ def test_a_changed_page_of_an_orbax_directory_is_read_or_refused(page, tmp_path)
             orbax_pages.check(page, data, tmp_path)
 
 
+@pytest.mark.long
 @of_changed_pages
 @pytest.mark.timeout(3600)
 def test_a_changed_page_of_a_step_of_several_items_ends_nothing(tmp_path):

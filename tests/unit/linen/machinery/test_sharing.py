@@ -21,6 +21,8 @@ from tests.unit.linen.machinery.towers import (
 import ramie.linen as nn
 from ramie.foundation.configurations import config
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("rate", [0.0, 0.4])
 def test_blocks_are_traced_once_or_twice_whatever_their_number(monkeypatch, rate):

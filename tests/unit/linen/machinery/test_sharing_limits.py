@@ -21,6 +21,8 @@ from tests.unit.linen.machinery.towers import (
 import ramie.linen as nn
 from ramie.core.tracing.trace import is_compiled
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize(
     "read",

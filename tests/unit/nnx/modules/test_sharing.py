@@ -19,6 +19,8 @@ from tests.unit.nnx.modules.towers import (
 from ramie import nnx
 from ramie.foundation.configurations import config
 
+pytestmark = pytest.mark.long
+
 
 def _shared(fn, *args, **options):
     return calls(nnx.jit(fn, **options).trace(*args).jaxpr.jaxpr)

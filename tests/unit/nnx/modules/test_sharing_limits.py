@@ -15,6 +15,8 @@ from tests.unit.nnx.modules.towers import DEPTH, WIDTH, Block, Tower, X, compare
 from ramie import errors, nnx
 from ramie.nnx.modules import sharing
 
+pytestmark = pytest.mark.long
+
 SCALE = 1.0
 
 
