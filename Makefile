@@ -13,8 +13,7 @@ DIST := .venv$(VERSION)-dist
 SITE := .venv$(VERSION)-docs
 JOBS ?= 2
 PORT ?= 8000
-QUICK_COMPILER := --xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0 \
-  --xla_llvm_disable_expensive_passes=true --xla_cpu_parallel_codegen_split_count=1
+QUICK_COMPILER := --xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0
 # The families of layers once more, with modules that agree traced once (`nn.share_traces`).
 SHARED := RAMIE_SHARE_TRACES=1
 SHARED_FAMILIES := tests/families/test_layers.py tests/families/test_nnx_layers.py
